@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "comm/transport.hpp"
+#include "comm/world.hpp"
+
+namespace pikv::comm {
+
+/// What goes wrong, how often (probability per operation), and when. Replayable: the draw of operation n of a rank
+/// depends only on (seed, rank, n). JSON as in the documentation of --fault-plan.
+struct FaultPlan {
+  std::uint64_t seed = 1;
+  double drop = 0;        // a put or get never happens, though its completion says so
+  double delay = 0;       // completes delay_us later (a flush waits for it)
+  double duplicate = 0;   // a put lands twice, the second time just before the next flush of that peer ends
+  double reorder = 0;     // a put lands after puts that were issued later (never past a flush)
+  double flip = 0;        // one bit arrives inverted
+  double truncate = 0;    // only a prefix arrives
+  double stall = 0;       // this rank's transfers make no progress for stall_ms
+  double delay_us = 500;
+  double stall_ms = 50;
+  bool on_put = true, on_get = true, on_message = false;
+  std::int64_t first_step = 0, last_step = INT64_MAX;   // active while first_step <= step < last_step
+};
+/// Throws InputError naming the key that is unknown, missing or out of range.
+FaultPlan parse_fault_plan(std::string const& json_text);
+
+struct FaultCounts {
+  std::uint64_t drop = 0, delay = 0, duplicate = 0, reorder = 0, flip = 0, truncate = 0, stall = 0;
+  std::uint64_t total() const { return drop + delay + duplicate + reorder + flip + truncate + stall; }
+};
+
+/// A world like `inner` whose transports and exchanges suffer the plan. Control: set_step() tells it the step.
+/// A dropped message ends as timeout, a flipped or truncated one as corrupt: the job then fails, it never goes on wrongly.
+class FaultyWorld : public World {
+ public:
+  virtual void set_step(std::int64_t step) = 0;
+  virtual FaultCounts const& fault_counts() const = 0;
+};
+std::unique_ptr<FaultyWorld> make_faulty_world(World& inner, FaultPlan const& plan);
+
+}  // namespace pikv::comm

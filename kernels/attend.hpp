@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/partial.hpp"
+#include "kernels/pool.hpp"
+#include "kernels/stream.hpp"
+
+namespace pikv::kernels {
+
+/// What to attend, made once per step and layer as flat arrays in the stream's space (CSR). Rows of a group read the same
+/// pages, so each key is converted once for all rows of the group and all query heads of its KV head.
+///   row_offsets  [groups + 1]   rows of group g: row_offsets[g] .. row_offsets[g+1]
+///   page_offsets [groups + 1]   pages of group g, indices into the next three arrays; none is allowed
+///   slots, first_position, tokens   [page_offsets[groups]]   slot in the pool, position of its first token, tokens filled (0 .. page_tokens)
+///   row_position [row_offsets[groups]]   position of each query row; it sees keys whose position <= its own
+struct AttendPlan {
+  std::int32_t groups = 0;
+  std::int32_t const* row_offsets = nullptr;
+  std::int32_t const* page_offsets = nullptr;
+  std::int32_t const* slots = nullptr;
+  std::int32_t const* first_position = nullptr;
+  std::int32_t const* tokens = nullptr;
+  std::int32_t const* row_position = nullptr;
+};
+
+/// Partial attention of every row over its group's pages.
+///   q    [rows][q_heads][head_dim] fp32; query head h uses KV head h / (q_heads / kv_heads)
+///   out  [rows][q_heads]...        overwritten
+///   page_lse  nullptr, or one log-sum-exp per (page, row, query head): group after group, within one [pages][rows][q_heads]
+/// scale multiplies q.k (1/sqrt(head_dim)). Reads each page of each group once per call: pages * layout.bytes().
+/// Multiply-adds: 2 * q_heads * head_dim per (row, visible key). fp32 accumulation. The result depends neither on the number of threads
+/// nor on what other groups are in the plan.
+
+namespace reference {
+void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse);
+}
+namespace host {
+void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
+            Stream& stream);
+}
+
+}  // namespace pikv::kernels

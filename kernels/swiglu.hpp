@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/stream.hpp"
+
+namespace pikv::kernels {
+
+/// gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)).
+namespace reference {
+void swiglu(float* gate, float const* up, std::size_t count);
+}
+namespace host {
+void swiglu(float* gate, float const* up, std::size_t count, Stream& stream);
+/// "AVX3_SPR", "AVX2", ...: the Highway target in use, for --version.
+char const* simd_target();
+}  // namespace host
+
+}  // namespace pikv::kernels

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/dtype.hpp"
+#include "runtime/sampler.hpp"
+
+namespace pikv::runtime {
+
+enum class Move { query, page, automatic };
+enum class StoreMode { sharded, local };
+
+/// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.
+struct GenerateOptions {
+  std::string model;                        // folder; empty: the embedded one
+  std::string prompts, prompt_format = "auto";
+  bool has_prompt = false;
+  std::string prompt;
+  std::int32_t max_new_tokens = 64;
+  SamplingOptions sampling;
+  std::int32_t batch = 8;                   // running sequences per rank
+  std::int32_t page_tokens = 32;
+  std::int32_t prefill_chunk = 256;
+  kernels::DType kv_dtype = kernels::DType::bf16;
+  std::uint64_t kv_budget = 0;              // bytes per rank, everything included; 0: what is free
+  std::string home = "mod";
+  std::int32_t kv_experts = 0;              // 0: design.md 2
+  StoreMode store = StoreMode::sharded;
+  Move move = Move::automatic;
+  std::string codec = "none", scheduler = "none", transport = "auto", fault_plan;
+  int in_process = 0;                       // ranks as threads of this process; 0: off
+  std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
+  bool reproducible = false;
+  std::string output, logits, trace, report;
+  double deadline_s = 30;
+  int threads = 0;                          // --threads per rank; 0: cores of the host / ranks on it
+  std::string log_level = "info";
+  std::vector<std::string> given;           // names of the options the user gave, for the trace
+};
+
+}  // namespace pikv::runtime

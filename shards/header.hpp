@@ -1,0 +1,55 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "shards/page.hpp"
+
+namespace pikv::shards {
+
+inline constexpr std::size_t header_bytes = 256;
+inline constexpr std::uint64_t page_magic = 0x0031'4750'564B'6950u;   // "PiKVPG1\0"
+inline constexpr std::uint32_t layout_1 = 1;                         // K[H_kv][p][d] then V[H_kv][p][d], after rotary
+inline constexpr std::size_t max_checksums = 16;
+
+enum class PageState : std::uint32_t { empty = 0, ready = 0x59444552 /* "REDY" */ };
+
+/// The record beside each payload: fixed, little-endian, in host memory also when payloads are on a GPU. docs/page.md
+/// has the byte map. The state word is the last 4 bytes of the record.
+struct PageHeader {
+  std::uint64_t magic = page_magic;
+  std::uint32_t layout = layout_1;
+  std::uint32_t codec = 0;
+  PageKey key;                                    // 32 bytes with padding, see docs/page.md
+  std::uint64_t generation = 0;                   // of the slot it was written for
+  std::uint64_t epoch = 0;                        // of the placement it was placed under
+  std::uint64_t push = 0;                         // number of the push, per (writer, owner), from 1
+  std::int64_t step = 0;                          // of the home, when it sealed the page
+  std::int64_t first_position = 0;
+  std::uint32_t tokens = 0;
+  std::uint32_t checksums = 0;                    // how many of `checksum` are used
+  std::uint64_t payload_bytes = 0;
+  Fingerprint fingerprint;
+  std::array<std::uint64_t, max_checksums> checksum{};   // xxh3-64 of each slice of the payload
+  std::uint32_t header_check = 0;                 // low half of xxh3-64 of all bytes before it
+  PageState state = PageState::empty;
+};
+static_assert(sizeof(PageHeader) == header_bytes);
+
+/// What a check found. Only `good` may be served.
+enum class [[nodiscard]] Verdict { good, not_ready, bad_header, bad_payload, wrong_key, wrong_generation, wrong_model };
+char const* to_string(Verdict verdict);
+
+/// Fills checksums, header_check and state = ready, from the payload. Slices: min(2 * kv_heads, 16), equal runs of heads (docs/page.md).
+void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout);
+
+/// Everything that must hold before a page may be served: magic, layout, header check, key, generation, fingerprint, payload
+/// length and checksums. Hashes each payload byte once.
+Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
+               Fingerprint const& fingerprint);
+/// The same without an expected key (an owner that indexes what arrived; the key is then what the header says).
+Verdict verify_arrived(PageHeader const& header, std::span<std::byte const> payload, std::uint64_t generation, Fingerprint const& fingerprint);
+
+}  // namespace pikv::shards
