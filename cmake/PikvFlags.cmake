@@ -1,4 +1,4 @@
-# How all our code is compiled: C++20, optimised by default, every warning an error.
+# How all our code is compiled: C++20, optimised by default, every warning an error. nvcc gets the include paths only.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -8,14 +8,27 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 
+if(PIKV_CUDA)
+  find_program(PIKV_NVCC nvcc HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
+  if(NOT PIKV_NVCC)
+    message(FATAL_ERROR "PIKV_CUDA=ON needs nvcc, which is neither in PATH nor in /usr/local/cuda/bin; install the CUDA toolkit or set CUDA_HOME")
+  endif()
+  set(CMAKE_CUDA_COMPILER ${PIKV_NVCC})
+  set(CMAKE_CUDA_ARCHITECTURES 80 90 100)
+  set(CMAKE_CUDA_STANDARD 20)
+  enable_language(CUDA)
+endif()
+
 add_library(pikv_flags INTERFACE)
-target_compile_options(pikv_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+target_compile_options(pikv_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>)
 target_include_directories(pikv_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
 if(PIKV_SANITIZE STREQUAL "address+undefined")
-  target_compile_options(pikv_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_compile_options(pikv_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer>)
   target_link_options(pikv_flags INTERFACE -fsanitize=address,undefined)
 elseif(PIKV_SANITIZE STREQUAL "thread")
-  target_compile_options(pikv_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_compile_options(pikv_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread -fno-omit-frame-pointer>)
   target_link_options(pikv_flags INTERFACE -fsanitize=thread)
 elseif(PIKV_SANITIZE)
   message(FATAL_ERROR "PIKV_SANITIZE=${PIKV_SANITIZE} is unknown; choose address+undefined or thread")

@@ -39,6 +39,7 @@ class FaultyWorld : public World {
  public:
   virtual void set_step(std::int64_t step) = 0;
   virtual FaultCounts const& fault_counts() const = 0;
+  virtual World const& inner() const = 0;
 };
 std::unique_ptr<FaultyWorld> make_faulty_world(World& inner, FaultPlan const& plan);
 

@@ -40,5 +40,9 @@ namespace host {
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
             Stream& stream);
 }
+namespace cuda {   // every pointer, those of the plan included, in device memory; queued, not finished, on return; stream is a CudaStream
+void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
+            Stream& stream);
+}
 
 }  // namespace pikv::kernels

@@ -24,4 +24,8 @@ inline float from_bf16(std::uint16_t h) { return std::bit_cast<float>(static_cas
 std::uint16_t to_f16(float x);
 float from_f16(std::uint16_t h);
 
+/// Scalar number `at` of an array of that type, which may lie at any address.
+float load_scalar(DType type, void const* data, std::size_t at);
+void store_scalar(DType type, void* data, std::size_t at, float x);
+
 }  // namespace pikv::kernels

@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/dtype.hpp"
+#include "runtime/given.hpp"
 #include "runtime/sampler.hpp"
+#include "shards/store_options.hpp"
 
 namespace pikv::runtime {
 
-enum class Move { query, page, automatic };
+using shards::Move;
 enum class StoreMode { sharded, local };
 
 /// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.
@@ -39,5 +42,12 @@ struct GenerateOptions {
   std::string log_level = "info";
   std::vector<std::string> given;           // names of the options the user gave, for the trace
 };
+
+/// The rows of `pikv generate --help`.
+std::vector<OptionSpec> generate_option_specs();
+
+/// `args` is what follows `generate`, without --help. Throws InputError (given.hpp, units.hpp), also on an option that has no effect in
+/// the chosen mode and on names that do not exist. Touches no file but the one --config names: every rank may call it.
+GenerateOptions parse_generate_options(std::span<std::string const> args);
 
 }  // namespace pikv::runtime

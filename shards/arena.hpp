@@ -2,12 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <span>
 #include <vector>
 
 #include "comm/transport.hpp"
 #include "shards/account.hpp"
 #include "shards/epoch.hpp"
+#include "shards/fifo.hpp"
 #include "shards/header.hpp"
 #include "shards/page.hpp"
 
@@ -22,9 +23,10 @@ struct SizeClass {
 /// the transport (peers write into it), is taken once, and never grows. A class is two regions, headers and payloads, so
 /// that the place of slot i is the same number on every rank however many slots each has.
 /// Life of a slot: free -> taken -> (retired in step s -> free by reclaim) | (given back at once, if no peer ever knew it).
+/// A slot that is none of ours, or used against its life, throws std::logic_error (a bug of ours). Nothing allocates after construction.
 class Arena {
  public:
-  /// Collective (allocates regions).
+  /// Collective (allocates regions: headers, then payloads, of each class in order). All bytes start as Memory::free.
   Arena(comm::Transport& transport, std::vector<SizeClass> const& classes);
 
   /// A free slot, or an invalid one when there is none. FIFO: the slot free the longest comes first.
@@ -34,7 +36,7 @@ class Arena {
   void book(Slot slot, std::size_t payload_bytes, bool replica);
   /// The slot's page is gone now: generation + 1, header emptied, bytes free again; reusable at once.
   void give_back(Slot slot);
-  /// As give_back, but reusable only once reclaim(oldest) was called with oldest > step.
+  /// As give_back, but reusable only once reclaim(oldest) was called with oldest > step. Steps do not fall from call to call.
   void retire(Slot slot, Step step);
   void reclaim(Step oldest_step_in_flight);
 
@@ -55,24 +57,32 @@ class Arena {
   MemoryAccount const& account() const { return account_; }
 
  private:
+  enum class Use : std::uint8_t { free, taken, retired };
   struct SlotInfo {
     std::uint64_t generation = 1;   // 0 is no generation: a zeroed header never matches
-    std::size_t booked = 0;
-    bool taken = false, replica = false;
+    std::size_t payload_bytes = 0;  // as booked
+    Use use = Use::free;
+    bool booked = false, replica = false;
   };
   struct Retired {
-    std::int32_t index;
-    Step step;
+    std::int32_t index = -1;
+    Step step = 0;
   };
   struct Pool {
-    SizeClass shape;
-    comm::Region headers, payloads;
+    kernels::PageLayout layout;
     std::size_t slot_bytes = 0;
+    comm::Region headers, payloads;
     std::vector<SlotInfo> info;
-    std::deque<std::int32_t> free;
-    std::deque<Retired> retired;
+    Fifo<std::int32_t> free;
+    Fifo<Retired> retired;
   };
-  SlotInfo& info(Slot slot);
+  Pool& pool(Slot slot) { return pools_.at(static_cast<std::size_t>(slot.size_class)); }
+  Pool const& pool(std::int32_t size_class) const { return pools_.at(static_cast<std::size_t>(size_class)); }
+  SlotInfo& info(Slot slot) { return pool(slot).info.at(static_cast<std::size_t>(slot.index)); }
+  SlotInfo& taken(Slot slot);   // throws std::logic_error if it is not
+  void unbook(Slot slot);
+  void empty(Slot slot);
+
   MemoryAccount account_;
   std::vector<Pool> pools_;
 };

@@ -22,7 +22,7 @@ struct PageHeader {
   std::uint64_t magic = page_magic;
   std::uint32_t layout = layout_1;
   std::uint32_t codec = 0;
-  PageKey key;                                    // 32 bytes with padding, see docs/page.md
+  PageKey key{};
   std::uint64_t generation = 0;                   // of the slot it was written for
   std::uint64_t epoch = 0;                        // of the placement it was placed under
   std::uint64_t push = 0;                         // number of the push, per (writer, owner), from 1
@@ -31,22 +31,26 @@ struct PageHeader {
   std::uint32_t tokens = 0;
   std::uint32_t checksums = 0;                    // how many of `checksum` are used
   std::uint64_t payload_bytes = 0;
-  Fingerprint fingerprint;
+  Fingerprint fingerprint{};
   std::array<std::uint64_t, max_checksums> checksum{};   // xxh3-64 of each slice of the payload
   std::uint32_t header_check = 0;                 // low half of xxh3-64 of all bytes before it
   PageState state = PageState::empty;
 };
 static_assert(sizeof(PageHeader) == header_bytes);
 
-/// What a check found. Only `good` may be served.
+/// What a check found. Only `good` may be served. docs/page.md says which check gives which.
 enum class [[nodiscard]] Verdict { good, not_ready, bad_header, bad_payload, wrong_key, wrong_generation, wrong_model };
 char const* to_string(Verdict verdict);
 
-/// Fills checksums, header_check and state = ready, from the payload. Slices: min(2 * kv_heads, 16), equal runs of heads (docs/page.md).
+/// Fills payload_bytes, checksums, header_check and state = ready, from exactly the payload. s = min(2 * kv_heads, 16) slices; slice i is
+/// bytes [n * i / s, n * (i + 1) / s) of the n payload bytes: a K or V head each while 2 * kv_heads <= 16 (docs/page.md).
 void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout);
 
-/// Everything that must hold before a page may be served: magic, layout, header check, key, generation, fingerprint, payload
-/// length and checksums. Hashes each payload byte once.
+/// Recomputes header_check after generation, epoch or push changed; the payload's checksums stay as seal() found them.
+void stamp(PageHeader& header);
+
+/// Everything that must hold before a page may be served, checked in this order: state, header check, magic and layout, fingerprint,
+/// key, generation, payload length and checksums. `payload` may go on past payload_bytes (a slot). Hashes each payload byte once.
 Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
                Fingerprint const& fingerprint);
 /// The same without an expected key (an owner that indexes what arrived; the key is then what the header says).

@@ -12,7 +12,7 @@ namespace pikv::shards {
 
 /// What a home policy may look at when a page is sealed.
 struct SealedBlock {
-  StreamId stream;
+  StreamId stream{};
   Block block = 0;
   KvExpert experts = default_kv_experts;   // E_kv
 };

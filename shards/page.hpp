@@ -17,11 +17,12 @@ struct StreamId {
 
 /// One page: one block in one layer, KV heads head_begin .. head_end-1, K and V.
 struct PageKey {
-  StreamId stream;
+  StreamId stream{};
   std::uint16_t layer = 0;
   std::uint16_t head_begin = 0, head_end = 0;
   std::uint16_t reserved = 0;
   Block block = 0;
+  std::uint32_t reserved_too = 0;   // both stay 0: written out so that a record has no padding bytes, whose values nobody decides
   friend bool operator==(PageKey const&, PageKey const&) = default;
 };
 

@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "kernels/linear.hpp"
+#include "runtime/model/checkpoint.hpp"
 #include "runtime/model/config.hpp"
-#include "runtime/model/safetensors.hpp"
+#include "runtime/model/embedded.hpp"
 #include "shards/page.hpp"
 
 namespace pikv::runtime {
@@ -18,17 +19,18 @@ struct ExpertWeights {
 };
 
 struct LayerWeights {
-  std::vector<float> attention_norm, ffn_norm;      // [hidden], as fp32
+  std::vector<float> attention_norm, ffn_norm;   // [hidden], as fp32
   kernels::MatrixView q, k, v, o;
-  kernels::MatrixView gate;                         // [experts][hidden]; empty (data null) for Llama
-  std::vector<ExpertWeights> experts;               // first_expert .. first_expert + size of this rank
+  kernels::MatrixView gate;             // [experts][hidden]; empty (data null) where there is one expert
+  std::vector<ExpertWeights> experts;   // first_expert .. first_expert + size of this rank
 };
 
 /// Expert e of the model lives on rank floor(e G / E) (design 4); a rank may hold none.
 int rank_of_expert(std::int32_t expert, std::int32_t experts, int ranks);
 
 /// A model as one rank sees it: attention weights whole, its own experts only. Weights keep their precision and stay in the mapped
-/// files. Refuses (InputError) missing tensors, wrong shapes, and weights that are not finite (each rank checks what it uses).
+/// files. Refuses (InputError) missing tensors and wrong shapes, also of experts elsewhere, and weights that are not finite (each rank
+/// checks what it uses). Movable; what it hands out stays valid as long as it lives.
 class Model {
  public:
   static Model load(std::filesystem::path const& dir, int rank, int ranks);
@@ -40,12 +42,14 @@ class Model {
   LayerWeights const& layer(std::int32_t l) const { return layers_[static_cast<std::size_t>(l)]; }
   std::int32_t first_expert() const { return first_expert_; }
   std::int32_t expert_count() const { return expert_count_; }
-  std::int64_t parameters() const { return parameters_; }        // of the whole model
-  /// xxh3-128 over config and the attention weights' bytes: what pages of this model carry, with dtype and page shape mixed in by the store.
+  std::int64_t parameters() const { return parameters_; }   // of the whole model
+  /// xxh3-128 over the config and the first MiB of each of the tensors that every key and value passes: embedding, attention norms,
+  /// k and v projections. The same on every rank; dtype and page shape are mixed in by the store.
   shards::Fingerprint fingerprint() const { return fingerprint_; }
 
  private:
-  Model(ModelConfig config, Checkpoint checkpoint);
+  Model(ModelConfig config, std::unique_ptr<Checkpoint> checkpoint, int rank, int ranks);
+
   ModelConfig config_;
   std::unique_ptr<Checkpoint> checkpoint_;
   kernels::MatrixView embedding_, head_;
@@ -56,7 +60,4 @@ class Model {
   shards::Fingerprint fingerprint_;
 };
 
-/// The folder of the embedded tiny MoE: PIKV_DATA, else beside the executable (build tree: data/tiny-moe of the source; installed: share/pikv). InputError says where it looked.
-std::filesystem::path embedded_model_dir();
-
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -1,42 +1,36 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "kernels/dtype.hpp"
+#include "runtime/model/mapped_file.hpp"
 
 namespace pikv::runtime {
 
-/// One tensor of a memory-mapped file. `data` is aligned for its type (a misaligned one was copied).
-struct TensorView {
-  void const* data = nullptr;
-  kernels::DType dtype = kernels::DType::f32;
-  std::vector<std::int64_t> shape;
-  std::int64_t count() const;
+/// One tensor as the file has it: little-endian, row-major, at any alignment.
+struct TensorEntry {
+  std::string dtype;                  // "F32", "BF16", "I32" ...
+  std::vector<std::int64_t> shape;    // empty: a scalar
+  std::span<std::byte const> bytes;   // size: product(shape) times the size of dtype
 };
 
-/// The tensors of a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json names.
-/// Files are mapped read-only and checked whole before use: header size and JSON, dtypes, offsets inside the file, sizes that match
-/// shapes, no overlap. Every complaint is an InputError naming file and tensor.
-class Checkpoint {
+/// One safetensors file: u64 header length, a JSON header {name: {"dtype", "shape", "data_offsets": [begin, end]}}, data.
+/// The file is mapped and its header checked whole before use: length (at most 100 MB and inside the file), JSON, dtypes, offsets inside
+/// the file, sizes that match shapes, no overlap (gaps are fine). Every complaint is an InputError naming file and tensor.
+class SafetensorsFile {
  public:
-  explicit Checkpoint(std::filesystem::path const& dir);
-  ~Checkpoint();
-  Checkpoint(Checkpoint&&) noexcept;
+  explicit SafetensorsFile(std::filesystem::path const& path);
 
-  bool has(std::string const& name) const { return tensors_.contains(name); }
-  /// Checks the shape too; throws InputError with both shapes, or the missing name.
-  TensorView const& tensor(std::string const& name, std::vector<std::int64_t> const& shape) const;
-  std::map<std::string, TensorView> const& tensors() const { return tensors_; }
+  std::map<std::string, TensorEntry> const& tensors() const { return tensors_; }
 
  private:
-  struct Mapping;
-  std::vector<Mapping> files_;
-  std::vector<std::vector<std::byte>> copies_;
-  std::map<std::string, TensorView> tensors_;
+  MappedFile file_;
+  std::map<std::string, TensorEntry> tensors_;
 };
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

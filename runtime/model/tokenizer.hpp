@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,11 +11,12 @@
 
 namespace pikv::runtime {
 
+/// Text to token ids and back.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;   // without bos
-  virtual std::string decode(std::vector<std::int32_t> const& ids) const = 0;  // special tokens left out; any bytes
+  virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;    // without bos
+  virtual std::string decode(std::vector<std::int32_t> const& ids) const = 0;   // special tokens left out; any bytes
   virtual bool adds_bos() const = 0;
 };
 
@@ -24,4 +24,4 @@ class Tokenizer {
 /// 256, no bos) where the folder has no tokenizer file and vocab_size is 256.
 std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& dir, ModelConfig const& config);
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

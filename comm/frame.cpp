@@ -1,0 +1,36 @@
+#include "comm/frame.hpp"
+
+#include <xxhash.h>
+
+#include <cstring>
+
+namespace pikv::comm {
+
+std::size_t seal_frame(std::span<std::byte> frame, std::uint64_t round, std::size_t payload_bytes) {
+  FrameHeader const header{round, payload_bytes, XXH3_64bits(frame.data() + sizeof(FrameHeader), payload_bytes)};
+  std::memcpy(frame.data(), &header, sizeof header);
+  return sizeof header + payload_bytes;
+}
+
+std::optional<std::span<std::byte const>> open_frame(std::span<std::byte const> frame, std::uint64_t round) {
+  if (frame.size() < sizeof(FrameHeader)) return std::nullopt;
+  FrameHeader header;
+  std::memcpy(&header, frame.data(), sizeof header);
+  auto const payload = frame.subspan(sizeof header);
+  if (header.round != round || header.payload_bytes != payload.size()) return std::nullopt;
+  if (header.checksum != XXH3_64bits(payload.data(), payload.size())) return std::nullopt;
+  return payload;
+}
+
+FrameBuffers::FrameBuffers(int peers, std::size_t peer_bytes)
+    : peers_{peers},
+      frame_bytes_{sizeof(FrameHeader) + peer_bytes},
+      stride_{(frame_bytes_ + 63) / 64 * 64},
+      memory_{std::make_unique_for_overwrite<std::byte[]>(bytes())} {}
+
+std::span<std::byte> FrameBuffers::frame(std::uint64_t round, Rank peer) const {
+  auto const index = (round % 2) * static_cast<std::size_t>(peers_) + static_cast<std::size_t>(peer);
+  return {memory_.get() + index * stride_, frame_bytes_};
+}
+
+}  // namespace pikv::comm

@@ -1,0 +1,82 @@
+#include "jobs/command.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "comm/error.hpp"
+#include "comm/mpi_world.hpp"
+#include "runtime/agree.hpp"
+#include "runtime/log.hpp"
+
+namespace pikv::jobs {
+namespace {
+
+std::unique_ptr<comm::World> make_world(JobShape const& shape) {
+  if (!comm::launched_by_mpi()) return comm::make_solo_world();
+  int const cores = static_cast<int>(std::thread::hardware_concurrency());
+  return comm::make_mpi_world({.threads_per_rank = shape.threads > 0 ? shape.threads : cores});
+}
+
+void check_stdout_took_all() {
+  errno = 0;
+  bool const done = std::cout.flush() && std::fflush(stdout) == 0;
+  if (!done) throw RunError(std::string{"the result could not be written to stdout ("} + std::strerror(errno) + "); give it a place that takes it");
+}
+
+/// mpirun kills the other ranks when one ends with a code: rank 0 speaks first, the others wait for it.
+int say_together(comm::World& world, JobShape const& shape, runtime::AgreedError const& error) {
+  if (world.rank() == 0) runtime::say_error(error.what());
+  (void)runtime::outcome_of([&] { world.barrier(world.in(shape.deadline_s)); });
+  return error.code;
+}
+
+int run_in(comm::World& world, JobShape const& shape, comm::FunctionRef<int(comm::World&)> body) {
+  int code = 0;
+  auto const outcome = runtime::outcome_of([&] {
+    try {
+      runtime::Doing doing{"running the sub-command"};
+      code = body(world);
+      runtime::agree(world, shape.deadline_s, [] { check_stdout_took_all(); });
+    } catch (runtime::AgreedError const& error) {
+      code = say_together(world, shape, error);
+    }
+  });
+  if (outcome.code == 0) return code;
+  if (world.size() > 1) world.abort(outcome.code, outcome.sentence);
+  runtime::say_error(outcome.sentence);
+  return outcome.code;
+}
+
+}  // namespace
+
+int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm::World&)> body) {
+  JobShape shape;
+  auto const parsed = runtime::outcome_of([&] { shape = parse(); });
+  std::unique_ptr<comm::World> world;
+  if (auto const started = runtime::outcome_of([&] { world = make_world(shape); }); started.code != 0) {
+    runtime::say_error(started.sentence);
+    return started.code;
+  }
+  return run_in(*world, shape, [&](comm::World& all) {
+    runtime::agree(all, shape.deadline_s, [&] {
+      if (parsed.code != 0) throw runtime::AgreedError{parsed};
+    });
+    return body(all);
+  });
+}
+
+int run_on_rank_0(comm::FunctionRef<void()> action) {
+  return run_command([] { return JobShape{}; },
+                     [&](comm::World& world) {
+                       runtime::agree(world, JobShape{}.deadline_s, [&] {
+                         if (world.rank() == 0) action();
+                       });
+                       return 0;
+                     });
+}
+
+}  // namespace pikv::jobs

@@ -1,0 +1,63 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "comm/error.hpp"
+#include "jobs/command.hpp"
+#include "runtime/build_info.hpp"
+#include "runtime/given.hpp"
+
+namespace pikv::jobs {
+namespace {
+
+Command const commands[] = {
+    {"generate", "decodes prompts", generate_help, generate},
+    {"list", "names that options take: routers, schedulers, codecs, homes, transports", list_help, list},
+    {"model", "what a model folder holds, and whether it can run here", model_help, model},
+};
+
+std::string overview() {
+  std::string text =
+      "pikv keeps the KV cache of Mixture-of-Experts decoding on a cluster: alone, under mpirun or under srun.\n\n"
+      "Usage: pikv COMMAND [OPTIONS], pikv COMMAND --help, pikv --version\n\n";
+  for (auto const& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.sentence);
+  return text;
+}
+
+std::string version_text() {
+  std::string text = fmt::format("{:<11} {}\n{:<11} {}\n", "pikv", runtime::version(), "commit", runtime::commit());
+  for (auto const& fact : runtime::build_facts()) text += fmt::format("{:<11} {}\n", fact.name, fact.value);
+  return text;
+}
+
+int print(std::string const& text) {
+  return run_on_rank_0([&] { fmt::print("{}", text); });
+}
+
+int refuse(std::string const& name) {
+  std::vector<std::string> names;
+  for (auto const& command : commands) names.emplace_back(command.name);
+  return run_on_rank_0([&] {
+    throw InputError(fmt::format("'{}' is not a sub-command{}; choose one of: {}", name, runtime::did_you_mean(name, names), fmt::join(names, ", ")));
+  });
+}
+
+int dispatch(std::vector<std::string> const& words) {
+  if (words.empty() || words[0] == "--help") return print(overview());
+  if (words[0] == "--version") return print(version_text());
+  auto const* const command = std::ranges::find(commands, words[0], &Command::name);
+  if (command == std::end(commands)) return refuse(words[0]);
+  if (std::ranges::find(words, "--help") != words.end()) return print(command->help());
+  return command->run(Arguments{words}.subspan(1));
+}
+
+}  // namespace
+}  // namespace pikv::jobs
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);   // a reader that leaves is an error of ours to say, not a silent death
+  return pikv::jobs::dispatch({argv + std::min(argc, 1), argv + argc});
+}

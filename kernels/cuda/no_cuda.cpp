@@ -1,0 +1,16 @@
+#include <stdexcept>
+
+#include "kernels/attend.hpp"
+#include "kernels/merge.hpp"
+
+namespace pikv::kernels::cuda {
+namespace {
+
+[[noreturn]] void refuse() { throw std::runtime_error("this pikv was built without CUDA; rebuild with -DPIKV_CUDA=ON"); }
+
+}  // namespace
+
+void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+void merge(PartialView, PartialView, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
+
+}  // namespace pikv::kernels::cuda

@@ -1,0 +1,75 @@
+#include "runtime/attributes.hpp"
+
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+namespace pikv::runtime {
+namespace {
+
+char const* name_of(Move move) {
+  switch (move) {
+    case Move::query: return "query";
+    case Move::page: return "page";
+    case Move::automatic: return "auto";
+  }
+  return "unknown";
+}
+
+char const* name_of(StoreMode mode) { return mode == StoreMode::sharded ? "sharded" : "local"; }
+
+std::int64_t whole(auto number) { return static_cast<std::int64_t>(number); }
+
+}  // namespace
+
+Attributes model_attributes(ModelConfig const& model, std::int64_t parameters) {
+  return {
+      {"architecture", model.architecture},
+      {"parameters", parameters},
+      {"layers", whole(model.layers)},
+      {"hidden", whole(model.hidden)},
+      {"q_heads", whole(model.q_heads)},
+      {"kv_heads", whole(model.kv_heads)},
+      {"head_dim", whole(model.head_dim)},
+      {"intermediate", whole(model.intermediate)},
+      {"experts", whole(model.experts)},
+      {"experts_per_token", whole(model.experts_per_token)},
+      {"vocab", whole(model.vocab)},
+      {"max_positions", whole(model.max_positions)},
+      {"rope_theta", static_cast<double>(model.rope_theta)},
+      {"tied_embedding", whole(model.tied_embedding)},
+  };
+}
+
+Attributes option_attributes(GenerateOptions const& options) {
+  return {
+      {"model", options.model},
+      {"prompts", options.prompts},
+      {"prompt-format", options.prompt_format},
+      {"max-new-tokens", whole(options.max_new_tokens)},
+      {"temperature", static_cast<double>(options.sampling.temperature)},
+      {"top-k", whole(options.sampling.top_k)},
+      {"top-p", static_cast<double>(options.sampling.top_p)},
+      {"seed", whole(options.sampling.seed)},
+      {"batch", whole(options.batch)},
+      {"page-tokens", whole(options.page_tokens)},
+      {"prefill-chunk", whole(options.prefill_chunk)},
+      {"kv-dtype", std::string{kernels::name_of(options.kv_dtype)}},
+      {"kv-budget", whole(options.kv_budget)},
+      {"home", options.home},
+      {"kv-experts", whole(options.kv_experts)},
+      {"store", std::string{name_of(options.store)}},
+      {"move", std::string{name_of(options.move)}},
+      {"codec", options.codec},
+      {"scheduler", options.scheduler},
+      {"transport", options.transport},
+      {"fault-plan", options.fault_plan},
+      {"in-process", whole(options.in_process)},
+      {"schedule-seed", whole(options.schedule_seed)},
+      {"reproducible", whole(options.reproducible)},
+      {"threads", whole(options.threads)},
+      {"deadline", options.deadline_s},
+      {"given", fmt::format("{}", fmt::join(options.given, " "))},
+  };
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "runtime/model/config.hpp"
+#include "runtime/options.hpp"
+
+namespace pikv::runtime {
+
+/// A name and a value that describe the run, in the trace and in the report alike.
+struct Attribute {
+  std::string name;
+  std::variant<std::string, std::int64_t, double> value;
+};
+using Attributes = std::vector<Attribute>;
+
+/// `parameters`: of the whole model. Yes-or-no values are 0 or 1.
+Attributes model_attributes(ModelConfig const& model, std::int64_t parameters);
+
+/// The value in force of every option, defaults included, under the name the command line uses; `given` lists those the user gave.
+Attributes option_attributes(GenerateOptions const& options);
+
+}  // namespace pikv::runtime

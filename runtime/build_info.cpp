@@ -1,0 +1,38 @@
+#include "runtime/build_info.hpp"
+
+#include <fmt/format.h>
+#include <hdf5.h>
+
+#include "comm/mpi_world.hpp"
+#include "kernels/swiglu.hpp"
+#include "pikv_commit.hpp"
+#include "runtime/transports.hpp"
+#include "shards/names.hpp"
+
+namespace pikv::runtime {
+namespace {
+
+std::string hdf5_version() {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return fmt::format("{}.{}.{}", major, minor, release);
+}
+
+}  // namespace
+
+std::string version() { return PIKV_VERSION; }
+
+std::string commit() { return PIKV_COMMIT; }
+
+std::vector<BuildFact> build_facts() {
+  return {{"compiler", PIKV_COMPILER},
+          {"MPI", comm::mpi_version()},
+          {"UCX", "not built in"},
+          {"HDF5", hdf5_version()},
+          {"CUDA", "not built in"},
+          {"NCCL", "not built in"},
+          {"transports", shards::names_in(transports())},
+          {"SIMD", kernels::host::simd_target()}};
+}
+
+}  // namespace pikv::runtime

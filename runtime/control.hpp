@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/world.hpp"
+#include "shards/store.hpp"
+
+namespace pikv::runtime {
+
+/// What each rank tells all others once a step, at one place.
+struct ControlState {
+  shards::Step oldest_step_in_flight = 0;
+  std::int32_t rows = 0;                        // it brings to this step
+  std::int32_t idle = 0;                        // 1: nothing runs and nothing waits
+  double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock
+  std::int64_t capacity_pages = 0, reserved_pages = 0;
+  std::int64_t head_index = -1, head_pages = 0; // first waiting request that has arrived; -1: none
+  std::uint64_t tokens_resident = 0;            // at the end of the last step
+  std::uint64_t requests_done = 0, tokens_generated = 0;
+};
+
+/// The control exchange: the state above, trouble, and the store's part (slots granted, pushes sent and indexed, drops).
+class Control {
+ public:
+  Control(comm::World& world, double deadline_s);
+
+  /// Returns the states by rank, valid until the next call. `trouble`: what this rank cannot go on from; then every rank throws
+  /// AgreedError (code 1) with the sentence of the lowest rank that has one.
+  std::vector<ControlState> const& exchange(shards::Step step, ControlState const& mine, std::string const& trouble, shards::Store& store);
+
+  comm::Exchange const& channel() const { return *exchange_; }
+
+ private:
+  comm::World& world_;
+  double deadline_s_;
+  std::unique_ptr<comm::Exchange> exchange_;
+  std::vector<ControlState> states_;
+};
+
+/// Which rank's head may start, if any: heads in order of index, as far as all capacity less all reservations goes (store local: as far as
+/// the own rank's goes). The same on every rank.
+std::vector<bool> admitted(std::vector<ControlState> const& states, bool local);
+
+}  // namespace pikv::runtime

@@ -1,0 +1,96 @@
+#include "runtime/engine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pikv::runtime {
+
+Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options,
+               std::vector<Request const*> mine, EngineHooks hooks)
+    : world_{world},
+      options_{options},
+      hooks_{std::move(hooks)},
+      store_{world, options.store},
+      experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
+      forward_{model, store_, experts_, clock_},
+      control_{world, options.deadline_s},
+      sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits},
+      recorder_{world.rank(), store_, control_, experts_, clock_} {}
+
+void Engine::run() {
+  world_.barrier(world_.in(options_.deadline_s));
+  start_ = world_.now();
+  for (shards::Step number = 0; step(number); ++number) {}
+}
+
+ControlState Engine::state(shards::Step step) {
+  ControlState mine;
+  mine.oldest_step_in_flight = step;   // every transfer is waited for in the step that starts it
+  mine.rows = batch_.rows();
+  mine.idle = sequences_.idle() ? 1 : 0;
+  mine.next_arrival = sequences_.next_arrival();
+  mine.capacity_pages = static_cast<std::int64_t>(store_.capacity());
+  mine.reserved_pages = sequences_.reserved_pages(step);
+  if (Request const* head = sequences_.head(world_.now() - start_)) {
+    mine.head_index = head->index;
+    mine.head_pages = Sequences::pages_needed(*head, store_.options().layout.page_tokens, store_.options().layers);
+  }
+  mine.tokens_resident = store_.tokens_resident();
+  mine.requests_done = sequences_.results().size();
+  mine.tokens_generated = sequences_.generated();
+  return mine;
+}
+
+bool Engine::step(shards::Step step) {
+  if (hooks_.before_step) hooks_.before_step(step);
+  double const begin = world_.now() - start_;
+  clock_.enter(Stage::scheduling);
+  sequences_.plan(batch_);
+  store_.plan(batch_.segments);
+  ControlState const mine = state(step);
+  clock_.enter(Stage::communication);
+  std::vector<ControlState> const& states = control_.exchange(step, mine, trouble_, store_);
+  clock_.enter(Stage::scheduling);
+
+  std::uint64_t tokens_everywhere = 0;
+  std::int32_t rows_everywhere = 0;
+  shards::Step oldest = step;
+  bool idle = true;
+  for (ControlState const& state : states) {
+    tokens_everywhere += state.tokens_resident;
+    rows_everywhere += state.rows;
+    oldest = std::min(oldest, state.oldest_step_in_flight);
+    idle = idle && state.idle != 0;
+  }
+  recorder_.moment(tokens_everywhere);
+  if (hooks_.control_slot) hooks_.control_slot(step, states);
+  if (idle) return false;
+  bool const start_one = admitted(states, store_.options().local)[static_cast<std::size_t>(world_.rank())];
+
+  store_.begin_step(step, oldest, batch_.segments);
+  std::span<float const> logits;
+  if (rows_everywhere > 0)   // known to all ranks alike, so all make the layers' exchanges or none does
+    logits = forward_.run(batch_, step);
+  else
+    wait_for_arrival(states);
+  clock_.enter(Stage::communication);
+  auto const damages = store_.end_step();
+  clock_.enter(Stage::other);
+  double const end = world_.now() - start_;
+  std::size_t const running = sequences_.running();
+  sequences_.apply(batch_, logits, damages, step, end);
+  if (start_one) sequences_.admit();
+  clock_.enter(Stage::other);
+  StepRecord const& row = recorder_.record(step, begin, end, batch_, running);
+  if (hooks_.after_step) hooks_.after_step(row, store_);
+  return true;
+}
+
+void Engine::wait_for_arrival(std::vector<ControlState> const& states) {
+  double first = std::numeric_limits<double>::infinity();
+  for (ControlState const& state : states) first = std::min(first, state.head_index >= 0 ? 0 : state.next_arrival);
+  double const wait = std::min(first - (world_.now() - start_), options_.deadline_s / 4);
+  if (wait > 0) world_.pause(wait);
+}
+
+}  // namespace pikv::runtime

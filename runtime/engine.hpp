@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/control.hpp"
+#include "runtime/experts.hpp"
+#include "runtime/forward.hpp"
+#include "runtime/recorder.hpp"
+#include "runtime/sequences.hpp"
+#include "runtime/stage_clock.hpp"
+#include "shards/store.hpp"
+
+namespace pikv::runtime {
+
+struct EngineOptions {
+  shards::StoreOptions store;
+  SequenceOptions sequences;
+  double deadline_s = 30;
+};
+
+/// What a caller may do at fixed places of a step. All are optional.
+struct EngineHooks {
+  std::function<void(shards::Step)> before_step;                                       // every rank, in the same step
+  std::function<void(shards::Step, std::vector<ControlState> const&)> control_slot;    // after the control exchange: collectives are allowed
+  std::function<void(StepRecord const&, shards::Store&)> after_step;
+  LogitsObserver logits;
+};
+
+/// The step of design 4 on one rank, all ranks together: control exchange, the model, sampling, sealing and pushing, until every rank
+/// is idle.
+class Engine {
+ public:
+  /// Collective. `mine`: requests of this home, kept by the caller.
+  Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options, std::vector<Request const*> mine,
+         EngineHooks hooks);
+
+  /// Runs to the end. Trouble named in trouble() ends all ranks at the next control exchange with AgreedError.
+  void run();
+  void trouble(std::string sentence) { trouble_ = std::move(sentence); }
+
+  std::vector<Result>& results() { return sequences_.results(); }
+  Recorder const& recorder() const { return recorder_; }
+  shards::Store& store() { return store_; }
+
+ private:
+  ControlState state(shards::Step step);
+  /// False when every rank is idle.
+  bool step(shards::Step step);
+  void wait_for_arrival(std::vector<ControlState> const& states);
+
+  comm::World& world_;
+  EngineOptions options_;
+  EngineHooks hooks_;
+  StageClock clock_;
+  shards::Store store_;
+  Experts experts_;
+  Forward forward_;
+  Control control_;
+  Sequences sequences_;
+  Recorder recorder_;
+  Batch batch_;
+  std::string trouble_;
+  double start_ = 0;   // of the job's clock, on the world's
+};
+
+}  // namespace pikv::runtime

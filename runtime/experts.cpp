@@ -1,0 +1,122 @@
+#include "runtime/experts.hpp"
+
+#include <algorithm>
+
+#include "comm/message.hpp"
+#include "kernels/linear.hpp"
+#include "kernels/swiglu.hpp"
+#include "shards/queries.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+
+std::size_t message_bytes(Model const& model, std::int32_t most_rows) {
+  auto const entries = static_cast<std::size_t>(most_rows) * static_cast<std::size_t>(model.config().experts_per_token);
+  return 16 + entries * (8 + static_cast<std::size_t>(model.config().hidden) * sizeof(float));
+}
+
+}  // namespace
+
+Experts::Experts(comm::World& world, Model const& model, std::int32_t most_rows, double deadline_s, StageClock& clock)
+    : world_{world},
+      model_{model},
+      deadline_s_{deadline_s},
+      clock_{clock},
+      hidden_{static_cast<std::size_t>(model.config().hidden)},
+      k_{static_cast<std::size_t>(model.config().experts_per_token)},
+      dispatch_{world.make_exchange({"dispatch", 3, message_bytes(model, most_rows)})},
+      combine_{world.make_exchange({"combine", 4, message_bytes(model, most_rows)})},
+      sent_(static_cast<std::size_t>(world.size())),
+      served_(static_cast<std::size_t>(model.expert_count())) {
+  for (std::int32_t e = 0; e < model.config().experts; ++e) rank_of_.push_back(rank_of_expert(e, model.config().experts, world.size()));
+}
+
+void Experts::start(float const* hidden, std::int32_t const* ids, float const* weights, std::int32_t rows) {
+  weights_ = weights;
+  rows_ = rows;
+  for (auto& entries : sent_) entries.clear();
+  for (std::int32_t row = 0; row < rows; ++row)
+    for (std::size_t slot = 0; slot < k_; ++slot) {
+      std::int32_t const expert = ids[static_cast<std::size_t>(row) * k_ + slot];
+      sent_[static_cast<std::size_t>(rank_of_[static_cast<std::size_t>(expert)])].push_back(
+          {row, static_cast<std::uint16_t>(slot), static_cast<std::uint16_t>(expert)});
+    }
+  for (comm::Rank to = 0; to < world_.size(); ++to) {
+    auto const& entries = sent_[static_cast<std::size_t>(to)];
+    if (entries.empty()) continue;
+    comm::MessageWriter out{dispatch_->outgoing(to)};
+    out.value(std::uint64_t{entries.size()});
+    out.array(std::span{entries});
+    auto const room = out.reserve<float>(entries.size() * hidden_);
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      std::copy_n(hidden + static_cast<std::size_t>(entries[i].row) * hidden_, hidden_, room.data() + i * hidden_);
+  }
+  dispatch_->start();
+}
+
+void Experts::finish(shards::Step step, std::int32_t layer, float* out) {
+  clock_.enter(Stage::communication);
+  shards::finish_or_throw(world_, *dispatch_, deadline_s_, step, layer);
+  clock_.enter(Stage::ffn);
+  read_dispatch();
+  serve(layer);
+  clock_.enter(Stage::communication);
+  combine_->start();
+  shards::finish_or_throw(world_, *combine_, deadline_s_, step, layer);
+  clock_.enter(Stage::ffn);
+  output_of_.resize(static_cast<std::size_t>(rows_) * k_);
+  for (comm::Rank from = 0; from < world_.size(); ++from) {
+    auto const& entries = sent_[static_cast<std::size_t>(from)];
+    comm::MessageReader in{combine_->incoming(from)};
+    auto const outputs = in.array<float>(entries.size() * hidden_);
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      output_of_[static_cast<std::size_t>(entries[i].row) * k_ + entries[i].gate_slot] = outputs.data() + i * hidden_;
+  }
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows_); ++row)
+    for (std::size_t slot = 0; slot < k_; ++slot) {
+      float const weight = weights_[row * k_ + slot];
+      float const* const output = output_of_[row * k_ + slot];
+      float* const sum = out + row * hidden_;
+      for (std::size_t c = 0; c < hidden_; ++c) sum[c] += weight * output[c];
+    }
+}
+
+// Sorts all entries by expert, each with its place in the answer.
+void Experts::read_dispatch() {
+  for (auto& entries : served_) entries.clear();
+  for (comm::Rank from = 0; from < world_.size(); ++from) {
+    comm::MessageReader in{dispatch_->incoming(from)};
+    if (in.empty()) continue;
+    auto const count = in.value<std::uint64_t>();
+    auto const entries = in.array<Entry>(count);
+    auto const hidden = in.array<float>(count * hidden_);
+    comm::MessageWriter answer{combine_->outgoing(from)};
+    auto const outputs = answer.reserve<float>(count * hidden_);
+    for (std::size_t i = 0; i < count; ++i)
+      served_[static_cast<std::size_t>(entries[i].expert - model_.first_expert())].push_back(
+          {hidden.data() + i * hidden_, outputs.data() + i * hidden_});
+  }
+}
+
+void Experts::serve(std::int32_t layer) {
+  auto const inner = static_cast<std::size_t>(model_.config().intermediate);
+  for (std::size_t e = 0; e < served_.size(); ++e) {
+    auto const& entries = served_[e];
+    if (entries.empty()) continue;
+    ExpertWeights const& weights = model_.layer(layer).experts[e];
+    auto const rows = static_cast<std::int32_t>(entries.size());
+    in_.resize(entries.size() * hidden_);
+    out_.resize(entries.size() * hidden_);
+    gate_.resize(entries.size() * inner);
+    up_.resize(entries.size() * inner);
+    for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(entries[i].hidden, hidden_, in_.data() + i * hidden_);
+    kernels::host::linear(in_.data(), weights.w1, gate_.data(), rows, host_);
+    kernels::host::linear(in_.data(), weights.w3, up_.data(), rows, host_);
+    kernels::host::swiglu(gate_.data(), up_.data(), gate_.size(), host_);
+    kernels::host::linear(gate_.data(), weights.w2, out_.data(), rows, host_);
+    for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(out_.data() + i * hidden_, hidden_, entries[i].output);
+  }
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <vector>
+
+#include "comm/world.hpp"
+#include "runtime/recorder.hpp"
+#include "runtime/request.hpp"
+#include "runtime/statistics.hpp"
+
+namespace pikv::runtime {
+
+/// Set-up collectives at the end of a job. Everyone's results on rank 0, in input order; empty elsewhere.
+std::vector<Result> gather_results(comm::World& world, std::vector<Result> const& mine, double deadline_s);
+/// Sums over ranks, on every rank.
+RunSummary gather_summary(comm::World& world, Recorder const& mine, double deadline_s);
+
+}  // namespace pikv::runtime

@@ -1,0 +1,305 @@
+#include "runtime/job.hpp"
+
+#include <fmt/format.h>
+#include <omp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "comm/error.hpp"
+#include "comm/faults.hpp"
+#include "runtime/agree.hpp"
+#include "runtime/attributes.hpp"
+#include "runtime/build_info.hpp"
+#include "runtime/engine.hpp"
+#include "runtime/gather.hpp"
+#include "runtime/log.hpp"
+#include "runtime/logits_file.hpp"
+#include "runtime/model/tokenizer.hpp"
+#include "runtime/output_file.hpp"
+#include "runtime/output_paths.hpp"
+#include "runtime/progress.hpp"
+#include "runtime/prompts.hpp"
+#include "runtime/report.hpp"
+#include "runtime/sizing.hpp"
+#include "runtime/summary.hpp"
+#include "runtime/trace.hpp"
+#include "shards/codec.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+
+/// What every rank knows before the first step.
+struct Job {
+  comm::World& world;
+  GenerateOptions const& options;
+  std::string const& command_line;
+  std::filesystem::path model_dir;
+  std::optional<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<Request> requests;
+  Sizing sizing;
+};
+
+std::string read_text(std::string const& path) {
+  std::ifstream file;
+  if (path != "-") {
+    file.open(path, std::ios::binary);
+    if (!file) throw InputError("'" + path + "' (from --prompts) cannot be read; give a file that exists, or - for stdin");
+  }
+  std::istream& in = path == "-" ? std::cin : file;
+  std::string text{std::istreambuf_iterator<char>{in}, {}};
+  if (in.bad()) throw InputError("'" + path + "' (from --prompts) could not be read to its end; give a regular file");
+  return text;
+}
+
+// Rank 0 reads, all get the bytes: the file need not be visible everywhere, and stdin is rank 0's alone.
+std::string prompt_text(comm::World& world, GenerateOptions const& options, std::string const& path) {
+  std::string text;
+  agree(world, options.deadline_s, [&] {
+    if (world.rank() == 0) text = read_text(path);
+  });
+  auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
+  return {reinterpret_cast<char const*>(parts[0].data()), parts[0].size()};
+}
+
+void read_prompts_of(Job& job) {
+  GenerateOptions const& options = job.options;
+  PromptContext const context{job.model->config(), job.tokenizer.get(), options.max_new_tokens};
+  if (options.has_prompt) {
+    agree(job.world, options.deadline_s, [&] { job.requests = prompt_from_text(options.prompt, context); });
+    return;
+  }
+  std::string const path = options.prompts.empty() ? (embedded_model_dir().parent_path() / "prompts.jsonl").string() : options.prompts;
+  std::istringstream text{prompt_text(job.world, options, path)};
+  agree(job.world, options.deadline_s,
+        [&] { job.requests = read_prompts(text, path == "-" ? "stdin" : path, prompt_format(options.prompt_format), context); });
+}
+
+int ranks_on_host(comm::World const& world) {
+  int ranks = 0;
+  for (comm::Rank rank = 0; rank < world.size(); ++rank) ranks += world.host(rank) == world.host(world.rank()) ? 1 : 0;
+  return ranks;
+}
+
+void size_job(Job& job) {
+  std::uint64_t const mine = free_memory();
+  auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
+  std::uint64_t least = mine;
+  for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
+  agree(job.world, job.options.deadline_s, [&] {
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), ranks_on_host(job.world), least);
+  });
+}
+
+EngineOptions engine_options(Job const& job) {
+  GenerateOptions const& options = job.options;
+  ModelConfig const& config = job.model->config();
+  EngineOptions engine;
+  engine.deadline_s = options.deadline_s;
+  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
+  shards::StoreOptions& store = engine.store;
+  store.layers = config.layers;
+  store.q_heads = config.q_heads;
+  store.layout = page_layout(options, config);
+  store.fingerprint = shards::page_fingerprint(job.model->fingerprint(), store.layout);
+  store.slots = job.sizing.slots;
+  store.home_slots = job.sizing.home_slots;
+  store.replica_slots = job.sizing.replica_slots;
+  store.local = options.store == StoreMode::local;
+  store.move = options.move;
+  store.home = options.home;
+  if (options.kv_experts > 0) store.kv_experts = options.kv_experts;
+  store.most_rows = std::max(options.prefill_chunk, options.batch);
+  store.most_streams = options.batch;
+  store.most_blocks = job.sizing.most_blocks;
+  store.deadline_s = options.deadline_s;
+  return engine;
+}
+
+std::string iso_time() {
+  std::time_t const now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+RunMetadata metadata(Job const& job) {
+  RunMetadata run;
+  run.version = version();
+  run.commit = commit();
+  run.command_line = job.command_line;
+  run.started = iso_time();
+  for (BuildFact const& fact : build_facts()) run.libraries.push_back({fact.name, fact.value});
+  run.options = option_attributes(job.options);
+  run.model = model_attributes(job.model->config(), job.model->parameters());
+  run.kv_capacity_bytes = job.sizing.slots * shards::slot_cost(page_layout(job.options, job.model->config()));
+  run.deadline_s = job.options.deadline_s;
+  return run;
+}
+
+/// Progress and trace of a running engine.
+class Watcher {
+ public:
+  explicit Watcher(Job& job) : job_{job}, progress_{job.world.rank()} {
+    if (!job.options.trace.empty()) trace_ = std::make_unique<TraceWriter>(job.world, job.options.trace, metadata(job));
+  }
+
+  EngineHooks hooks(Engine*& engine, comm::FaultyWorld* faulty) {
+    EngineHooks hooks;
+    if (faulty != nullptr) hooks.before_step = [faulty](shards::Step step) { faulty->set_step(step); };
+    hooks.control_slot = [this, &engine](shards::Step step, auto const& states) { control_slot(step, states, *engine); };
+    if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
+    return hooks;
+  }
+
+  void close(Engine& engine) {
+    progress_.finish(last_);
+    if (!trace_) return;
+    add_requests(engine);
+    trace_->close();
+  }
+
+ private:
+  void control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine) {
+    last_ = {};
+    last_.requests = static_cast<std::int64_t>(job_.requests.size());
+    for (ControlState const& state : states) {
+      last_.requests_done += static_cast<std::int64_t>(state.requests_done);
+      last_.tokens += static_cast<std::int64_t>(state.tokens_generated);
+    }
+    double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    last_.tokens_per_second = seconds > 0 ? static_cast<double>(last_.tokens) / seconds : 0;
+    progress_.show(last_);
+    if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
+    auto const pages = engine.store().owner().pages_by_home();
+    for (std::size_t home = 0; home < pages.size(); ++home)
+      if (pages[home] > 0) trace_->add(PagesByOwner{step, job_.world.rank(), static_cast<std::int32_t>(home), pages[home]});
+    trace_->write_batch();
+  }
+
+  void after_step(StepRecord const& row, Engine& engine) {
+    trace_->add(row);
+    add_requests(engine);
+  }
+
+  void add_requests(Engine& engine) {
+    for (; requests_written_ < engine.results().size(); ++requests_written_) {
+      Result const& result = engine.results()[requests_written_];
+      trace_->add(request_record(job_.requests[static_cast<std::size_t>(result.index)].id, result));
+    }
+  }
+
+  Job& job_;
+  Progress progress_;
+  std::unique_ptr<TraceWriter> trace_;
+  ProgressState last_;
+  std::size_t requests_written_ = 0;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+void print_text(Job const& job, std::vector<Result> const& results) {
+  for (Result const& result : results) {
+    Request const& request = job.requests[static_cast<std::size_t>(result.index)];
+    if (result.finish == Finish::error) continue;
+    std::cout << (job.tokenizer ? text_of(request, result, *job.tokenizer) : fmt::format("{}", fmt::join(result.tokens, " "))) << '\n';
+  }
+}
+
+void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results) {
+  GenerateOptions const& options = job.options;
+  if (!options.logits.empty()) {
+    LogitsFile file{options.logits, job.model->config().vocab};
+    for (Result const& result : results) file.write(result);
+    file.commit();
+  }
+  if (options.output.empty()) {
+    print_text(job, results);
+  } else {
+    OutputFile file{options.output, "--output"};
+    for (Result const& result : results)
+      file.write(output_line(job.requests[static_cast<std::size_t>(result.index)], result, job.tokenizer.get()) + "\n");
+    file.commit();
+  }
+  auto const codec = shards::make_codec(options.codec);
+  auto const report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
+                                   codec->stated_ratio(page_layout(options, job.model->config()))});
+  if (!options.report.empty()) {
+    OutputFile file{options.report, "--report"};
+    file.write(report_text(report));
+    file.commit();
+  }
+  if (spdlog::should_log(spdlog::level::info)) std::cerr << summary_text(report);
+}
+
+// The exit code, and one sentence if requests ended in an error.
+int judge(Job const& job, std::vector<Result> const& results) {
+  auto const failed = std::count_if(results.begin(), results.end(), [](Result const& r) { return r.finish == Finish::error; });
+  if (failed == 0) return 0;
+  auto const first = std::find_if(results.begin(), results.end(), [](Result const& r) { return r.finish == Finish::error; });
+  say_error(fmt::format("{} of {} requests ended in an error; the first, '{}': {}", failed, results.size(),
+                        job.requests[static_cast<std::size_t>(first->index)].id, first->error));
+  return 1;
+}
+
+}  // namespace
+
+int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
+  if (options.threads > 0) return options.threads;
+  int const cores = static_cast<int>(std::thread::hardware_concurrency());   // those this process is bound to
+  return std::max(1, cores / ranks_on_host(world));
+}
+
+int run_generate(comm::World& inner, GenerateOptions const& options, std::string const& command_line) {
+  std::unique_ptr<comm::FaultyWorld> faulty;
+  if (!options.fault_plan.empty())
+    agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan))); });
+  comm::World& world = faulty ? *faulty : inner;
+  omp_set_num_threads(threads_per_rank(options, world));
+  Job job{world, options, command_line, {}, {}, {}, {}, {}};
+  agree(world, options.deadline_s, [&] {
+    if (world.rank() == 0) check_output_paths(options);
+    job.model_dir = options.model.empty() ? embedded_model_dir() : std::filesystem::path{options.model};
+    job.model = Model::load(job.model_dir, world.rank(), world.size());
+    job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
+  });
+  read_prompts_of(job);
+  size_job(job);
+  if (world.rank() == 0)
+    spdlog::info("{} ranks on {} hosts, {} threads each; {}", world.size(), world.hosts(), omp_get_max_threads(), job.sizing.sentence);
+
+  std::vector<Request const*> mine;
+  for (Request const& request : job.requests)
+    if (request.index % world.size() == world.rank()) mine.push_back(&request);
+  Watcher watcher{job};
+  Engine* running = nullptr;
+  Engine engine{world, *job.model, job.tokenizer.get(), engine_options(job), mine, watcher.hooks(running, faulty.get())};
+  running = &engine;
+  engine.run();
+  watcher.close(engine);
+
+  RunSummary const summary = gather_summary(world, engine.recorder(), options.deadline_s);
+  std::vector<Result> const results = gather_results(world, engine.results(), options.deadline_s);
+  std::int64_t code = 0;
+  agree(world, options.deadline_s, [&] {
+    if (world.rank() != 0) return;
+    write_outputs(job, summary, results);
+    code = judge(job, results);
+  });
+  auto const codes = world.all_gather(std::as_bytes(std::span{&code, 1}), world.in(options.deadline_s));
+  return static_cast<int>(comm::MessageReader{codes[0]}.value<std::int64_t>());
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "comm/world.hpp"
+#include "runtime/options.hpp"
+
+namespace pikv::runtime {
+
+/// `pikv generate` on this rank, collective: reads model and prompts, runs the engine, writes what was asked for (rank 0). Returns the
+/// exit code: 0, or 1 when a request ended in error. Throws AgreedError on all ranks alike for what is found before work starts or agreed
+/// on in a step; anything else thrown is trouble of this rank alone.
+int run_generate(comm::World& world, GenerateOptions const& options, std::string const& command_line);
+
+/// Cores this rank may use: those it is bound to, else its share of the host's.
+int threads_per_rank(GenerateOptions const& options, comm::World const& world);
+
+}  // namespace pikv::runtime

@@ -1,0 +1,43 @@
+#include "runtime/model/tokenizer.hpp"
+
+#include <algorithm>
+
+namespace pikv::runtime {
+namespace {
+
+class ByteTokenizer : public Tokenizer {
+ public:
+  explicit ByteTokenizer(ModelConfig const& config) : special_{config.eos} {
+    if (config.bos >= 0) special_.push_back(config.bos);
+  }
+
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    std::vector<std::int32_t> ids;
+    ids.reserve(text.size());
+    for (char const c : text) ids.push_back(static_cast<unsigned char>(c));
+    return ids;
+  }
+
+  std::string decode(std::vector<std::int32_t> const& ids) const override {
+    std::string text;
+    for (std::int32_t const id : ids)
+      if (std::ranges::find(special_, id) == special_.end()) text.push_back(static_cast<char>(id));
+    return text;
+  }
+
+  bool adds_bos() const override { return false; }
+
+ private:
+  std::vector<std::int32_t> special_;
+};
+
+}   // namespace
+
+std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& dir, ModelConfig const& config) {
+  for (char const* file : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json"})
+    if (std::filesystem::exists(dir / file)) return nullptr;
+  if (config.vocab != 256) return nullptr;
+  return std::make_unique<ByteTokenizer>(config);
+}
+
+}   // namespace pikv::runtime

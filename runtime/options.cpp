@@ -1,0 +1,151 @@
+#include "runtime/options.hpp"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <map>
+
+#include "comm/error.hpp"
+#include "runtime/scheduling/schedulers.hpp"
+#include "runtime/transports.hpp"
+#include "runtime/units.hpp"
+#include "shards/codec.hpp"
+#include "shards/homes.hpp"
+#include "shards/names.hpp"
+
+namespace pikv::runtime {
+namespace {
+
+using Options = GenerateOptions;
+
+std::int32_t count(Given const& given, std::int32_t least, std::int32_t most) {
+  return static_cast<std::int32_t>(whole_number(given, least, most));
+}
+
+template <typename Table>
+typename Table::mapped_type const& choice(Given const& given, Table const& table) {
+  if (auto const found = table.find(given.value); found != table.end()) return found->second;
+  throw InputError(fmt::format("{} is not a choice of this build; choose one of: {}", given.said, shards::names_in(table)));
+}
+
+template <typename Table>
+std::string name_in(Given const& given, Table const& table) {
+  (void)choice(given, table);
+  return given.value;
+}
+
+std::string file(Given const& given) {
+  if (given.value.empty()) throw InputError(fmt::format("{} names no file; give a path", given.said));
+  return given.value;
+}
+
+std::int32_t power_of_two(Given const& given, std::int32_t most) {
+  auto const value = count(given, 1, most);
+  if (!std::has_single_bit(static_cast<std::uint32_t>(value)))
+    throw InputError(fmt::format("{} is not a power of two (pages are addressed by shifting); try 16 or 32", given.said));
+  return value;
+}
+
+std::map<std::string_view, kernels::DType> const dtypes{
+    {"f32", kernels::DType::f32}, {"bf16", kernels::DType::bf16}, {"f16", kernels::DType::f16}};
+std::map<std::string_view, StoreMode> const stores{{"sharded", StoreMode::sharded}, {"local", StoreMode::local}};
+std::map<std::string_view, Move> const moves{{"query", Move::query}, {"page", Move::page}, {"auto", Move::automatic}};
+std::map<std::string_view, bool> const prompt_formats{{"auto", true}, {"jsonl", true}, {"text", true}};
+std::map<std::string_view, bool> const attentions{{"exact", true}};
+std::map<std::string_view, bool> const log_levels{{"error", true}, {"warning", true}, {"info", true}, {"debug", true}};
+
+struct Row {
+  char const* name;
+  char const* value;     // placeholder; empty: a flag
+  char const* initial;   // the default, for --help
+  char const* help;
+  void (*set)(Options&, Given const&);
+};
+
+// clang-format off
+Row const rows[] = {
+    {"model", "DIR", "the embedded tiny MoE", "checkpoint folder in the layout of Hugging Face", [](Options& o, Given const& g) { o.model = file(g); }},
+    {"prompts", "FILE", "the sample prompts", "JSON lines or plain text, one prompt a line; - is stdin", [](Options& o, Given const& g) { o.prompts = file(g); }},
+    {"prompt-format", "jsonl|text|auto", "auto", "form of --prompts; auto: jsonl if the name ends so or the first character is {", [](Options& o, Given const& g) { o.prompt_format = name_in(g, prompt_formats); }},
+    {"prompt", "TEXT", "", "one prompt", [](Options& o, Given const& g) { o.has_prompt = true, o.prompt = g.value; }},
+    {"max-new-tokens", "N", "64", "tokens to generate for prompts that do not say", [](Options& o, Given const& g) { o.max_new_tokens = count(g, 1, 1 << 30); }},
+    {"temperature", "X", "0", "sampling temperature; 0 is greedy", [](Options& o, Given const& g) { o.sampling.temperature = static_cast<float>(real_number(g, 0, 1000)); }},
+    {"top-k", "N", "0", "sample from the N likeliest tokens; 0: from all", [](Options& o, Given const& g) { o.sampling.top_k = count(g, 0, 1 << 30); }},
+    {"top-p", "X", "1", "sample from the likeliest tokens that hold this share of the probability", [](Options& o, Given const& g) { o.sampling.top_p = static_cast<float>(real_number(g, 1e-6, 1)); }},
+    {"seed", "N", "0", "of the sampler's random numbers", [](Options& o, Given const& g) { o.sampling.seed = seed_number(g); }},
+    {"batch", "N", "8", "running sequences per rank", [](Options& o, Given const& g) { o.batch = count(g, 1, 4096); }},
+    {"page-tokens", "N", "32", "tokens of a page, a power of two", [](Options& o, Given const& g) { o.page_tokens = power_of_two(g, 4096); }},
+    {"prefill-chunk", "N", "256", "rows a rank may bring to a step", [](Options& o, Given const& g) { o.prefill_chunk = count(g, 1, 1 << 16); }},
+    {"kv-dtype", "f32|bf16|f16", "bf16", "type of uncompressed pages", [](Options& o, Given const& g) { o.kv_dtype = choice(g, dtypes); }},
+    {"kv-budget", "SIZE", "what is free, said at start", "KV bytes per rank, everything included", [](Options& o, Given const& g) { o.kv_budget = size_bytes(g); }},
+    {"attention", "exact", "exact", "exact: every page is read", [](Options&, Given const& g) { (void)choice(g, attentions); }},
+    {"home", "NAME", "mod", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
+    {"kv-experts", "N", "64", "groups of pages that are placed together", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
+    {"scheduler", "NAME", "none", "which tokens are kept; `pikv list schedulers`", [](Options& o, Given const& g) { o.scheduler = name_in(g, schedulers()); }},
+    {"codec", "NAME", "none", "how pages are stored; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = name_in(g, shards::codecs()); }},
+    {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
+    {"move", "query|page|auto", "auto", "ship the query to the page, fetch the page, or decide by cost", [](Options& o, Given const& g) { o.move = choice(g, moves); }},
+    {"transport", "auto|mpi", "auto", "what carries pages; `pikv list transports`", [](Options& o, Given const& g) { o.transport = name_in(g, transports()); }},
+    {"fault-plan", "FILE", "", "JSON with probabilities per operation, for tests", [](Options& o, Given const& g) { o.fault_plan = file(g); }},
+    {"in-process", "N", "off", "N ranks inside this process, virtual time; not with mpirun", [](Options& o, Given const& g) { o.in_process = count(g, 1, 256); }},
+    {"schedule-seed", "N", "1", "of the order in which ranks in process run", [](Options& o, Given const& g) { o.schedule_seed = seed_number(g); }},
+    {"reproducible", "", "off", "decide from counts instead of clocks", [](Options& o, Given const& g) { o.reproducible = flag(g); }},
+    {"output", "FILE", "text to stdout", "JSON lines, one per request, in input order", [](Options& o, Given const& g) { o.output = file(g); }},
+    {"logits", "FILE", "", "HDF5, logits of each generated token", [](Options& o, Given const& g) { o.logits = file(g); }},
+    {"trace", "FILE", "", "HDF5 trace of the run", [](Options& o, Given const& g) { o.trace = file(g); }},
+    {"report", "FILE", "", "JSON summary of the run", [](Options& o, Given const& g) { o.report = file(g); }},
+    {"deadline", "TIME", "30s", "longest wait before the job ends", [](Options& o, Given const& g) { o.deadline_s = seconds(g); }},
+    {"config", "FILE", "", "INI file with options, name = value", [](Options&, Given const&) {}},
+    {"threads", "N", "cores of the host / ranks on it", "threads per rank", [](Options& o, Given const& g) { o.threads = count(g, 1, 1024); }},
+    {"log-level", "error|warning|info|debug", "info", "what is logged to stderr", [](Options& o, Given const& g) { o.log_level = name_in(g, log_levels); }},
+};
+// clang-format on
+
+struct EffectRow {
+  char const* name;
+  bool (*has_effect)(Options const&);
+  char const* otherwise;
+};
+bool samples(Options const& o) { return o.sampling.temperature > 0; }
+bool shards_pages(Options const& o) { return o.store == StoreMode::sharded; }
+bool in_process(Options const& o) { return o.in_process > 0; }
+constexpr char const* greedy = "at temperature 0, which is greedy; add --temperature";
+constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
+
+EffectRow const effects[] = {
+    {"prompt", [](Options const& o) { return o.prompts.empty(); }, "next to --prompts; keep one of the two"},
+    {"prompt-format", [](Options const& o) { return !o.prompts.empty(); }, "without a prompt file; add --prompts FILE"},
+    {"top-k", samples, greedy},
+    {"top-p", samples, greedy},
+    {"seed", samples, greedy},
+    {"home", shards_pages, local},
+    {"kv-experts", shards_pages, local},
+    {"move", shards_pages, local},
+    {"transport", shards_pages, local},
+    {"transport", [](Options const& o) { return !in_process(o); }, "inside one process; leave it out, or leave out --in-process"},
+    {"schedule-seed", in_process, "over real processes; add --in-process N"},
+};
+
+}  // namespace
+
+std::vector<OptionSpec> generate_option_specs() {
+  std::vector<OptionSpec> specs;
+  for (auto const& row : rows) specs.push_back({row.name, row.value, row.initial, row.help});
+  return specs;
+}
+
+GenerateOptions parse_generate_options(std::span<std::string const> args) {
+  auto const given = read_given("generate", generate_option_specs(), args);
+  GenerateOptions options;
+  for (auto const& row : rows)
+    if (auto const found = given.find(row.name); found != given.end()) {
+      row.set(options, found->second);
+      options.given.emplace_back(row.name);
+    }
+  for (auto const& row : effects)
+    if (auto const found = given.find(row.name); found != given.end() && !row.has_effect(options))
+      throw InputError(fmt::format("{} has no effect {}", found->second.said, row.otherwise));
+  return options;
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,197 @@
+#include "runtime/sequences.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <tuple>
+
+#include "comm/error.hpp"
+#include "shards/mix.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+constexpr std::int32_t most_rewinds = 8;
+// Control exchanges from a release until its owners' slots can be taken again: pushes under way are acknowledged (3), dropped, retired.
+constexpr shards::Step linger_steps = 6;
+
+shards::StreamId stream_of(Request const& request) {
+  auto const index = static_cast<std::uint64_t>(request.index);
+  return {shards::mix(index), shards::mix(~index)};
+}
+}  // namespace
+
+Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
+                     std::vector<Request const*> requests, LogitsObserver observer)
+    : store_{store},
+      config_{config},
+      tokenizer_{tokenizer},
+      options_{options},
+      rank_{rank},
+      observer_{std::move(observer)},
+      sampler_{config.vocab} {
+  for (Request const* request : requests) {
+    if (request->refused.empty()) {
+      waiting_.push_back(request);
+      continue;
+    }
+    Result result;
+    result.index = request->index;
+    result.home = rank;
+    result.prompt_tokens = static_cast<std::int32_t>(request->prompt.size());
+    result.finish = Finish::error;
+    result.error = request->refused;
+    results_.push_back(std::move(result));
+  }
+  std::stable_sort(waiting_.begin(), waiting_.end(), [](Request const* a, Request const* b) {
+    return std::tie(a->arrival_s, a->index) < std::tie(b->arrival_s, b->index);
+  });
+}
+
+Request const* Sequences::head(double now) const {
+  bool const none = next_waiting_ == waiting_.size() || running_.size() == static_cast<std::size_t>(options_.batch);
+  return none || waiting_[next_waiting_]->arrival_s > now ? nullptr : waiting_[next_waiting_];
+}
+
+double Sequences::next_arrival() const {
+  return next_waiting_ == waiting_.size() ? std::numeric_limits<double>::infinity() : waiting_[next_waiting_]->arrival_s;
+}
+
+std::int64_t Sequences::pages_needed(Request const& request, std::int32_t page_tokens, std::int32_t layers) {
+  auto const tokens = static_cast<std::int64_t>(request.prompt.size()) + request.max_new_tokens;
+  return std::int64_t{shards::blocks_for(tokens, page_tokens)} * layers;
+}
+
+void Sequences::admit() {
+  Request const& request = *waiting_[next_waiting_++];
+  auto sequence = std::make_unique<Sequence>();
+  sequence->request = &request;
+  sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
+  sequence->stream = &store_.open(stream_of(request), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
+  sequence->tokens.reserve(most);
+  sequence->tokens = request.prompt;
+  sequence->result.index = request.index;
+  sequence->result.home = rank_;
+  sequence->result.prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
+  sequence->result.arrival = request.arrival_s;
+  sequence->result.tokens.reserve(static_cast<std::size_t>(request.max_new_tokens));
+  running_.push_back(std::move(sequence));
+}
+
+void Sequences::plan(Batch& batch) {
+  batch.clear();
+  planned_.clear();
+  std::size_t free_slots = store_.free_home_slots();
+  auto const left = [](Sequence const& s) { return static_cast<std::int64_t>(s.tokens.size()) - s.stream->length(); };
+  for (auto& sequence : running_)
+    if (left(*sequence) == 1) add_rows(batch, *sequence, 1, free_slots);
+  batch.decode_rows = batch.rows();
+  std::int32_t budget = std::max(1, options_.prefill_chunk - batch.decode_rows);
+  for (auto& sequence : running_) {
+    if (left(*sequence) <= 1 || budget == 0) continue;
+    std::int32_t const before = batch.rows();
+    add_rows(batch, *sequence, static_cast<std::int32_t>(std::min<std::int64_t>(left(*sequence), budget)), free_slots);
+    budget -= batch.rows() - before;
+  }
+}
+
+void Sequences::add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots) {
+  std::size_t pages = store_.new_pages(*sequence.stream, rows);
+  if (pages > free_slots) {   // only what fits in the pages that are open; the rest waits until others have left for their owners
+    std::int32_t const p = store_.options().layout.page_tokens;
+    rows = static_cast<std::int32_t>(shards::first_position(sequence.stream->directory().blocks(), p) - sequence.stream->length());
+    if (rows == 0) return;
+    pages = 0;
+  }
+  free_slots -= pages;
+  std::int64_t const first = sequence.stream->length();
+  for (std::int32_t r = 0; r < rows; ++r) {
+    bool const last = first + r + 1 == static_cast<std::int64_t>(sequence.tokens.size());
+    if (last || options_.all_positions) batch.logit_rows.push_back(batch.rows());
+    batch.tokens.push_back(sequence.tokens[static_cast<std::size_t>(first + r)]);
+    batch.positions.push_back(static_cast<std::int32_t>(first + r));
+  }
+  batch.segments.push_back({sequence.stream, rows});
+  planned_.push_back(&sequence);
+}
+
+void Sequences::apply(Batch const& batch, std::span<float const> logits, std::span<shards::Damage const> damages, shards::Step step,
+                      double now) {
+  auto const vocab = static_cast<std::size_t>(config_.vocab);
+  std::size_t next_logits = 0;
+  std::int32_t first_row = 0;
+  for (std::size_t i = 0; i < planned_.size(); ++i) {
+    Sequence& sequence = *planned_[i];
+    std::int32_t const end_row = first_row + batch.segments[i].rows;
+    auto const hit = std::find_if(damages.begin(), damages.end(), [&](shards::Damage const& d) { return d.stream == sequence.stream; });
+    for (; next_logits < batch.logit_rows.size() && batch.logit_rows[next_logits] < end_row; ++next_logits) {
+      if (hit != damages.end()) continue;
+      auto const row = logits.subspan(next_logits * vocab, vocab);
+      std::int32_t const position = batch.positions[static_cast<std::size_t>(batch.logit_rows[next_logits])];
+      if (observer_) observer_(*sequence.request, position, row);
+      if (position + 1 == static_cast<std::int64_t>(sequence.tokens.size())) take_token(sequence, row, now);
+    }
+    if (hit != damages.end()) damaged(sequence, hit->block, now);
+    first_row = end_row;
+  }
+  retire_ended(step);
+}
+
+void Sequences::take_token(Sequence& sequence, std::span<float const> logits, double now) {
+  Request const& request = *sequence.request;
+  Result& result = sequence.result;
+  std::int32_t token = 0;
+  try {
+    token = sampler_.sample(logits, options_.sampling, static_cast<std::uint64_t>(request.index), result.tokens.size());
+  } catch (RunError const& error) {
+    result.error = error.what();
+    return end(sequence, Finish::error, now);
+  }
+  if (result.tokens.empty()) {
+    result.first_token = now;
+    store_.drop_replicas(*sequence.stream);   // the prompt is in: one row at a time now, queries are cheaper to move than pages
+  }
+  sequence.tokens.push_back(token);
+  result.tokens.push_back(token);
+  ++generated_;
+  if (options_.keep_logits) result.logits.insert(result.logits.end(), logits.begin(), logits.end());
+  if (std::find(config_.eos.begin(), config_.eos.end(), token) != config_.eos.end()) return end(sequence, Finish::eos, now);
+  if (!request.stop.empty()) {
+    sequence.text += tokenizer_->decode({token});
+    if (find_stop(request, sequence.text) != std::string::npos) return end(sequence, Finish::stop, now);
+  }
+  if (static_cast<std::int32_t>(result.tokens.size()) == request.max_new_tokens) end(sequence, Finish::length, now);
+}
+
+void Sequences::damaged(Sequence& sequence, shards::Block block, double now) {
+  if (++sequence.result.rewinds <= most_rewinds) return store_.rewind(*sequence.stream, block);
+  sequence.result.error = "pages of this request were lost " + std::to_string(most_rewinds + 1) + " times; see the integrity counters of --report";
+  end(sequence, Finish::error, now);
+}
+
+void Sequences::end(Sequence& sequence, Finish finish, double now) {
+  sequence.result.finish = finish;
+  sequence.result.end = now;
+  sequence.ended = true;
+}
+
+void Sequences::retire_ended(shards::Step step) {
+  for (auto& sequence : running_)
+    if (sequence->ended) {
+      store_.release(*sequence->stream);
+      lingering_.push_back({sequence->pages, step + linger_steps});
+      results_.push_back(std::move(sequence->result));
+    }
+  std::erase_if(running_, [](auto const& sequence) { return sequence->ended; });
+}
+
+std::int64_t Sequences::reserved_pages(shards::Step step) {
+  std::erase_if(lingering_, [&](Lingering const& pages) { return pages.until <= step; });
+  std::int64_t pages = 0;
+  for (auto const& sequence : running_) pages += sequence->pages;
+  for (Lingering const& released : lingering_) pages += released.pages;
+  return pages;
+}
+
+}  // namespace pikv::runtime

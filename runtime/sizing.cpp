@@ -1,0 +1,111 @@
+#include "runtime/sizing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <vector>
+
+#include "comm/error.hpp"
+#include "runtime/sequences.hpp"
+#include "shards/arena.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+
+// Steps from a page's sealing to its owner's acknowledgement (shards/home.hpp), and one to spare.
+constexpr std::size_t steps_at_home = 4;
+
+// What `batch` sequences can occupy at their home besides pages on their way: the first page, which stays, and the open one.
+std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config) {
+  auto const batch = static_cast<std::size_t>(options.batch);
+  std::size_t const blocks_of_a_step = static_cast<std::size_t>(options.prefill_chunk / options.page_tokens) + 1 + batch;
+  return static_cast<std::size_t>(config.layers) * (2 * batch + steps_at_home * blocks_of_a_step);
+}
+
+// The most pages that the requests of one home can want at once.
+std::size_t most_wanted(std::vector<std::size_t> needs, std::int32_t batch) {
+  std::sort(needs.rbegin(), needs.rend());
+  needs.resize(std::min(needs.size(), static_cast<std::size_t>(batch)));
+  std::size_t pages = 0;
+  for (std::size_t const need : needs) pages += need;
+  return pages;
+}
+
+std::string readable(std::uint64_t bytes) {
+  return bytes < (1u << 20) ? fmt::format("{:.0f} KiB", static_cast<double>(bytes) / 1024) : fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig const& config) {
+  return {options.kv_dtype, config.kv_heads, options.page_tokens, config.head_dim};
+}
+
+std::uint64_t free_memory() {
+  std::ifstream meminfo{"/proc/meminfo"};
+  std::string key;
+  std::uint64_t kib = 0;
+  while (meminfo >> key >> kib) {
+    if (key == "MemAvailable:") return kib * 1024;
+    meminfo.ignore(64, '\n');
+  }
+  return std::uint64_t{1} << 30;
+}
+
+Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
+                  std::uint64_t free_bytes) {
+  bool const local = options.store == StoreMode::local;
+  std::size_t const slot = shards::slot_cost(page_layout(options, config));
+  Sizing sizing;
+  std::size_t largest = 0;
+  Request const* largest_request = nullptr;
+  std::vector<std::vector<std::size_t>> needs(static_cast<std::size_t>(ranks));
+  for (Request const& request : requests) {
+    if (!request.refused.empty()) continue;
+    auto const need = static_cast<std::size_t>(Sequences::pages_needed(request, options.page_tokens, config.layers));
+    needs[static_cast<std::size_t>(request.index) % needs.size()].push_back(need);
+    if (need > largest) {
+      largest = need;
+      largest_request = &request;
+    }
+  }
+  sizing.most_blocks = std::max(1, static_cast<shards::Block>(largest / static_cast<std::size_t>(config.layers)));
+  std::size_t all = 0, most_of_one = 0;
+  for (auto const& of_rank : needs) {
+    std::size_t const pages = most_wanted(of_rank, options.batch);
+    all += pages;
+    most_of_one = std::max(most_of_one, pages);
+  }
+  sizing.home_slots = local ? 0 : home_pages(options, config);
+  std::size_t const shard_least = local ? largest : divide_up(largest, static_cast<std::size_t>(ranks));
+  // A twentieth more than an even share: placement is bounded to that (methods 1.2), the rest falls to the next choice.
+  std::size_t const shard_most = local ? most_of_one : divide_up(all + all / 20, static_cast<std::size_t>(ranks)) + static_cast<std::size_t>(config.layers);
+  bool const may_fetch = !local && ranks > 1 && options.move != Move::query;
+  std::size_t const replicas_most = may_fetch ? static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(config.layers) : 0;
+  std::size_t const least = sizing.home_slots + shard_least, most = std::max(least, sizing.home_slots + shard_most + replicas_most);
+
+  std::uint64_t const share = free_bytes / 10 * 8 / static_cast<std::uint64_t>(ranks_on_host);
+  std::uint64_t const budget = options.kv_budget != 0 ? options.kv_budget : share;
+  std::size_t const fitting = static_cast<std::size_t>(budget / slot);
+  if (fitting < least && largest_request != nullptr)
+    throw InputError(fmt::format(
+        "{} is too small: request '{}' needs {} pages of {} and a rank keeps {} for open pages and pages on their way; give --kv-budget {}KiB or more, a "
+        "smaller --batch or --prefill-chunk, or more ranks",
+        options.kv_budget != 0 ? fmt::format("--kv-budget={}B", options.kv_budget) : fmt::format("the free memory ({} per rank)", readable(share)),
+        largest_request->id, largest, readable(slot), sizing.home_slots, divide_up(least * slot, 1024)));
+  sizing.slots = std::min(fitting, most);
+  std::size_t const spare = sizing.slots - std::min(sizing.slots, sizing.home_slots + std::min(shard_most, sizing.slots));
+  sizing.replica_slots = std::min(replicas_most, spare);
+  sizing.home_slots += sizing.replica_slots;
+  sizing.sentence = fmt::format("KV memory {} per rank ({} pages), {}", readable(sizing.slots * slot), sizing.slots,
+                                fitting >= most              ? "what these prompts can use"
+                                : options.kv_budget != 0 ? "as --kv-budget says"
+                                                             : "all that is free");
+  return sizing;
+}
+
+}  // namespace pikv::runtime

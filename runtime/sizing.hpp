@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "runtime/model/config.hpp"
+#include "runtime/options.hpp"
+#include "runtime/request.hpp"
+#include "shards/store_options.hpp"
+
+namespace pikv::runtime {
+
+/// How many slots a rank's arena gets and for what.
+struct Sizing {
+  std::size_t slots = 0, home_slots = 0, replica_slots = 0;
+  shards::Block most_blocks = 1;      // of one request
+  std::string sentence;               // for the log: how large, and why
+};
+
+/// All ranks get the same. With --kv-budget: what fits in it. Without: what these requests can use at most, as far as memory is free
+/// (`free_bytes` of this host, shared by `ranks_on_host`). Throws InputError with the budget that would do when the largest request
+/// could never run.
+Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
+                  std::uint64_t free_bytes);
+
+kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig const& config);
+
+/// MemAvailable of /proc/meminfo.
+std::uint64_t free_memory();
+
+}  // namespace pikv::runtime

@@ -1,0 +1,112 @@
+#include "runtime/summary.hpp"
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string_view>
+
+namespace pikv::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string bytes(Json const& number) {
+  double value = number.get<double>();
+  if (value < 1024) return fmt::format("{:.0f} B", value);
+  for (char const* unit : {"KiB", "MiB", "GiB"}) {
+    value /= 1024;
+    if (value < 1024) return fmt::format("{:.1f} {}", value, unit);
+  }
+  return fmt::format("{:.1f} TiB", value / 1024);
+}
+
+std::string duration(Json const& seconds) {
+  if (seconds.is_null()) return "n/a";
+  double const value = seconds.get<double>();
+  if (value == 0) return "0 s";
+  if (value < 1e-3) return fmt::format("{:.1f} us", value * 1e6);
+  if (value < 1) return fmt::format("{:.1f} ms", value * 1e3);
+  return fmt::format("{:.2f} s", value);
+}
+
+std::string share(double part, double whole) { return whole > 0 ? fmt::format("{:.1f} %", 100 * part / whole) : "n/a"; }
+
+std::string count(std::uint64_t n, std::string_view one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
+
+std::string requests(Json const& report) {
+  auto const& finish = report["finish"];
+  return fmt::format(
+      "requests    {} on {}, {}, {}: {} eos, {} length, {} stop, {} error\n"
+      "tokens      {} read, {} generated in {}: {:.1f} tokens/s\n\n",
+      report["requests"].get<std::uint64_t>(), count(report["ranks"], "rank"), count(report["hosts"], "host"), count(report["steps"], "step"),
+      finish["eos"].get<int>(), finish["length"].get<int>(), finish["stop"].get<int>(), finish["error"].get<int>(),
+      report["prompt_tokens"].get<std::uint64_t>(), report["generated_tokens"].get<std::uint64_t>(), duration(report["seconds"]),
+      report["tokens_per_second"].get<double>());
+}
+
+std::string latency(Json const& report) {
+  std::string text = fmt::format("{:<17}{:>11}{:>11}{:>11}\n", "latency", "p50", "p95", "p99");
+  for (auto const& [label, key] : {std::pair{"first token", "ttft_s"}, std::pair{"per token", "tpot_s"}}) {
+    auto const& p = report[key];
+    text += fmt::format("  {:<15}{:>11}{:>11}{:>11}\n", label, duration(p["p50"]), duration(p["p95"]), duration(p["p99"]));
+  }
+  return text + '\n';
+}
+
+std::string memory(Json const& report) {
+  auto const& kv = report["kv"];
+  double const resident = kv["bytes_resident"].get<double>();
+  std::string text = fmt::format("{:<17}{:>11}{:>11}   at the end of the fullest step ({})\n", "KV memory", "bytes", "share",
+                                 count(kv["tokens_resident"], "token"));
+  for (char const* part : {"payload", "header", "summaries", "slack", "replicas"})
+    text += fmt::format("  {:<15}{:>11}{:>11}\n", part, bytes(kv[part]), share(kv[part].get<double>(), resident));
+  text += fmt::format("  {:<15}{:>11}{:>11}   of the same tokens in bf16 ({})\n", "resident", bytes(kv["bytes_resident"]),
+                      share(resident, kv["bytes_uncompressed_equivalent"].get<double>()), bytes(kv["bytes_uncompressed_equivalent"]));
+  text += fmt::format("  {:<15}{:>11}\n", "peak", bytes(kv["bytes_peak"]));
+  auto const sealed = kv["pages_sealed"].get<double>(), remote = kv["pages_remote"].get<double>();
+  return text + fmt::format("pages       {:.0f} sealed, {:.0f} ({}) stored on another rank than their home\n\n", sealed, remote,
+                            share(remote, sealed));
+}
+
+std::string traffic(Json const& report) {
+  auto const& transfer = report["transfer"];
+  std::initializer_list<char const*> const purposes{"push", "fetch", "query", "partial", "ffn", "control"};
+  auto const of = [&](char const* purpose) -> Json const& { return transfer[std::string{purpose} + "_bytes"]; };
+  double total = 0;
+  for (char const* purpose : purposes) total += of(purpose).get<double>();
+  std::string text = fmt::format("{:<17}{:>11}{:>11}   {}, {}\n", "traffic", "bytes", "share", count(transfer["messages"], "message"),
+                                 count(transfer["exchanges"], "exchange"));
+  for (char const* purpose : purposes)
+    text += fmt::format("  {:<15}{:>11}{:>11}\n", purpose, bytes(of(purpose)), share(of(purpose).get<double>(), total));
+  auto const& to = transfer["by_locality"];
+  return text + fmt::format("  to the same host {}, to other hosts {}; inside a rank {}\n\n", bytes(to["node"]), bytes(to["remote"]),
+                            bytes(to["rank"]));
+}
+
+std::string integrity(Json const& report) {
+  auto const& seen = report["integrity"];
+  auto const& cache = report["cache"];
+  auto const n = [&](char const* key) { return seen[key].get<std::uint64_t>(); };
+  return fmt::format("integrity   {} checked: {} corrupt, {} stale, {} timed out, {} fetched again, {}\n", count(seen["checked"], "page"),
+                     n("corrupt"), n("stale"), n("timeout"), n("refetched"), count(seen["rewinds"], "rewind")) +
+         fmt::format("cache       {}, hit rate {}\n\n", count(cache["page_reads"], "page read"),
+                     share(cache["hits"].get<double>(), cache["page_reads"].get<double>()));
+}
+
+std::string time(Json const& report) {
+  double total = 0;
+  for (auto const& seconds : report["stages_s"]) total += seconds.get<double>();
+  std::string text = fmt::format("{:<17}{:>11}{:>11}   sum over ranks\n", "time", "", "share");
+  for (auto const& [stage, seconds] : report["stages_s"].items())
+    text += fmt::format("  {:<15}{:>11}{:>11}\n", stage, duration(seconds), share(seconds.get<double>(), total));
+  return text;
+}
+
+}  // namespace
+
+std::string summary_text(Json const& report) {
+  return requests(report) + latency(report) + memory(report) + traffic(report) + integrity(report) + time(report);
+}
+
+}  // namespace pikv::runtime

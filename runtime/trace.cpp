@@ -1,0 +1,165 @@
+#include "runtime/trace.hpp"
+
+#include <fmt/core.h>
+
+#include <cstring>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "comm/error.hpp"
+#include "comm/hdf5_access.hpp"
+#include "runtime/hdf5/attribute.hpp"
+#include "runtime/hdf5/handle.hpp"
+#include "runtime/hdf5/table.hpp"
+#include "runtime/output_file.hpp"
+
+namespace pikv::runtime {
+namespace {
+
+/// Runs `work` and returns what it threw, so that a rank in trouble still takes part in what follows.
+std::string trouble_in(auto const& work) {
+  try {
+    work();
+  } catch (Error const& error) {
+    return error.what();
+  }
+  return {};
+}
+
+}  // namespace
+
+struct TraceWriter::File {
+  File(std::filesystem::path const& part, comm::World const& world, std::array<hdf5::RowBuffer, tables> const& buffers)
+      : access{comm::hdf5_file_access(world), "open the trace's access"},
+        transfer{comm::hdf5_transfer(world), "open the trace's transfer"},
+        file{H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "make the trace " + part.string()},
+        table{hdf5::Table{file.get(), "ranks", buffers[0].type(), 64}, hdf5::Table{file.get(), "requests", buffers[1].type(), 256},
+              hdf5::Table{file.get(), "steps", buffers[2].type(), 256},
+              hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}} {}
+
+  void abandon() {
+    for (auto& t : table) t.abandon();
+    file.abandon();
+  }
+
+  hdf5::Properties access, transfer;
+  hdf5::File file;
+  std::array<hdf5::Table, tables> table;
+};
+
+/// What this rank writes now: for each table its bytes, and where among the `total` rows of all ranks they go.
+struct TraceWriter::Batch {
+  std::array<std::vector<std::byte>, tables> gathered;   // in process, on rank 0
+  std::array<std::span<std::byte const>, tables> rows;
+  std::array<std::size_t, tables> first{}, total{};
+};
+
+TraceWriter::TraceWriter(comm::World& world, std::filesystem::path name, RunMetadata const& metadata, int batch_steps)
+    : world_{world},
+      name_{std::move(name)},
+      deadline_s_{metadata.deadline_s},
+      every_rank_writes_{!world.in_process()},
+      buffers_{hdf5::RowBuffer{rank_rows(), 1}, hdf5::RowBuffer{request_rows(), 256},
+               hdf5::RowBuffer{step_rows(), static_cast<std::size_t>(batch_steps)},
+               hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}} {
+  std::string const unusable = world_.rank() == 0 ? trouble_in([&] { open_part(name_, "--trace"); }) : "";
+  if (auto const first = world_.first_trouble(unusable, world_.in(deadline_s_))) throw InputError(first->text);
+  hdf5::prepare();
+  if (every_rank_writes_ || world_.rank() == 0) {
+    auto const guard = world_.guard("making the trace", deadline_s_);
+    agree(trouble_in([&] { make_file(metadata); }));
+  } else {
+    agree("");
+  }
+  RankRecord const self =
+      rank_record(world_.rank(), world_.host(world_.rank()), world_.host_name(world_.rank()), metadata.kv_capacity_bytes);
+  buffer(Table::ranks).add(&self);
+  write_batch();
+}
+
+TraceWriter::~TraceWriter() {
+  if (file_) file_->abandon();   // closing is collective over MPI, and after a failed write it may fail again
+}
+
+void TraceWriter::make_file(RunMetadata const& metadata) {
+  file_ = std::make_unique<File>(part_of(name_), world_, buffers_);
+  hid_t const file = file_->file.get();
+  Attributes const run{{"format", trace_format},
+                       {"version", metadata.version},
+                       {"commit", metadata.commit},
+                       {"command_line", metadata.command_line},
+                       {"started", metadata.started},
+                       {"ranks", static_cast<std::int64_t>(world_.size())},
+                       {"hosts", static_cast<std::int64_t>(world_.hosts())}};
+  for (auto const& attribute : run) hdf5::write(file, attribute);
+  hdf5::write_group(file, "libraries", metadata.libraries);
+  hdf5::write_group(file, "options", metadata.options);
+  hdf5::write_group(file, "model", metadata.model);
+}
+
+void TraceWriter::write_batch() {
+  Batch const batch = every_rank_writes_ ? agree_on_rows() : gather_rows();
+  std::string trouble;
+  auto const note = [&](std::string const& text) { trouble = trouble.empty() ? text : trouble; };
+  if (file_) {
+    auto const guard = world_.guard("writing the trace", deadline_s_);
+    for (std::size_t t = 0; t < tables; ++t)
+      if (batch.total[t] > 0)
+        note(trouble_in([&] { file_->table[t].append(batch.rows[t], batch.first[t], batch.total[t], file_->transfer.get()); }));
+    if (H5Fflush(file_->file.get(), H5F_SCOPE_GLOBAL) < 0) note(hdf5::failure("flush " + part_of(name_).string()));
+  }
+  for (auto& rows : buffers_) rows.clear();
+  agree(trouble);
+}
+
+void TraceWriter::close() {
+  write_batch();
+  std::string trouble;
+  if (file_) {
+    auto const guard = world_.guard("closing the trace", deadline_s_);
+    hdf5::File file{std::move(file_->file)};
+    file_.reset();
+    if (file.close() < 0) trouble = hdf5::failure("close " + part_of(name_).string());
+  }
+  agree(trouble);
+  agree(world_.rank() == 0 ? trouble_in([&] { publish(name_); }) : "");
+}
+
+/// Over MPI: each rank's rows go after those of the ranks below it.
+TraceWriter::Batch TraceWriter::agree_on_rows() {
+  std::array<std::size_t, tables> mine;
+  for (std::size_t t = 0; t < tables; ++t) mine[t] = buffers_[t].rows();
+  auto const all = world_.all_gather(std::as_bytes(std::span{mine}), world_.in(deadline_s_));
+  Batch batch;
+  for (std::size_t t = 0; t < tables; ++t) batch.rows[t] = buffers_[t].bytes();
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    std::array<std::size_t, tables> counts;
+    std::memcpy(counts.data(), all[rank].data(), sizeof counts);
+    for (std::size_t t = 0; t < tables; ++t) {
+      if (rank < static_cast<std::size_t>(world_.rank())) batch.first[t] += counts[t];
+      batch.total[t] += counts[t];
+    }
+  }
+  return batch;
+}
+
+/// In process: rank 0 gets everyone's rows, by table.
+TraceWriter::Batch TraceWriter::gather_rows() {
+  Batch batch;
+  for (std::size_t t = 0; t < tables; ++t) {
+    for (auto const& rows : world_.all_gather(buffers_[t].bytes(), world_.in(deadline_s_)))
+      batch.gathered[t].insert(batch.gathered[t].end(), rows.begin(), rows.end());
+    batch.rows[t] = batch.gathered[t];
+    batch.total[t] = batch.gathered[t].size() / buffers_[t].type().row_bytes();
+  }
+  return batch;
+}
+
+void TraceWriter::agree(std::string const& trouble) {
+  if (auto const first = world_.first_trouble(trouble, world_.in(deadline_s_)))
+    throw RunError(fmt::format("rank {}: {}", first->rank, first->text));
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "comm/world.hpp"
+#include "runtime/attributes.hpp"
+#include "runtime/hdf5/row_type.hpp"
+#include "runtime/trace_rows.hpp"
+
+namespace pikv::runtime {
+
+inline constexpr std::int64_t trace_format = 1;
+inline constexpr int trace_batch_steps = 64;   // N: steps between two calls of write_batch()
+
+/// What the trace says of the run besides its rows.
+struct RunMetadata {
+  std::string version, commit, command_line;
+  std::string started;                    // ISO 8601, UTC
+  Attributes libraries, options, model;   // groups of these names
+  std::uint64_t kv_capacity_bytes = 0;    // of this rank, the only value that may differ between ranks
+  double deadline_s = 30;                 // of each wait here
+};
+
+/// The HDF5 trace of a job (docs/trace.md has the schema). Ranks buffer rows and write them together every N steps; each batch ends
+/// with a flush, so that NAME.part of a killed job can be opened and holds all rows up to its last batch. Over MPI all ranks write
+/// one file; in process rank 0 writes what the others hand it. Trouble of one rank (disk full) is agreed on: all ranks throw the
+/// same RunError. Over MPI a batch costs two small all_gathers besides what HDF5 does.
+class TraceWriter {
+ public:
+  /// Collective. Makes NAME.part, complete but for rows of steps. Throws the same InputError on every rank if it cannot be made.
+  TraceWriter(comm::World& world, std::filesystem::path name, RunMetadata const& metadata, int batch_steps = trace_batch_steps);
+  /// Without close(): leaves NAME.part as of the last batch. Not collective, so a rank that failed alone can get here.
+  ~TraceWriter();
+
+  /// These touch neither HDF5 nor other ranks, and a step's rows do not allocate between batches of batch_steps.
+  void add(StepRecord const& row) { buffer(Table::steps).add(&row); }
+  void add(PagesByOwner const& row) { buffer(Table::pages_by_owner).add(&row); }
+  void add(RequestRecord const& row) { buffer(Table::requests).add(&row); }
+
+  /// Collective; at the control slot. Throws RunError.
+  void write_batch();
+  /// Collective, once, the last call: writes the rest, then NAME.part becomes NAME. Throws RunError.
+  void close();
+
+ private:
+  enum class Table { ranks, requests, steps, pages_by_owner };
+  static constexpr std::size_t tables = 4;
+  struct File;
+  struct Batch;
+
+  hdf5::RowBuffer& buffer(Table table) { return buffers_[static_cast<std::size_t>(table)]; }
+  void make_file(RunMetadata const& metadata);
+  Batch agree_on_rows();
+  Batch gather_rows();
+  void agree(std::string const& trouble);
+
+  comm::World& world_;
+  std::filesystem::path name_;
+  double deadline_s_;
+  bool every_rank_writes_;
+  std::array<hdf5::RowBuffer, tables> buffers_;
+  std::unique_ptr<File> file_;   // where this rank writes
+};
+
+}  // namespace pikv::runtime

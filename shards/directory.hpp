@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "comm/rank.hpp"
+#include "shards/block.hpp"
+#include "shards/kv_expert.hpp"
+#include "shards/page.hpp"
+
+namespace pikv::shards {
+
+/// Life of a page, decided by its home alone (design 5): open -> sealed -> pending -> remote -> lost.
+///   open     being filled, at home
+///   sealed   full, at home: it stays (a sink, an own shard's page, --store local) or waits for a slot elsewhere
+///   pending  pushed; the home attends its own copy until the owner has acknowledged
+///   remote   on its owner, verified there; the home's copy is freed
+///   lost     nowhere: the stream must be rewound to this block
+enum class PageLife : std::uint8_t { none, open, sealed, pending, remote, lost };
+
+/// {owner, slot, generation, expert} of a page, and where the home itself holds its bytes.
+struct DirectoryEntry {
+  PageLife life = PageLife::none;
+  comm::Rank owner = -1;            // sealed: where it is bound for; pending, remote: where it is
+  KvExpert expert = -1;
+  Slot local;                       // in the home's arena: open, sealed, pending
+  Slot replica;                     // a verified copy in the home's arena of a remote page
+  Slot slot;                        // in the owner's arena: pending, remote
+  std::uint64_t generation = 0;     // of that slot
+
+  /// The home's own readable copy, invalid if there is none.
+  Slot readable() const { return local.valid() ? local : replica; }
+};
+
+/// At the home, per stream: the only look-up there is. Entries of a block lie together, layer by layer.
+class Directory {
+ public:
+  explicit Directory(std::int32_t layers) : layers_{layers} {}
+
+  void reserve(Block blocks) { entries_.reserve(static_cast<std::size_t>(blocks) * static_cast<std::size_t>(layers_)); }
+  void resize(Block blocks) { entries_.resize(static_cast<std::size_t>(blocks) * static_cast<std::size_t>(layers_)); }
+  Block blocks() const { return static_cast<Block>(entries_.size() / static_cast<std::size_t>(layers_)); }
+  DirectoryEntry& at(std::int32_t layer, Block block) { return entries_[index(layer, block)]; }
+  DirectoryEntry const& at(std::int32_t layer, Block block) const { return entries_[index(layer, block)]; }
+
+ private:
+  std::size_t index(std::int32_t layer, Block block) const {
+    return static_cast<std::size_t>(block) * static_cast<std::size_t>(layers_) + static_cast<std::size_t>(layer);
+  }
+  std::int32_t layers_;
+  std::vector<DirectoryEntry> entries_;
+};
+
+}  // namespace pikv::shards

@@ -1,0 +1,107 @@
+#include "shards/header.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <type_traits>
+
+namespace pikv::shards {
+
+static_assert(std::endian::native == std::endian::little, "pages are little-endian and used as they are in memory");
+static_assert(std::is_trivially_copyable_v<PageHeader> && std::has_unique_object_representations_v<PageHeader>);
+
+static_assert(offsetof(PageHeader, magic) == 0);
+static_assert(offsetof(PageHeader, layout) == 8);
+static_assert(offsetof(PageHeader, codec) == 12);
+static_assert(offsetof(PageHeader, key) == 16);
+static_assert(offsetof(PageHeader, generation) == 48);
+static_assert(offsetof(PageHeader, epoch) == 56);
+static_assert(offsetof(PageHeader, push) == 64);
+static_assert(offsetof(PageHeader, step) == 72);
+static_assert(offsetof(PageHeader, first_position) == 80);
+static_assert(offsetof(PageHeader, tokens) == 88);
+static_assert(offsetof(PageHeader, checksums) == 92);
+static_assert(offsetof(PageHeader, payload_bytes) == 96);
+static_assert(offsetof(PageHeader, fingerprint) == 104);
+static_assert(offsetof(PageHeader, checksum) == 120);
+static_assert(offsetof(PageHeader, header_check) == 248);
+static_assert(offsetof(PageHeader, state) == 252);
+
+static_assert(offsetof(PageKey, stream) == 0 && offsetof(StreamId, hi) == 0 && offsetof(StreamId, lo) == 8);
+static_assert(offsetof(PageKey, layer) == 16);
+static_assert(offsetof(PageKey, head_begin) == 18);
+static_assert(offsetof(PageKey, head_end) == 20);
+static_assert(offsetof(PageKey, block) == 24);
+static_assert(offsetof(Fingerprint, hi) == 0 && offsetof(Fingerprint, lo) == 8);
+
+namespace {
+
+std::uint64_t slice_checksum(std::span<std::byte const> payload, std::size_t slice, std::size_t slices) {
+  std::size_t const begin = payload.size() * slice / slices;
+  std::size_t const end = payload.size() * (slice + 1) / slices;
+  return XXH3_64bits(payload.data() + begin, end - begin);
+}
+
+std::uint32_t check_over(PageHeader const& header) {
+  return static_cast<std::uint32_t>(XXH3_64bits(&header, offsetof(PageHeader, header_check)));
+}
+
+bool well_formed(PageHeader const& header) {
+  return header.header_check == check_over(header) && header.magic == page_magic && header.layout == layout_1 &&
+         header.checksums >= 1 && header.checksums <= max_checksums;
+}
+
+bool payload_matches(PageHeader const& header, std::span<std::byte const> payload) {
+  if (header.payload_bytes > payload.size()) return false;
+  auto const whole = payload.first(header.payload_bytes);
+  for (std::size_t i = 0; i < header.checksums; ++i) {
+    if (header.checksum[i] != slice_checksum(whole, i, header.checksums)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+char const* to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::good: return "good";
+    case Verdict::not_ready: return "not ready";
+    case Verdict::bad_header: return "bad header";
+    case Verdict::bad_payload: return "bad payload";
+    case Verdict::wrong_key: return "wrong key";
+    case Verdict::wrong_generation: return "wrong generation";
+    case Verdict::wrong_model: return "wrong model";
+  }
+  return "unknown";
+}
+
+void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout) {
+  std::size_t const slices = std::min(2 * static_cast<std::size_t>(layout.kv_heads), max_checksums);
+  header.payload_bytes = payload.size();
+  header.checksums = static_cast<std::uint32_t>(slices);
+  header.checksum = {};
+  for (std::size_t i = 0; i < slices; ++i) header.checksum[i] = slice_checksum(payload, i, slices);
+  stamp(header);
+  header.state = PageState::ready;
+}
+
+void stamp(PageHeader& header) { header.header_check = check_over(header); }
+
+Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
+               Fingerprint const& fingerprint) {
+  if (header.state != PageState::ready) return Verdict::not_ready;
+  if (!well_formed(header)) return Verdict::bad_header;
+  if (header.fingerprint != fingerprint) return Verdict::wrong_model;
+  if (header.key != key) return Verdict::wrong_key;
+  if (header.generation != generation) return Verdict::wrong_generation;
+  if (!payload_matches(header, payload)) return Verdict::bad_payload;
+  return Verdict::good;
+}
+
+Verdict verify_arrived(PageHeader const& header, std::span<std::byte const> payload, std::uint64_t generation, Fingerprint const& fingerprint) {
+  return verify(header, payload, header.key, generation, fingerprint);
+}
+
+}  // namespace pikv::shards

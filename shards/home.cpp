@@ -1,0 +1,266 @@
+#include "shards/home.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace pikv::shards {
+
+namespace {
+constexpr int most_tries = 16;
+
+PlacementOptions placement_options(StoreOptions const& options, int ranks) {
+  PlacementOptions placement;
+  placement.weights = options.weights;
+  if (placement.weights.empty()) placement.weights.assign(static_cast<std::size_t>(ranks), 1);
+  return placement;
+}
+}  // namespace
+
+Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts)
+    : world_{world},
+      transport_{transport},
+      arena_{arena},
+      own_shard_{own_shard},
+      options_{options},
+      counts_{counts},
+      policy_{make_home_policy(options.home)},
+      placement_{placement_options(options, world.size())},
+      channels_(static_cast<std::size_t>(world.size())) {}
+
+Bucket Home::bucket_for(Stream const& stream, Block block, KvExpert* expert) const {
+  *expert = policy_->expert_of({stream.id(), block, options_.kv_experts});
+  return bucket_of(*expert, stream.id(), block, options_.kv_experts, placement_.buckets());
+}
+
+std::size_t Home::new_pages(Stream const& stream, std::int32_t rows) const {
+  Block const blocks = blocks_for(stream.length() + rows, options_.layout.page_tokens);
+  return static_cast<std::size_t>(std::max(0, blocks - stream.directory().blocks())) * static_cast<std::size_t>(options_.layers);
+}
+
+void Home::extend(Stream& stream, std::int32_t rows) {
+  Block const before = stream.directory_.blocks();
+  Block const blocks = std::max(before, blocks_for(stream.length_ + rows, options_.layout.page_tokens));
+  stream.directory_.resize(blocks);
+  for (Block block = before; block < blocks; ++block)
+    for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+      DirectoryEntry& entry = stream.directory_.at(layer, block);
+      entry.life = PageLife::open;
+      entry.local = arena_.take(0);
+      if (!entry.local.valid()) throw RunError("the KV arena of rank " + std::to_string(world_.rank()) + " has no slot for an open page; raise --kv-budget");
+      arena_.book(entry.local, options_.layout.bytes(), false);
+    }
+}
+
+void Home::expect(Stream const& stream, std::int32_t rows) {
+  if (options_.local) return;
+  Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves
+  Block const end = block_of(stream.length() + rows, options_.layout.page_tokens);
+  KvExpert expert = 0;
+  for (Block block = first; block < end; ++block)
+    channel(placement_.owner(bucket_for(stream, block, &expert))).expected += static_cast<std::size_t>(options_.layers);
+}
+
+void Home::advance(Stream& stream, std::int32_t rows, Step step) {
+  Block const first = block_of(stream.length_, options_.layout.page_tokens);
+  stream.length_ += rows;
+  counts_.tokens_appended += static_cast<std::uint64_t>(rows);
+  Block const end = block_of(stream.length_, options_.layout.page_tokens);
+  for (Block block = first; block < end; ++block) {
+    KvExpert expert = 0;
+    Bucket const bucket = bucket_for(stream, block, &expert);
+    for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+      DirectoryEntry& entry = stream.directory_.at(layer, block);
+      PageHeader& header = arena_.header(entry.local);
+      header = {};
+      header.key = {stream.id_, static_cast<std::uint16_t>(layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0, block};
+      header.first_position = first_position(block, options_.layout.page_tokens);
+      header.tokens = static_cast<std::uint32_t>(options_.layout.page_tokens);
+      header.fingerprint = options_.fingerprint;
+      header.epoch = placement_.epoch();
+      header.step = step;
+      seal(header, arena_.payload(entry.local), options_.layout);
+      entry.life = PageLife::sealed;
+      entry.expert = expert;
+      ++counts_.pages_sealed;
+      if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
+    }
+  }
+}
+
+// Finds a sealed page the first rank, from its present choice on, that may have room: this one at once, another by asking.
+void Home::settle(Waiting page) {
+  DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+  for (int tried = 0; tried < placement_.choices(); ++tried) {
+    comm::Rank const owner = placement_.choice(page.bucket, page.choice);
+    if (owner != world_.rank() || own_shard_.adopt()) {
+      entry.owner = owner;
+      if (owner != world_.rank()) channel(owner).waiting.push(page);
+      return;
+    }
+    page.choice = (page.choice + 1) % placement_.choices();
+    if (page.choice == 0) break;   // every rank was asked: wait for a step
+  }
+  entry.owner = -1;
+  homeless_.push_back(page);
+}
+
+void Home::write_control(comm::Rank owner, comm::MessageWriter& out) {
+  Channel& to = channel(owner);
+  std::size_t const need = to.waiting.size() + to.expected;
+  to.asked = need > to.credits.size() ? std::min(need - to.credits.size(), Owner::most_grants) : 0;
+  to.expected = 0;
+  auto const drops = std::min(to.drops.size(), most_drops), retires = std::min(to.retires.size(), most_retires);
+  out.value(to.sent);
+  out.value(std::uint64_t{to.asked});
+  out.value(std::uint64_t{drops});
+  out.value(std::uint64_t{retires});
+  out.array(std::span<Drop const>{to.drops}.first(drops));
+  out.array(std::span<Grant const>{to.retires}.first(retires));
+  to.drops.erase(to.drops.begin(), to.drops.begin() + static_cast<std::ptrdiff_t>(drops));
+  to.retires.erase(to.retires.begin(), to.retires.begin() + static_cast<std::ptrdiff_t>(retires));
+}
+
+void Home::read_control(comm::Rank owner, comm::MessageReader& in) {
+  Channel& from = channel(owner);
+  from.acknowledged = in.value<std::uint64_t>();
+  auto const granted_before = from.granted;
+  from.granted = in.value<std::uint64_t>();
+  auto const granted = in.value<std::uint64_t>();
+  if (from.granted - granted_before != granted)
+    throw RunError("rank " + std::to_string(owner) + " granted slots that did not arrive; the control exchange is broken");
+  for (Grant const& grant : in.array<Grant>(granted)) from.credits.push(grant);
+  from.refused = from.asked_before - std::min<std::size_t>(from.asked_before, granted);
+  from.asked_before = from.asked;
+}
+
+void Home::after_control() {
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) acknowledge(channel(owner));
+  for (Channel& from : channels_) take_back_refused(from);
+  looking_.swap(homeless_);
+  for (Waiting const& page : looking_) settle(page);
+  looking_.clear();
+}
+
+void Home::acknowledge(Channel& from) {
+  while (!from.pending.empty() && from.pending.front().number <= from.acknowledged) {
+    Pushed const page = from.pending.front();
+    from.pending.pop();
+    arena_.give_back(page.local);
+    if (page.stream == nullptr) {
+      from.retires.push_back(page.grant);
+      continue;
+    }
+    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+    entry.life = PageLife::remote;
+    entry.local = {};
+    ++counts_.pages_remote;
+  }
+}
+
+// An owner that granted less than was asked for has no more: as many pages, the newest, try their next choice.
+void Home::take_back_refused(Channel& from) {
+  for (; from.refused > 0 && from.waiting.size() > from.credits.size(); --from.refused) {
+    Waiting page = from.waiting.pop_newest();
+    page.choice = (page.choice + 1) % placement_.choices();
+    homeless_.push_back(page);
+  }
+  from.refused = 0;
+}
+
+void Home::write_header(Slot local, Grant const& grant, std::uint64_t number) {
+  PageHeader& header = arena_.header(local);
+  header.generation = grant.generation;
+  header.epoch = placement_.epoch();
+  header.push = number;
+  stamp(header);
+}
+
+void Home::send(comm::Rank to, Pushed& page) {
+  write_header(page.local, page.grant, page.number);
+  Slot const at{page.grant.slot, 0};
+  started_.push_back({transport_.put(to, arena_.payload_at(at), arena_.payload(page.local)), to});
+  headers_.push_back({to, page.local, at});
+  if (touched_.empty() || touched_.back() != to) touched_.push_back(to);
+  ++counts_.pages_pushed;
+}
+
+void Home::wait_for_all(char const* what) {
+  comm::Deadline const deadline = world_.in(options_.deadline_s);
+  for (Started const& started : started_) {
+    comm::Status const status = transport_.wait(started.op, deadline);
+    if (status == comm::Status::arrived) continue;
+    ++counts_.timeout;
+    throw RunError(std::string{what} + " to rank " + std::to_string(started.peer) + " (" + world_.host_name(started.peer) + ") ended as " +
+                   to_string(status) + "; look at that host, or raise --deadline");
+  }
+  started_.clear();
+}
+
+void Home::push(Step step) {
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
+    Channel& to = channel(owner);
+    for (Pushed& page : to.pending) {   // not acknowledged though the owner has looked since: it arrived damaged, or not at all
+      if (page.pushed_in > step - 2) continue;
+      if (++page.tries > most_tries)
+        throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
+                       std::to_string(most_tries) + " times in a row; test the network or memory of that host");
+      page.pushed_in = step;
+      send(owner, page);
+    }
+    while (!to.waiting.empty() && !to.credits.empty()) {
+      Waiting const page = to.waiting.front();
+      DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+      Grant const grant = to.credits.front();
+      to.waiting.pop();
+      to.credits.pop();
+      entry.life = PageLife::pending;
+      entry.slot = {grant.slot, 0};
+      entry.generation = grant.generation;
+      to.pending.push({page.stream, page.layer, page.block, entry.local, grant, ++to.sent, step, 0});
+      send(owner, *(to.pending.end() - 1));
+    }
+  }
+  if (headers_.empty()) return;
+  // A header must not overtake its payload: one flush per peer between them, one after, so that "sent" means "there".
+  for (comm::Rank owner : touched_) started_.push_back({transport_.flush(owner), owner});
+  wait_for_all("a push");
+  for (Header const& header : headers_)
+    started_.push_back({transport_.put(header.owner, arena_.header_at(header.at), std::as_bytes(std::span{&arena_.header(header.local), 1})), header.owner});
+  for (comm::Rank owner : touched_) started_.push_back({transport_.flush(owner), owner});
+  wait_for_all("a push");
+  headers_.clear();
+  touched_.clear();
+}
+
+void Home::release(Stream& stream, Block from) {
+  Directory& directory = stream.directory_;
+  auto const released = [&](auto const& page) { return page.stream == &stream && page.block >= from; };
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
+    Channel& to = channel(owner);
+    to.waiting.erase_if(released);
+    bool away = false;
+    for (Pushed& page : to.pending)
+      if (released(page)) {
+        page.stream = nullptr;   // its local slot stays taken until the owner has answered for the push
+        directory.at(page.layer, page.block).local = {};
+        away = true;
+      }
+    for (Block block = from; block < directory.blocks() && !away; ++block)
+      for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+        DirectoryEntry const& entry = directory.at(layer, block);
+        away = away || (entry.owner == owner && (entry.life == PageLife::remote || entry.life == PageLife::lost));
+      }
+    if (away) to.drops.push_back({stream.id_, from, 0});
+  }
+  std::erase_if(homeless_, released);
+  for (Block block = from; block < directory.blocks(); ++block)
+    for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+      DirectoryEntry& entry = directory.at(layer, block);
+      if (entry.life == PageLife::sealed && entry.owner == world_.rank()) own_shard_.disown();
+      if (entry.local.valid()) arena_.give_back(entry.local);
+    }
+  directory.resize(std::min(from, directory.blocks()));
+  stream.length_ = std::min(stream.length_, first_position(from, options_.layout.page_tokens));
+}
+
+}  // namespace pikv::shards

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "comm/message.hpp"
+#include "comm/rank.hpp"
+#include "shards/arena.hpp"
+#include "shards/counts.hpp"
+#include "shards/queue.hpp"
+
+namespace pikv::shards {
+
+/// A page as a query names it: 8 bytes (methods 1.7). The generation's low half tells a reused slot from the one meant.
+struct PageName {
+  std::int32_t slot = -1;
+  std::uint32_t generation = 0;
+};
+
+/// A slot lent to a writer, who may put one page into it.
+struct Grant {
+  std::int32_t slot = -1;
+  std::int32_t reserved = 0;
+  std::uint64_t generation = 0;
+};
+
+/// Drop of all pages of a stream from a block on, in every layer.
+struct Drop {
+  StreamId stream;
+  Block from = 0;
+  std::int32_t reserved = 0;
+};
+
+/// This rank as an owner: grants slots, indexes what arrived, finds pages for queries, retires them. Its part of the
+/// control message tells each writer the pushes indexed so far and the slots granted, as absolute counters.
+/// Push n of a writer goes into grant n of that writer, so nothing has to be announced but how many were sent.
+class Owner {
+ public:
+  /// `quota`: slots of the arena that pages of others and own placed pages may fill; the rest is the home's.
+  Owner(Arena& arena, comm::Rank self, int ranks, std::size_t quota, Fingerprint const& fingerprint, Counts& counts);
+
+  static constexpr std::size_t most_grants = 512;     // per control message
+  static constexpr std::size_t control_bytes = 64 + most_grants * sizeof(Grant);
+
+  void write_control(comm::Rank writer, comm::MessageWriter& out);
+  /// What the writer sent (home.hpp writes it): pushes sent, slots asked for, drops, retires. Acted on by after_control().
+  void read_control(comm::Rank writer, comm::MessageReader& in);
+  /// Verifies and indexes arrived pages, drops what the homes released, frees retired slots, answers the requests for slots.
+  void after_control(Step step, Step oldest_step_in_flight);
+
+  /// True if `page` is indexed here, of that generation, stream and layer: only then may it be attended.
+  bool holds(PageName page, StreamId const& stream, std::int32_t layer) const;
+
+  /// A page of this rank's own placed on itself: from the home's share of the arena to the owner's. False: quota full.
+  bool adopt();
+  /// It is released (its slot is given back by the home).
+  void disown() { --used_; }
+
+  /// Drops one page under memory pressure; its home will find it stale and rewind.
+  void evict(Slot slot, Step step);
+
+  std::size_t quota() const { return quota_; }
+  std::size_t free_slots() const { return quota_ > used_ ? quota_ - used_ : 0; }
+  std::size_t used() const { return used_; }                            // of the quota: lent, indexed, adopted
+  std::size_t lent() const;                                             // granted, nothing indexed in them yet
+  std::size_t pages() const { return pages_; }                          // indexed, of other ranks
+  std::span<std::uint32_t const> pages_by_home() const { return pages_by_home_; }
+
+ private:
+  struct Writer {
+    Queue<Grant> lent;                 // granted, not yet indexed; the front is number indexed + 1
+    std::uint64_t granted = 0, indexed = 0, sent = 0;
+    std::uint32_t asked = 0;
+    std::size_t unsent_grants = 0;    // the newest of `lent` that the next control message carries
+    std::span<Drop const> drops;
+    std::span<Grant const> retires;
+  };
+  void index_arrived(comm::Rank writer);
+  void drop_released(comm::Rank writer, Step step);
+  void answer_requests(Step step);
+  void retire(std::int32_t slot, Step step);
+
+  Arena& arena_;
+  comm::Rank self_;
+  std::size_t quota_, used_ = 0, pages_ = 0;
+  Fingerprint fingerprint_;
+  Counts& counts_;
+  std::vector<Writer> writers_;
+  std::vector<comm::Rank> home_of_slot_;    // -1: not indexed
+  std::vector<std::uint32_t> pages_by_home_;
+  std::unordered_map<StreamId, std::vector<std::int32_t>> slots_of_stream_;
+};
+
+}  // namespace pikv::shards

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/attend.hpp"
+
+namespace pikv::shards {
+
+/// An AttendPlan under construction: flat arrays that keep their memory from step to step.
+class Plan {
+ public:
+  void clear() {
+    row_offsets_.assign(1, 0);
+    page_offsets_.assign(1, 0);
+    slots_.clear();
+    first_position_.clear();
+    tokens_.clear();
+    row_position_.clear();
+  }
+  void page(std::int32_t slot, std::int64_t first, std::int32_t tokens) {
+    slots_.push_back(slot);
+    first_position_.push_back(static_cast<std::int32_t>(first));
+    tokens_.push_back(tokens);
+  }
+  /// Ends a group: the pages added since the last one, and `rows` rows from position `first` on.
+  void end_group(std::int64_t first, std::int32_t rows) {
+    for (std::int32_t r = 0; r < rows; ++r) row_position_.push_back(static_cast<std::int32_t>(first) + r);
+    row_offsets_.push_back(static_cast<std::int32_t>(row_position_.size()));
+    page_offsets_.push_back(static_cast<std::int32_t>(slots_.size()));
+  }
+  std::int32_t rows() const { return static_cast<std::int32_t>(row_position_.size()); }
+  std::int32_t pages() const { return static_cast<std::int32_t>(slots_.size()); }
+  kernels::AttendPlan view() const {
+    return {static_cast<std::int32_t>(row_offsets_.size()) - 1, row_offsets_.data(), page_offsets_.data(),  slots_.data(),
+            first_position_.data(),                             tokens_.data(),      row_position_.data()};
+  }
+
+ private:
+  std::vector<std::int32_t> row_offsets_, page_offsets_, slots_, first_position_, tokens_, row_position_;
+};
+
+/// Partials of some rows, in memory that is kept.
+class PartialBuffer {
+ public:
+  kernels::PartialView resize(std::int32_t rows, std::int32_t heads, std::int32_t d) {
+    auto const n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads);
+    sum_.resize(n * static_cast<std::size_t>(d));
+    max_.resize(n);
+    denom_.resize(n);
+    return {sum_.data(), max_.data(), denom_.data()};
+  }
+
+ private:
+  std::vector<float> sum_, max_, denom_;
+};
+
+}  // namespace pikv::shards

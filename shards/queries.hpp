@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/message.hpp"
+#include "comm/world.hpp"
+#include "kernels/partial.hpp"
+#include "kernels/stream.hpp"
+#include "comm/error.hpp"
+#include "shards/owner.hpp"
+#include "shards/plan.hpp"
+#include "shards/replicas.hpp"
+#include "shards/segment.hpp"
+
+namespace pikv::shards {
+
+/// The two exchanges of a layer's attention: queries go to the owners of pages, partials come back.
+///   query     {stream, layer, rows, pages, first position} 40 B; (slot, generation) 8 B a page; q fp32 [rows][q_heads][d]
+///   answer    {rows, stale} 8 B; which of the pages asked for are not here, 4 B each (padded to 8); max, denom [rows][q_heads],
+///             sum [rows][q_heads][d]. Stale pages are left out of the partial.
+/// A message holds the queries of all segments to one owner; answers come in their order.
+class Queries {
+ public:
+  Queries(comm::World& world, Arena& arena, Owner const& owner, StoreOptions const& options, Counts& counts);
+
+  /// Asks `owner` for the partial of a segment's rows over `blocks`, whose pages it holds. q: those rows.
+  void ask(comm::Rank owner, Segment const& segment, std::int32_t first_row, std::int32_t layer, std::span<Block const> blocks, float const* q);
+  void start() { queries_->start(); }
+  /// Waits for everyone's queries, attends own pages for them, and starts the answers.
+  void answer(Step step, std::int32_t layer, kernels::Stream& stream);
+  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become lost.
+  void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages, kernels::Stream& stream);
+
+  comm::Exchange const& queries() const { return *queries_; }
+  comm::Exchange const& partials() const { return *partials_; }
+  /// Seconds spent attending for others, since construction.
+  double attention_seconds() const { return attention_seconds_; }
+
+  static std::size_t query_bytes(StoreOptions const& options);
+  static std::size_t partial_bytes(StoreOptions const& options);
+
+ private:
+  struct Asked {   // what answers are expected, in order
+    Stream* stream;
+    std::int32_t layer, first_row, rows;
+    std::size_t first_block, blocks;
+  };
+  struct Query {   // what is to be answered
+    comm::Rank from;
+    std::int32_t rows;
+    std::size_t first_stale, stale;
+  };
+  void read_queries(comm::Rank from);
+  void write_answers(kernels::PartialView partial);
+  void merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial, std::vector<Damage>& damages,
+                    kernels::Stream& stream);
+
+  comm::World& world_;
+  Arena& arena_;
+  Owner const& owner_;
+  StoreOptions const& options_;
+  Counts& counts_;
+  std::unique_ptr<comm::Exchange> queries_, partials_;
+  std::vector<std::vector<Asked>> asked_;   // by owner
+  std::vector<Block> asked_blocks_;
+  std::vector<Query> to_answer_;
+  std::vector<std::int32_t> stale_;
+  Plan plan_;
+  std::vector<float> q_;
+  PartialBuffer answers_;
+  double attention_seconds_ = 0;
+};
+
+/// Ends a wait on an exchange that did not arrive: RunError naming rank, host, step, layer (-1: none) and what was waited for.
+void finish_or_throw(comm::World& world, comm::Exchange& exchange, double deadline_s, Step step, std::int32_t layer);
+
+}  // namespace pikv::shards

@@ -1,0 +1,110 @@
+#include "shards/replicas.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace pikv::shards {
+
+namespace {
+constexpr int most_tries = 4;
+}
+
+Replicas::Replicas(comm::World& world, comm::Transport& transport, Arena& arena, StoreOptions const& options, Counts& counts)
+    : world_{world}, transport_{transport}, arena_{arena}, options_{options}, counts_{counts}, held_(static_cast<std::size_t>(options.layers)) {}
+
+std::size_t Replicas::room(std::int32_t layer) const {
+  std::size_t const kept = held_[static_cast<std::size_t>(layer)].size() + started_.size();
+  std::size_t const most = std::min(options_.replica_slots, arena_.free_slots(0) + pages_ + started_.size());
+  return most > kept ? most - kept : 0;
+}
+
+void Replicas::fetch(Stream& stream, std::int32_t layer, Block block) {
+  if (pages_ + started_.size() >= options_.replica_slots || arena_.free_slots(0) == 0) (void)drop_one(layer, false);
+  started_.push_back({{&stream, layer, block, arena_.take(0)}, {}, {}});
+  start(started_.back());
+}
+
+void Replicas::start(Get& get) {
+  DirectoryEntry const& entry = get.copy.stream->directory_.at(get.copy.layer, get.copy.block);
+  get.header = transport_.get(entry.owner, arena_.header_at(entry.slot), std::as_writable_bytes(std::span{&arena_.header(get.copy.slot), 1}));
+  get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), arena_.payload(get.copy.slot));
+  ++counts_.pages_fetched;
+}
+
+void Replicas::wait(Get const& get, comm::Deadline deadline) {
+  comm::Rank const owner = get.copy.stream->directory_.at(get.copy.layer, get.copy.block).owner;
+  for (comm::Op const op : {get.header, get.payload}) {
+    comm::Status const status = transport_.wait(op, deadline);
+    if (status == comm::Status::arrived) continue;
+    ++counts_.timeout;
+    throw RunError("a fetch from rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") ended as " + to_string(status) +
+                   "; look at that host, or raise --deadline");
+  }
+}
+
+void Replicas::finish(std::vector<Damage>& damages) {
+  for (int tries = 1; !started_.empty(); ++tries) {
+    comm::Deadline const deadline = world_.in(options_.deadline_s);
+    for (Get& get : started_) {
+      wait(get, deadline);
+      Stream& stream = *get.copy.stream;
+      DirectoryEntry& entry = stream.directory_.at(get.copy.layer, get.copy.block);
+      PageKey const key{stream.id_, static_cast<std::uint16_t>(get.copy.layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0,
+                        get.copy.block};
+      ++counts_.checked;
+      Verdict const verdict =
+          verify(arena_.header(get.copy.slot), arena_.payload(get.copy.slot), key, entry.generation, options_.fingerprint);
+      if (verdict == Verdict::good) {
+        arena_.book(get.copy.slot, options_.layout.bytes(), true);
+        entry.replica = get.copy.slot;
+        held_[static_cast<std::size_t>(get.copy.layer)].push(get.copy);
+        ++pages_;
+        continue;
+      }
+      bool const gone = verdict == Verdict::wrong_generation || verdict == Verdict::wrong_key;
+      ++(gone ? counts_.stale : counts_.corrupt);
+      if (!gone && tries < most_tries) {
+        again_.push_back(get);
+        continue;
+      }
+      arena_.give_back(get.copy.slot);
+      entry.life = PageLife::lost;
+      damages.push_back({&stream, get.copy.block});
+    }
+    started_.swap(again_);
+    again_.clear();
+    for (Get& get : started_) {
+      ++counts_.refetched;
+      start(get);
+    }
+  }
+}
+
+bool Replicas::drop_one(std::int32_t layer, bool any) {
+  for (std::int32_t back = 1; back <= (any ? options_.layers : options_.layers - 1); ++back) {
+    auto& copies = held_[static_cast<std::size_t>((layer + options_.layers - back) % options_.layers)];
+    if (copies.empty()) continue;
+    Copy const copy = copies.front();
+    copies.pop();
+    free(copy);
+    return true;
+  }
+  return false;
+}
+
+void Replicas::drop(Stream const& stream, Block from) {
+  for (auto& copies : held_)
+    copies.erase_if([&](Copy const& copy) {
+      if (copy.stream != &stream || copy.block < from) return false;
+      free(copy);
+      return true;
+    });
+}
+
+void Replicas::free(Copy const& copy) {
+  copy.stream->directory_.at(copy.layer, copy.block).replica = {};
+  arena_.give_back(copy.slot);
+  --pages_;
+}
+
+}  // namespace pikv::shards

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/world.hpp"
+#include "comm/error.hpp"
+#include "shards/arena.hpp"
+#include "shards/counts.hpp"
+#include "shards/queue.hpp"
+#include "shards/store_options.hpp"
+#include "shards/stream.hpp"
+
+namespace pikv::shards {
+
+/// A page that is nowhere any more: its stream must be rewound to `block`.
+struct Damage {
+  Stream* stream = nullptr;
+  Block block = 0;
+};
+
+/// Verified copies of remote pages in the home's part of the arena, fetched by one-sided get. A copy is good as long as the
+/// directory entry that points to it. Layers are read in turn, over and over, so the copies to give up for new ones of a layer
+/// are those of the layer just read: the one that is needed last.
+class Replicas {
+ public:
+  Replicas(comm::World& world, comm::Transport& transport, Arena& arena, StoreOptions const& options, Counts& counts);
+
+  /// How many pages of `layer` could be fetched now, copies of other layers making room.
+  std::size_t room(std::int32_t layer) const;
+  /// Starts the gets of a remote page. At most room(layer) of them before finish().
+  void fetch(Stream& stream, std::int32_t layer, Block block);
+  /// Waits, verifies every header and payload, gets damaged ones again. Pages that stay damaged or are gone become lost.
+  void finish(std::vector<Damage>& damages);
+
+  /// Frees a copy, the last to be needed by a walk over the layers that is at `layer`, but none of `layer` itself unless
+  /// nothing else is left to give and `any`. False if there is none.
+  bool drop_one(std::int32_t layer, bool any);
+  /// Frees the copies of a stream from a block on.
+  void drop(Stream const& stream, Block from);
+  std::size_t pages() const { return pages_; }
+
+ private:
+  struct Copy {
+    Stream* stream;
+    std::int32_t layer;
+    Block block;
+    Slot slot;
+  };
+  struct Get {
+    Copy copy;
+    comm::Op header, payload;
+  };
+  void start(Get& get);
+  void free(Copy const& copy);
+  void wait(Get const& get, comm::Deadline deadline);
+
+  comm::World& world_;
+  comm::Transport& transport_;
+  Arena& arena_;
+  StoreOptions const& options_;
+  Counts& counts_;
+  std::vector<Queue<Copy>> held_;   // by layer
+  std::size_t pages_ = 0;
+  std::vector<Get> started_, again_;
+};
+
+}  // namespace pikv::shards

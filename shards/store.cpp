@@ -1,0 +1,221 @@
+#include "shards/store.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/append.hpp"
+#include "kernels/attend.hpp"
+#include "kernels/merge.hpp"
+#include "shards/mix.hpp"
+#include "shards/stopwatch.hpp"
+
+namespace pikv::shards {
+
+namespace {
+
+std::size_t shard_quota(StoreOptions const& options) { return options.local ? 0 : options.slots - options.home_slots; }
+
+constexpr Block no_block = std::numeric_limits<Block>::max();
+
+std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const& layout) {
+  std::uint64_t shape = mix(static_cast<std::uint64_t>(layout.dtype));
+  for (std::int32_t const n : {layout.kv_heads, layout.page_tokens, layout.head_dim}) shape = mix(shape ^ static_cast<std::uint64_t>(n));
+  return {model.hi ^ shape, mix(model.lo ^ shape)};
+}
+
+Store::Store(comm::World& world, StoreOptions const& options)
+    : world_{world},
+      options_{options},
+      transport_{world.make_transport()},
+      arena_{*transport_, {{options.layout, options.slots}}},
+      owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},
+      home_{world, *transport_, arena_, owner_, options_, counts_},
+      replicas_{world, *transport_, arena_, options_, counts_},
+      queries_{world, arena_, owner_, options_, counts_},
+      remote_(static_cast<std::size_t>(world.size())) {}
+
+Store::~Store() = default;
+
+Stream& Store::open(StreamId id, Block most_blocks) {
+  streams_.push_back(std::make_unique<Stream>(id, options_.layers));
+  streams_.back()->directory_.reserve(most_blocks);
+  return *streams_.back();
+}
+
+void Store::release(Stream& stream) {
+  replicas_.drop(stream, 0);
+  home_.release(stream, 0);
+  std::erase_if(streams_, [&](auto const& held) { return held.get() == &stream; });
+}
+
+void Store::rewind(Stream& stream, Block block) {
+  replicas_.drop(stream, block);
+  home_.release(stream, block);
+  ++counts_.rewinds;
+}
+
+// What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's.
+std::size_t Store::free_home_slots() const {
+  std::size_t const free = arena_.free_slots(0);
+  std::size_t const share = options_.local ? options_.slots : options_.home_slots;
+  std::size_t const held = arena_.slots(0) - free - arena_.retired_slots(0) - owner_.used() - replicas_.pages();
+  return std::min(free + replicas_.pages(), share - std::min(share, held));
+}
+
+std::size_t Store::pages_home() const {
+  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - replicas_.pages();
+}
+
+std::uint64_t Store::tokens_resident() const {
+  std::uint64_t tokens = 0;
+  for (auto const& stream : streams_) tokens += static_cast<std::uint64_t>(stream->length());
+  return tokens;
+}
+
+void Store::plan(std::span<Segment const> segments) {
+  for (Segment const& segment : segments) home_.expect(*segment.stream, segment.rows);
+}
+
+void Store::write_control(comm::Rank to, comm::MessageWriter& out) {
+  owner_.write_control(to, out);
+  home_.write_control(to, out);
+}
+
+void Store::read_control(comm::Rank from, comm::MessageReader& in) {
+  home_.read_control(from, in);
+  owner_.read_control(from, in);
+}
+
+void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
+  step_ = step;
+  transport_->poll();
+  owner_.after_control(step, oldest_step_in_flight);
+  home_.after_control();
+  segments_.assign(segments.begin(), segments.end());
+  damages_.clear();
+  rows_ = 0;
+  for (Segment const& segment : segments_) {
+    std::size_t const pages = home_.new_pages(*segment.stream, segment.rows);
+    while (arena_.free_slots(0) < pages && replicas_.drop_one(0, true)) {}
+    home_.extend(*segment.stream, segment.rows);
+    rows_ += segment.rows;
+  }
+}
+
+void Store::append(std::int32_t layer, float const* k, float const* v) {
+  Stopwatch const watch{attention_seconds_};
+  row_slot_.clear();
+  row_at_.clear();
+  std::int32_t const mask = options_.layout.page_tokens - 1;
+  for (Segment const& segment : segments_)
+    for (std::int32_t r = 0; r < segment.rows; ++r) {
+      std::int64_t const position = segment.stream->length_ + r;
+      row_slot_.push_back(segment.stream->directory_.at(layer, block_of(position, options_.layout.page_tokens)).local.index);
+      row_at_.push_back(static_cast<std::int32_t>(position) & mask);
+    }
+  if (rows_ > 0) kernels::host::append(arena_.view(0), row_slot_.data(), row_at_.data(), k, v, rows_, host_);
+}
+
+void Store::attend_start(std::int32_t layer, float const* q) {
+  q_ = q;
+  std::int32_t first_row = 0;
+  for (Segment const& segment : segments_) {
+    gather_remote(segment, layer);
+    choose_moves(segment, first_row, layer, q);
+    first_row += segment.rows;
+  }
+  queries_.start();
+}
+
+// Sorts the segment's pages of this layer: those readable here, and by owner those that are not.
+void Store::gather_remote(Segment const& segment, std::int32_t layer) {
+  for (auto& blocks : remote_) blocks.clear();
+  Directory const& directory = segment.stream->directory_;
+  counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
+  for (Block block = 0; block < directory.blocks(); ++block) {
+    DirectoryEntry const& entry = directory.at(layer, block);
+    if (entry.local.valid())
+      ++counts_.local_reads;
+    else if (entry.replica.valid())
+      ++counts_.replica_hits;
+    else if (entry.life == PageLife::remote)
+      remote_[index(entry.owner)].push_back(block);
+  }
+}
+
+// Methods 1.7: the query moves if rows * H_q * 4 (2d + 2) < pages * page bytes, else the pages do, as far as there is room.
+void Store::choose_moves(Segment const& segment, std::int32_t first_row, std::int32_t layer, float const* q) {
+  std::size_t const row_bytes = index(options_.q_heads) * 4 * (2 * index(options_.layout.head_dim) + 2);
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
+    auto const& blocks = remote_[index(owner)];
+    if (blocks.empty()) continue;
+    bool const cheaper = index(segment.rows) * row_bytes >= blocks.size() * options_.layout.bytes();
+    bool const fetch = options_.move == Move::page || (options_.move == Move::automatic && cheaper);
+    if (fetch && replicas_.room(layer) >= blocks.size()) {
+      for (Block const block : blocks) replicas_.fetch(*segment.stream, layer, block);
+    } else {
+      queries_.ask(owner, segment, first_row, layer, blocks, q);
+    }
+  }
+}
+
+void Store::attend_finish(std::int32_t layer, float* out) {
+  {
+    Stopwatch const watch{communication_seconds_};
+    replicas_.finish(damages_);
+  }
+  kernels::PartialView const partial = partial_.resize(rows_, options_.q_heads, options_.layout.head_dim);
+  if (rows_ > 0) {
+    Stopwatch const watch{attention_seconds_};
+    plan_local(layer);
+    float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
+    kernels::host::attend(arena_.view(0), plan_.view(), q_, options_.q_heads, scale, partial, nullptr, host_);
+  }
+  {
+    double const attending = queries_.attention_seconds();
+    Stopwatch const watch{communication_seconds_};
+    queries_.answer(step_, layer, host_);
+    queries_.finish(step_, layer, partial, damages_, host_);
+    communication_seconds_ -= queries_.attention_seconds() - attending;
+  }
+  Stopwatch const watch{attention_seconds_};
+  kernels::host::finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim, host_);
+}
+
+void Store::plan_local(std::int32_t layer) {
+  plan_.clear();
+  for (Segment const& segment : segments_) {
+    Directory const& directory = segment.stream->directory_;
+    std::int64_t const end = segment.stream->length_ + segment.rows;
+    for (Block block = 0; block < directory.blocks(); ++block) {
+      Slot const slot = directory.at(layer, block).readable();
+      if (!slot.valid()) continue;
+      std::int64_t const first = first_position(block, options_.layout.page_tokens);
+      plan_.page(slot.index, first, static_cast<std::int32_t>(std::min<std::int64_t>(options_.layout.page_tokens, end - first)));
+    }
+    plan_.end_group(segment.stream->length_, segment.rows);
+  }
+}
+
+std::span<Damage const> Store::end_step() {
+  lost_.clear();
+  for (Segment const& segment : segments_) {
+    Block first = no_block;
+    for (Damage const& damage : damages_)
+      if (damage.stream == segment.stream) first = std::min(first, damage.block);
+    if (first != no_block)
+      lost_.push_back({segment.stream, first});
+    else
+      home_.advance(*segment.stream, segment.rows, step_);
+  }
+  Stopwatch const watch{communication_seconds_};
+  home_.push(step_);
+  return lost_;
+}
+
+}  // namespace pikv::shards

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "shards/directory.hpp"
+
+namespace pikv::shards {
+
+/// The KV of one sequence, at its home. Made and owned by the store; whoever decodes the sequence borrows it.
+class Stream {
+ public:
+  Stream(StreamId id, std::int32_t layers) : id_{id}, directory_{layers} {}
+  Stream(Stream const&) = delete;   // pages are booked under its address
+  Stream& operator=(Stream const&) = delete;
+
+  StreamId id() const { return id_; }
+  /// Tokens whose keys and values are in pages, in all layers.
+  std::int64_t length() const { return length_; }
+  Directory const& directory() const { return directory_; }
+
+ private:
+  friend class Home;
+  friend class Replicas;
+  friend class Store;
+  StreamId id_;
+  std::int64_t length_ = 0;
+  Directory directory_;
+};
+
+}  // namespace pikv::shards

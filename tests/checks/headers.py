@@ -1,0 +1,61 @@
+"""headers.py ROOT BUILD: compiles every header alone, with the flags that BUILD uses for the sources nearest to it.
+
+Where the nearest sources belong to targets of different flags, one of them must do. Left out are .cuh files, which only nvcc reads.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import source_tree
+
+TAKES_A_VALUE = ("-o", "-MT", "-MF")
+TAKES_NONE = ("-c", "-MD")
+
+
+def flags(command, source):
+    """A compiler's command line without the source and what is said about outputs."""
+    kept = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in TAKES_A_VALUE:
+            next(words)
+        elif word not in TAKES_NONE and word != source:
+            kept.append(word)
+    return kept
+
+
+def nearest(header, commands):
+    """The command lines, each once, of the sources that share the longest path with header."""
+    def shared(source):
+        return len(os.path.commonpath([source, header]))
+
+    longest = max(map(shared, commands))
+    return list(dict.fromkeys(command for source, command in commands.items() if shared(source) == longest))
+
+
+def problem_of(root, header, commands):
+    """What the compiler says of the header alone; None if it compiles."""
+    for command, folder in nearest(str(root / header), commands):
+        run = subprocess.run([*command, "-fsyntax-only", "-x", "c++", "-"], input=f'#include "{root / header}"\n', cwd=folder,
+                             capture_output=True, text=True)
+        if run.returncode == 0:
+            return None
+    return f"{header}:1: does not compile alone\n{run.stderr}"
+
+
+def main(root, build):
+    commands = {}
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        if entry["file"].endswith(".cpp"):
+            commands[entry["file"]] = tuple(flags(entry["command"], entry["file"])), entry["directory"]
+    headers = [path for path in source_tree.sources(root) if path.suffix in (".hpp", ".h")]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = [problem for problem in pool.map(lambda header: problem_of(root, header, commands), headers) if problem]
+    source_tree.report(problems, len(headers), "headers")
+
+
+main(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]))

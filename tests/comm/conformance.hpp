@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/world.hpp"
+
+namespace pikv::comm::test {
+
+/// What every world must do, as a function that all its ranks run together. Each holds for any number of ranks.
+struct Case {
+  char const* name;
+  void (*body)(World&);
+};
+std::span<Case const> world_cases();
+std::span<Case const> exchange_cases();
+std::span<Case const> transport_cases();
+
+std::vector<Case> all_cases();
+
+/// Bytes that depend on every argument, so that no message or part can be taken for another.
+std::vector<std::byte> pattern(std::size_t bytes, int from, int to, int round);
+
+inline Deadline soon(World const& world) { return world.in(20); }
+
+/// Calls to operator new of this thread so far.
+std::uint64_t allocations();
+
+}  // namespace pikv::comm::test

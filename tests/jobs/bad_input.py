@@ -1,0 +1,185 @@
+"""Bad input from outside, alone and on 3 ranks: one sentence that names the trouble, the right code everywhere, in time, and no file
+left behind.  Run: bad_input.py build/pikv [WORD...]   (only rows whose name holds one of the words)"""
+import concurrent.futures
+import json
+import pathlib
+import re
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+from bad_models import BAD_MODELS
+from pikv_runs import DEADLINE_S, run
+
+DATA = pathlib.Path(__file__).resolve().parents[2] / "data"
+MODEL = DATA / "tiny-moe"
+MPI_RANKS = 3
+
+
+@dataclass
+class Row:
+    name: str
+    args: list
+    says: str                                        # regular expression that the one sentence must hold
+    code: int = 2
+    files: dict = field(default_factory=dict)        # name -> bytes, made beforehand; the run happens in their folder
+    model: object = None                             # make(good folder, new folder "model")
+    environment: dict = field(default_factory=dict)
+    stdin: str = ""
+    ranks: tuple = (1, MPI_RANKS)
+    full_stdout: bool = False
+
+
+def generate(name, args, says, **more):
+    return Row(name, ["generate", *args], says, **more)
+
+
+def prompts(name, lines, says, suffix="jsonl", **more):
+    content = lines if isinstance(lines, bytes) else lines.encode()
+    return generate(f"prompts {name}", ["--prompts", f"in.{suffix}"], says, files={f"in.{suffix}": content}, **more)
+
+
+def options():
+    yield Row("command unknown", ["generat"], "did you mean generate.*generate, list, model")
+    yield Row("command of a later version", ["sweep"], "generate, list, model")
+    yield Row("list nothing", ["list"], "one of: codecs, homes, routers, schedulers, transports")
+    yield Row("list unknown", ["list", "things"], "one of: codecs")
+    yield Row("model without folder", ["model"], "pikv model DIR")
+    yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True)
+    for args, says in [
+        (["--batc", "3"], "did you mean --batch"),
+        (["--router", "topk"], "--router is not an option"),
+        (["stray"], "'stray'"),
+        (["--batch"], "--batch needs a value"),
+        (["--batch", "2", "--batch", "2"], "repeats"),
+        (["--batch", "0"], "--batch=0 .*from 1 to"),
+        (["--batch", "-3"], "--batch=-3 .*from 1 to"),
+        (["--batch", "3x"], "--batch=3x "),
+        (["--batch", "1e9"], "--batch=1e9 "),
+        (["--batch", "99999999999999999999"], "--batch=9999"),
+        (["--max-new-tokens", "0"], "--max-new-tokens=0 .*from 1 to"),
+        (["--page-tokens", "24"], "power of two"),
+        (["--page-tokens", "0"], "--page-tokens=0"),
+        (["--prefill-chunk", "0"], "--prefill-chunk=0"),
+        (["--kv-budget", "100"], "KiB MiB GiB kB MB GB"),
+        (["--kv-budget", "0MiB"], "--kv-budget=0MiB"),
+        (["--kv-budget", "-1MiB"], "--kv-budget=-1MiB"),
+        (["--deadline", "30"], "us ms s min h"),
+        (["--deadline", "0s"], "--deadline=0s"),
+        (["--temperature", "nan"], "--temperature=nan"),
+        (["--temperature", "-1"], "--temperature=-1"),
+        (["--top-p", "2", "--temperature", "1"], "--top-p=2"),
+        (["--top-k", "3"], "add --temperature"),
+        (["--threads", "0"], "--threads=0"),
+        (["--home", "nowhere"], "one of: .*mod"),
+        (["--scheduler", "lru"], "one of: none"),
+        (["--codec", "int8"], "one of: none"),
+        (["--transport", "carrier"], "one of: auto, mpi"),
+        (["--attention", "routed"], "one of: exact"),
+        (["--kv-dtype", "int8"], "one of: bf16, f16, f32"),
+        (["--store", "local", "--move", "page"], "--move=page .*--store sharded"),
+        (["--schedule-seed", "1"], "--in-process"),
+        (["--prompt", "a", "--prompts", "b"], "one of the two"),
+        (["--config", "none.ini"], r"none\.ini"),
+    ]:
+        yield generate(" ".join(args), args, says)
+    yield generate("config with a slip", ["--config", "a.ini"], r"batc in a\.ini.*batch", files={"a.ini": b"batc = 3\n"})
+    yield generate("config not INI", ["--config", "a.ini"], r"a\.ini is not an INI file", files={"a.ini": b"\0\1\2 nonsense\n"})
+    yield generate("environment bad", [], "PIKV_BATCH=3x", environment={"PIKV_BATCH": "3x"})
+    yield generate("environment misspelt", [], "PIKV_BATCHS.*PIKV_BATCH", environment={"PIKV_BATCHS": "3"})
+    yield generate("in process under mpirun", ["--in-process", "2"], "--in-process", ranks=(MPI_RANKS,))
+    yield generate("one rank alone has a bad option", [], "rank 1: --batch=3x", environment={"RANK_1": "--batch=3x"}, ranks=(MPI_RANKS,))
+    yield generate("one rank alone has no model", [], "rank 2: .*gone", environment={"RANK_2": "--model gone"}, ranks=(MPI_RANKS,))
+
+
+def outputs():
+    for option in ("--output", "--trace", "--report", "--logits"):
+        yield generate(f"{option} in no folder", [option, "no/folder/out"], option)
+        yield generate(f"{option} is a folder", [option, "."], option)
+        yield generate(f"{option} takes no file", [option, "/proc/out"], option)
+    yield generate("--output is a device", ["--output", "/dev/null"], "--output")
+    yield generate("two outputs are one", ["--output", "same", "--report", "same"], "--report=same .*--output=same")
+    yield generate("output is the input", ["--prompts", "a.txt", "--output", "a.txt"], "--output=a.txt", files={"a.txt": b"hello\n"})
+
+
+def models():
+    for name, (make, says) in BAD_MODELS.items():
+        yield generate(f"model {name}", ["--model", "model"], says, model=make)
+    yield Row("model command on a bad model", ["model", "model"], "FalconForCausalLM", model=BAD_MODELS["architecture unknown"][0])
+    yield generate("data folder missing", [], "nowhere", environment={"PIKV_DATA": "nowhere"})
+
+
+def prompt_files():
+    good = json.dumps({"prompt": "Once"})
+    yield generate("prompts missing", ["--prompts", "none.jsonl"], r"none\.jsonl")
+    yield generate("prompts a folder", ["--prompts", "."], "--prompts|could not")
+    yield prompts("empty", "", "no prompts")
+    yield prompts("empty text", "", "no prompts", suffix="txt")
+    yield prompts("not JSON", good + "\nhello\n", r"in\.jsonl line 2")
+    yield prompts("not an object", "[1]\n", r"in\.jsonl line 1")
+    yield prompts("not UTF-8", b'{"prompt": "\xff\xfe"}\n', r"in\.jsonl line 1.*UTF-8")
+    yield prompts("text not UTF-8", b"fine\n\xff\xfe\n", r"in\.txt line 2.*UTF-8", suffix="txt")
+    yield prompts("with both", json.dumps({"prompt": "a", "prompt_ids": [1]}) + "\n", "line 1.*exactly one")
+    yield prompts("with neither", json.dumps({"id": "a"}) + "\n", "line 1.*exactly one")
+    yield prompts("with an unknown key", json.dumps({"prompt": "a", "max_tokens": 3}) + "\n", "line 1.*max_tokens")
+    yield prompts("wanting no tokens", json.dumps({"prompt": "a", "max_new_tokens": 0}) + "\n", "line 1.*max_new_tokens")
+    yield prompts("with a wrong type", json.dumps({"prompt": 3}) + "\n", "line 1.*prompt")
+    yield prompts("from before time", json.dumps({"prompt": "a", "arrival_s": -1}) + "\n", "line 1.*arrival_s")
+    yield prompts("with an id twice", (json.dumps({"id": "x", "prompt": "a"}) + "\n") * 2, "same id")
+    yield generate("stdin empty", ["--prompts", "-"], "no prompts")
+
+
+def plans_and_budget():
+    for name, text, says in [("not JSON", "{", "JSON"), ("unknown key", '{"drip": 0.1}', "drip"), ("no probability", '{"drop": 2}', "drop")]:
+        yield generate(f"fault plan {name}", ["--fault-plan", "plan.json", "--in-process", "2"], says, files={"plan.json": text.encode()}, ranks=(1,))
+    yield generate("fault plan missing", ["--fault-plan", "none.json", "--in-process", "2"], r"none\.json", ranks=(1,))
+    yield generate("budget too small", ["--kv-budget", "4KiB"], r"--kv-budget.*\d")
+
+
+def rows():
+    for group in (options, outputs, models, prompt_files, plans_and_budget):
+        yield from group()
+
+
+def check(pikv, row, ranks):
+    """What is wrong with this run, as a list of sentences."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for file, content in row.files.items():
+            (folder / file).write_bytes(content)
+        if row.model:
+            row.model(MODEL, folder / "model")
+        before = sorted(folder.rglob("*"))
+        with open("/dev/full", "w") as full:
+            done = run(pikv, row.args, ranks, folder, row.environment, row.stdin, full if row.full_stdout else None)
+        wrong = []
+        errors = done.errors()
+        if len(errors) != 1:
+            wrong.append(f"{len(errors)} errors were said, not one")
+        elif not re.search(row.says, errors[0]):
+            wrong.append(f"the sentence does not match {row.says}")
+        if done.code != row.code or set(done.codes.values()) - {row.code}:
+            wrong.append(f"the code is {done.code}, by rank {done.codes}, not {row.code}")
+        if done.seconds >= DEADLINE_S:
+            wrong.append(f"it took {done.seconds:.0f} s")
+        if sorted(folder.rglob("*")) != before:
+            wrong.append(f"files were left: {set(folder.rglob('*')) - set(before)}")
+        if done.stdout:
+            wrong.append("something was printed as a result")
+        return [f"{row.name} on {ranks}: {each}\n    " + "\n    ".join(done.stderr.splitlines()[:8]) for each in wrong]
+
+
+def main():
+    pikv, *words = sys.argv[1:]
+    pikv = pathlib.Path(pikv).resolve()
+    wanted = [row for row in rows() if not words or any(word in row.name for word in words)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda job: check(pikv, *job), [(row, ranks) for row in wanted for ranks in row.ranks]))
+    wrong = [sentence for result in results for sentence in result]
+    print("\n".join(wrong))
+    print(f"{len(results)} runs, {len(wrong)} things wrong")
+    sys.exit(1 if wrong or not results else 0)
+
+
+if __name__ == "__main__":
+    main()

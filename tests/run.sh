@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test; then the unit and in-process tests under the address and undefined-behaviour
+# sanitizers, and the in-process world under the thread sanitizer. Run it from anywhere: tests/run.sh
+# The last line is `N passed, M failed`; the code is 0 only if all passed.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
+
+passed=0
+failed=0
+
+# run_tests FOLDER [CTEST OPTION...]
+run_tests() {
+  local folder=$1 log=$repo/$1/ctest.log of bad
+  shift
+  say "testing in $folder"
+  "${run_plain[@]}" ctest --test-dir "$repo/$folder" --parallel "$(nproc)" --output-on-failure "$@" 2>&1 | tee "$log" || true
+  read -r bad of < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log") || stop "no test ran in $folder"
+  passed=$((passed + of - bad))
+  failed=$((failed + bad))
+}
+
+# build_tests PRESET FOLDER LABEL: only the tests of that label; a test's target has the test's name
+build_tests() {
+  local targets
+  say "building $2"
+  configure "$1" "$2"
+  mapfile -t targets < <(ctest --test-dir "$repo/$2" -N -L "^$3\$" | sed -n 's/^ *Test *#[0-9]*: //p')
+  [ ${#targets[@]} -gt 0 ] || stop "no test of $2 has the label $3"
+  compile "$2" "${targets[@]}"
+}
+
+install_missing_packages
+run_plain=()
+say "building in build"
+configure default build
+compile build
+run_tests build
+
+build_tests asan build-asan unit
+run_tests build-asan -L '^unit$'
+
+build_tests tsan build-tsan inprocess
+if setarch "$(uname -m)" -R true 2>/dev/null; then   # the thread sanitizer wants its addresses free
+  run_plain=(setarch "$(uname -m)" -R)
+fi
+OMP_NUM_THREADS=1 run_tests build-tsan -L '^inprocess$'   # OpenMP's own locks are not known to it
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
