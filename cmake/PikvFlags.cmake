@@ -1,4 +1,4 @@
-# How all our code is compiled: C++20, optimised by default, every warning an error. nvcc gets the include paths only.
+# How all our code is compiled: C++20, optimised by default, every warning an error. nvcc gets flags of its own.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -15,13 +15,15 @@ if(PIKV_CUDA)
   endif()
   set(CMAKE_CUDA_COMPILER ${PIKV_NVCC})
   set(CMAKE_CUDA_ARCHITECTURES 80 90 100)
-  set(CMAKE_CUDA_STANDARD 20)
   enable_language(CUDA)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)   # CMake 3.25 knows nvcc up to C++17
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
 
 add_library(pikv_flags INTERFACE)
 target_compile_options(pikv_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Werror=all-warnings>)
 target_include_directories(pikv_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
 if(PIKV_SANITIZE STREQUAL "address+undefined")
   target_compile_options(pikv_flags INTERFACE

@@ -28,13 +28,16 @@ struct FaultPlan {
 /// Throws InputError naming the key that is unknown, missing or out of range.
 FaultPlan parse_fault_plan(std::string const& json_text);
 
+/// Draws at most one fault per operation, so the probabilities add up to 1 at most. Counts what took place: a fault that
+/// would change nothing (a get duplicated or reordered, no bytes to flip) does not.
 struct FaultCounts {
   std::uint64_t drop = 0, delay = 0, duplicate = 0, reorder = 0, flip = 0, truncate = 0, stall = 0;
   std::uint64_t total() const { return drop + delay + duplicate + reorder + flip + truncate + stall; }
 };
 
-/// A world like `inner` whose transports and exchanges suffer the plan. Control: set_step() tells it the step.
+/// A world like `inner` (which must outlive it, as it must outlive what it makes) whose transports and exchanges suffer the plan. Control: set_step() tells it the step.
 /// A dropped message ends as timeout, a flipped or truncated one as corrupt: the job then fails, it never goes on wrongly.
+/// Its transports' counts() are of what really moved: without dropped puts, with the second landing of duplicates.
 class FaultyWorld : public World {
  public:
   virtual void set_step(std::int64_t step) = 0;

@@ -28,6 +28,8 @@ class FramedExchange : public Exchange {
   ExchangeOptions const& options() const final { return options_; }
   ExchangeCounts const& counts() const final { return counts_; }
 
+  bool may_start() const { return state_ == State::filling; }
+
   /// For fault injection: is handed each sealed frame to another rank, may damage it, and returns how many of its
   /// bytes to send, or nothing if it shall never be sent.
   using Tamper = std::function<std::optional<std::size_t>(Rank to, std::span<std::byte> frame)>;

@@ -25,8 +25,8 @@ struct PoolView {
   std::size_t slot_bytes = 0;   // >= layout.bytes(), a multiple of 4 KiB
   PageLayout layout;
 
-  std::byte* keys(std::int32_t slot) const { return base + static_cast<std::size_t>(slot) * slot_bytes; }
-  std::byte* values(std::int32_t slot) const { return keys(slot) + layout.half_bytes(); }
+  constexpr std::byte* keys(std::int32_t slot) const { return base + static_cast<std::size_t>(slot) * slot_bytes; }
+  constexpr std::byte* values(std::int32_t slot) const { return keys(slot) + layout.half_bytes(); }
 };
 
 }  // namespace pikv::kernels

@@ -184,14 +184,19 @@ class Watcher {
     last_.tokens_per_second = seconds > 0 ? static_cast<double>(last_.tokens) / seconds : 0;
     progress_.show(last_);
     if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
+    trace_->write_batch();
+  }
+
+  void sample_pages(shards::Step step, Engine& engine) {
+    if (step % (trace_batch_steps / 4) != 0) return;
     auto const pages = engine.store().owner().pages_by_home();
     for (std::size_t home = 0; home < pages.size(); ++home)
       if (pages[home] > 0) trace_->add(PagesByOwner{step, job_.world.rank(), static_cast<std::int32_t>(home), pages[home]});
-    trace_->write_batch();
   }
 
   void after_step(StepRecord const& row, Engine& engine) {
     trace_->add(row);
+    sample_pages(row.step, engine);
     add_requests(engine);
   }
 

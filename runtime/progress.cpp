@@ -38,7 +38,8 @@ void Progress::finish(ProgressState const& state) {
 
 void Progress::draw(ProgressState const& state) const {
   auto const total = std::max<std::int64_t>(state.requests, 1);
-  auto const filled = static_cast<std::size_t>(std::clamp<std::int64_t>(state.requests_done, 0, total) * static_cast<std::int64_t>(full.size()) / total);
+  auto const done = std::clamp<std::int64_t>(state.requests_done, 0, total);
+  auto const filled = static_cast<std::size_t>(done * static_cast<std::int64_t>(full.size()) / total);
   if (terminal_) fmt::print(out_, "\r[{:<{}}] ", full.substr(0, filled), full.size());
   fmt::print(out_, "{}{}/{} requests, {} tokens, {:.1f} tokens/s{}", terminal_ ? "" : "pikv: ", state.requests_done, state.requests,
              state.tokens, state.tokens_per_second, terminal_ ? "\x1b[K" : "\n");

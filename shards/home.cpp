@@ -175,7 +175,7 @@ void Home::write_header(Slot local, Grant const& grant, std::uint64_t number) {
   stamp(header);
 }
 
-void Home::send(comm::Rank to, Pushed& page) {
+void Home::send(comm::Rank to, Pushed const& page) {
   write_header(page.local, page.grant, page.number);
   Slot const at{page.grant.slot, 0};
   started_.push_back({transport_.put(to, arena_.payload_at(at), arena_.payload(page.local)), to});
@@ -196,17 +196,21 @@ void Home::wait_for_all(char const* what) {
   started_.clear();
 }
 
+// The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, and nothing behind it is
+// indexed. It alone is written again: pages behind it may be sound, and once the oldest is mended, indexed before we hear of it.
+void Home::repeat_oldest(comm::Rank owner, Step step) {
+  Pushed& page = channel(owner).pending.front();
+  if (++page.tries > most_tries)
+    throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
+                   std::to_string(most_tries) + " times in a row; test the network or memory of that host");
+  page.pushed_in = step;
+  send(owner, page);
+}
+
 void Home::push(Step step) {
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     Channel& to = channel(owner);
-    for (Pushed& page : to.pending) {   // not acknowledged though the owner has looked since: it arrived damaged, or not at all
-      if (page.pushed_in > step - 2) continue;
-      if (++page.tries > most_tries)
-        throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
-                       std::to_string(most_tries) + " times in a row; test the network or memory of that host");
-      page.pushed_in = step;
-      send(owner, page);
-    }
+    if (!to.pending.empty() && to.pending.front().pushed_in <= step - 2) repeat_oldest(owner, step);
     while (!to.waiting.empty() && !to.credits.empty()) {
       Waiting const page = to.waiting.front();
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);

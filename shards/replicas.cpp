@@ -61,7 +61,8 @@ void Replicas::finish(std::vector<Damage>& damages) {
         ++pages_;
         continue;
       }
-      bool const gone = verdict == Verdict::wrong_generation || verdict == Verdict::wrong_key;
+      // An empty header may be a get that brought nothing; one that stays empty is a slot whose page is gone.
+      bool const gone = verdict == Verdict::wrong_generation || verdict == Verdict::wrong_key || (verdict == Verdict::not_ready && tries == most_tries);
       ++(gone ? counts_.stale : counts_.corrupt);
       if (!gone && tries < most_tries) {
         again_.push_back(get);

@@ -202,6 +202,10 @@ void Store::plan_local(std::int32_t layer) {
   }
 }
 
+bool Store::damaged(Stream const& stream) const {
+  return std::any_of(damages_.begin(), damages_.end(), [&](Damage const& damage) { return damage.stream == &stream; });
+}
+
 std::span<Damage const> Store::end_step() {
   lost_.clear();
   for (Segment const& segment : segments_) {

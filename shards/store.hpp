@@ -66,6 +66,8 @@ class Store {
   /// out [rows][q_heads][head_dim]: exact attention of each row over all tokens of its stream up to itself.
   void attend_finish(std::int32_t layer, float* out);
 
+  /// True once a page of the stream turned out lost in this step: its outputs are void from there on.
+  bool damaged(Stream const& stream) const;
   /// Damaged streams (each once, with the first lost block) did not advance: rewind them; what was computed for them in this step
   /// is void. All others have their rows.
   std::span<Damage const> end_step();

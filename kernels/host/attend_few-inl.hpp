@@ -6,8 +6,6 @@
 #define PIKV_KERNELS_HOST_ATTEND_FEW_INL
 #endif
 
-#include <hwy/cache_control.h>
-
 #include "kernels/host/attend_work-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -40,13 +38,13 @@ HWY_INLINE std::size_t paired(std::size_t i) {
   return pair + i % 2 * lanes + (i - pair) / 2;
 }
 
-HWY_INLINE void prefetch_row(std::byte const* row, std::size_t bytes) {
-  for (std::size_t at = 0; at < bytes; at += 128) __builtin_prefetch(row + at, 0, 2);
+HWY_INLINE void fetch_row(std::byte const* row, std::size_t bytes) {   // into the second-level cache: the first has too few lines in flight
+  for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
 }
 
 /// Dot products of M queries, in the order of load_pair, with four keys at a time; the tile's values are fetched meanwhile.
 template <DType type, int M>
-HWY_INLINE void score_few(Work const& work) {
+HWY_NOINLINE void score_few(Work const& work) {
   Floats const d;
   std::size_t const head_dim = work.job.head_dim(), row_bytes = head_dim * size_of(type);
   float const* queries = work.keys;
@@ -71,13 +69,13 @@ HWY_INLINE void score_few(Work const& work) {
     }
     HWY_UNROLL(4)
     for (int m = 0; m < M; ++m) store_sums(sum[m][0], sum[m][1], sum[m][2], sum[m][3], work.weights + m * tile_keys + key);
-    for (std::int32_t k = key; k < std::min(key + 4, work.next.count); ++k) prefetch_row(work.next.key[k], row_bytes);
+    for (std::int32_t k = key; k < std::min(key + 4, work.tile.count); ++k) fetch_row(work.tile.value[k], row_bytes);
   }
 }
 
 /// Adds the tile's values, Pairs * 2 * lanes columns of them, to M results; the first keys of the next tile are fetched meanwhile.
 template <DType type, int M, int Pairs>
-HWY_INLINE void weigh_few(Work const& work, std::size_t column) {
+HWY_NOINLINE void weigh_few(Work const& work, std::size_t column) {
   Floats const d;
   FloatVec sum[M][2 * Pairs];
   HWY_UNROLL(4)
@@ -87,7 +85,7 @@ HWY_INLINE void weigh_few(Work const& work, std::size_t column) {
     for (int v = 0; v < 2 * Pairs; ++v) sum[m][v] = hn::Mul(correction, hn::Load(d, work.result(m) + column + v * lanes));
   }
   for (std::int32_t key = 0; key < work.tile.count; ++key) {
-    if (column == 0 && key < work.next.count) prefetch_row(work.next.value[key], work.job.head_dim() * size_of(type));
+    if (column == 0 && key < work.next.count) fetch_row(work.next.key[key], work.job.head_dim() * size_of(type));
     FloatVec value[2 * Pairs];
     HWY_UNROLL(2)
     for (int p = 0; p < Pairs; ++p) load_pair<type>(work.tile.value[key], column + p * 2 * lanes, value[2 * p], value[2 * p + 1]);

@@ -169,7 +169,7 @@ HWY_INLINE std::size_t blocks_of(Pass const& pass, std::size_t first) {
 }
 
 template <class Pass>
-HWY_INLINE void all_blocks(Pass const& pass) {
+HWY_NOINLINE void all_blocks(Pass const& pass) {
   std::size_t first = 0;
   if constexpr (lanes == 16) first = blocks_of<8>(pass, first);   // AVX-512 has 32 registers
   first = blocks_of<4>(pass, first);

@@ -104,7 +104,7 @@ struct Work {
   }
 };
 
-float log_sum_exp(float const* logits, std::size_t count) {
+inline float log_sum_exp(float const* logits, std::size_t count) {
   Floats const d;
   FloatVec const none = hn::Set(d, empty_max);
   FloatVec top = none;
@@ -118,7 +118,7 @@ float log_sum_exp(float const* logits, std::size_t count) {
   return max + std::log(hn::GetLane(hn::SumOfLanes(d, sum)));
 }
 
-float log_add_exp(float a, float b) {
+inline float log_add_exp(float a, float b) {
   float const top = std::max(a, b);
   return top == empty_max ? top : top + std::log(std::exp(a - top) + std::exp(b - top));
 }
@@ -133,7 +133,7 @@ inline void report_pages(Work const& work, std::size_t record) {
 
 /// The dot products of a record and a tile, in `weights`, become logits and then weights exp(logit - max so far); the record's denominators,
 /// maximum and correction follow, and its page_lse if asked for.
-HWY_INLINE void soften(Work const& work, std::size_t record) {
+inline void soften(Work const& work, std::size_t record) {
   Floats const d;
   hn::RebindToSigned<Floats> const positions;
   float* weights = work.weights + record * tile_keys;

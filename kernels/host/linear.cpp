@@ -23,7 +23,7 @@ constexpr std::size_t outputs_at_once = 4;
 
 /// R rows of x against O rows of w, each pair's sum in its own vector until the end.
 template <DType type, int R, int O>
-HWY_INLINE void dot_block(float const* x, void const* w, std::size_t in, std::size_t output, float* y, std::size_t out) {
+HWY_NOINLINE void dot_block(float const* x, void const* w, std::size_t in, std::size_t output, float* y, std::size_t out) {
   Floats const d;
   FloatVec sum[R][O];
   HWY_UNROLL(8)

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <span>
 #include <vector>
 
 #include "comm/world.hpp"
+
+namespace pikv::comm {
+inline void PrintTo(Status status, std::ostream* out) { *out << to_string(status); }   // for gtest
+}  // namespace pikv::comm
 
 namespace pikv::comm::test {
 

@@ -52,8 +52,8 @@ void a_header_after_a_flush_comes_after_its_payload(World& world) {
   for (std::uint64_t round = 1; round <= 20; ++round) {
     auto const payload = pattern(payload_bytes, world.rank(), next(world), static_cast<int>(round));
     Op const put = transport->put(next(world), inbox.at(8), payload);
-    finish(*transport, world, put);
     finish(*transport, world, transport->flush(next(world)));
+    finish(*transport, world, put);
     finish(*transport, world, transport->put(next(world), inbox.at(0), std::as_bytes(std::span{&round, 1})));
     finish(*transport, world, transport->flush(next(world)));
     auto const header_is_here = [&] {

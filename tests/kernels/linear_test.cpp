@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "random.hpp"
+#include "targets.hpp"
 
 namespace pikv::kernels {
 namespace {
@@ -15,17 +16,19 @@ Stream stream;
 
 class LinearTest : public ::testing::TestWithParam<std::tuple<DType, std::pair<std::int32_t, std::int32_t>, std::int32_t>> {};
 
-TEST_P(LinearTest, HostEqualsReference) {
+TEST_P(LinearTest, HostEqualsReferenceOnEveryTarget) {
   auto const [dtype, shape, rows] = GetParam();
   auto const [out, in] = shape;
   auto const weights = random_stored(dtype, static_cast<std::size_t>(out) * in, 1);
   auto const x = random_floats(static_cast<std::size_t>(rows) * in, 2);
   MatrixView const w{weights.data(), dtype, out, in};
   std::vector<float> y(static_cast<std::size_t>(rows) * out, 7), wanted = y;
-  host::linear(x.data(), w, y.data(), rows, stream);
   reference::linear(x.data(), w, wanted.data(), rows);
   float const tolerance = 1e-6f * static_cast<float>(in + 10);
-  for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], wanted[i], tolerance) << "at " << i;
+  on_each_target([&] {
+    host::linear(x.data(), w, y.data(), rows, stream);
+    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], wanted[i], tolerance) << "at " << i;
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LinearTest,

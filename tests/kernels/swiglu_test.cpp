@@ -6,20 +6,24 @@
 #include <string>
 
 #include "random.hpp"
+#include "targets.hpp"
 
 namespace pikv::kernels {
 namespace {
 
 class SwigluTest : public ::testing::TestWithParam<std::size_t> {};
 
-TEST_P(SwigluTest, HostEqualsReference) {
-  auto gate = random_floats(GetParam(), 1, 20);
+TEST_P(SwigluTest, HostEqualsReferenceOnEveryTarget) {
+  auto const input = random_floats(GetParam(), 1, 20);
   auto const up = random_floats(GetParam(), 2);
-  auto wanted = gate;
-  Stream stream;
-  host::swiglu(gate.data(), up.data(), gate.size(), stream);
+  auto wanted = input;
   reference::swiglu(wanted.data(), up.data(), wanted.size());
-  for (std::size_t i = 0; i < gate.size(); ++i) EXPECT_NEAR(gate[i], wanted[i], 1e-6f * std::max(1.0f, std::abs(wanted[i]))) << "at " << i;
+  Stream stream;
+  on_each_target([&] {
+    auto gate = input;
+    host::swiglu(gate.data(), up.data(), gate.size(), stream);
+    for (std::size_t i = 0; i < gate.size(); ++i) EXPECT_NEAR(gate[i], wanted[i], 1e-6f * std::max(1.0f, std::abs(wanted[i]))) << "at " << i;
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, SwigluTest, ::testing::Values(0, 1, 15, 16, 17, 4096, 100003));

@@ -5,10 +5,10 @@
 
 #include <vector>
 
-#include "allocations.hpp"
 #include "comm/inprocess_world.hpp"
 #include "runtime/hdf5/handle.hpp"
 #include "scratch_folder.hpp"
+#include "tests/shards/allocations.hpp"
 #include "trace_cases.hpp"
 
 namespace pikv::runtime {
@@ -76,10 +76,10 @@ TEST_P(TraceTest, AddingAStepAllocatesNothing) {
   auto const counted = on_ranks([&](comm::World& world) {
     TraceWriter trace{world, name, test::sample_metadata(world.rank())};
     test::add_sample(trace, world.rank(), world.size(), 128);
-    std::size_t const before = test::allocations();
+    std::size_t const before = pikv::test::allocations();
     for (std::int64_t step = 0; step < trace_batch_steps; ++step) trace.add(test::sample_step(step, world.rank()));
     trace.add(PagesByOwner{});
-    return std::to_string(test::allocations() - before);
+    return std::to_string(pikv::test::allocations() - before);
   });
   EXPECT_THAT(counted, ::testing::Each("0"));
 }

@@ -1,0 +1,33 @@
+#include "kernels/merge.hpp"
+
+#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/stream.hpp"
+
+namespace pikv::kernels::cuda {
+namespace {
+
+constexpr int threads = 128;
+
+/// One block per (row, head).
+__global__ void merge_heads(PartialView into, PartialView part, int d) {
+  std::size_t const at = blockIdx.x;
+  float const of_before = into.max[at], of_part = part.max[at], top = fmaxf(of_before, of_part);
+  if (top == -INFINITY) return;
+  float const a = expf(of_before - top), b = expf(of_part - top);
+  for (std::size_t i = at * d + threadIdx.x; i < (at + 1) * d; i += threads) into.sum[i] = a * into.sum[i] + b * part.sum[i];
+  __syncthreads();   // every thread has read the maximum
+  if (threadIdx.x != 0) return;
+  into.max[at] = top;
+  into.denom[at] = a * into.denom[at] + b * part.denom[at];
+}
+
+}  // namespace
+
+void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream) {
+  CUstream_st* const queue = handle_of(stream);
+  if (rows * heads == 0) return;
+  merge_heads<<<static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue>>>(into, part, d);
+  check(cudaGetLastError(), "starting cuda::merge");
+}
+
+}  // namespace pikv::kernels::cuda

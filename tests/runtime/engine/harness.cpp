@@ -1,0 +1,103 @@
+#include "tests/runtime/engine/harness.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <utility>
+
+#include "comm/inprocess_world.hpp"
+#include "runtime/model/model.hpp"
+#include "runtime/sizing.hpp"
+
+namespace pikv::test {
+
+namespace {
+
+runtime::EngineOptions engine_options(runtime::GenerateOptions const& options, runtime::Model const& model, runtime::Sizing const& sizing,
+                                      bool all_positions) {
+  runtime::ModelConfig const& config = model.config();
+  runtime::EngineOptions engine;
+  engine.deadline_s = options.deadline_s;
+  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, false, all_positions};
+  shards::StoreOptions& store = engine.store;
+  store.layers = config.layers;
+  store.q_heads = config.q_heads;
+  store.layout = runtime::page_layout(options, config);
+  store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout);
+  store.slots = sizing.slots;
+  store.home_slots = sizing.home_slots;
+  store.replica_slots = sizing.replica_slots;
+  store.local = options.store == runtime::StoreMode::local;
+  store.move = options.move;
+  store.home = options.home;
+  store.most_rows = std::max(options.prefill_chunk, options.batch);
+  store.most_streams = options.batch;
+  store.most_blocks = sizing.most_blocks;
+  store.deadline_s = options.deadline_s;
+  return engine;
+}
+
+void add(Decoded& sum, Decoded&& part) {
+  sum.results.merge(part.results);
+  sum.logits.merge(part.logits);
+  std::ranges::move(part.steps, std::back_inserter(sum.steps));
+  sum.counts.pages_sealed += part.counts.pages_sealed;
+  sum.counts.pages_remote += part.counts.pages_remote;
+  sum.counts.pages_fetched += part.counts.pages_fetched;
+  sum.counts.rewinds += part.counts.rewinds;
+}
+
+}   // namespace
+
+Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, std::span<runtime::Request const> requests, Watch const& watch) {
+  omp_set_num_threads(1);
+  auto const model = runtime::Model::load(options.model, world.rank(), world.size());
+  auto const tokenizer = runtime::make_tokenizer(options.model, model.config());
+  auto const sizing = runtime::size_store(options, model.config(), requests, world.size(), world.size(), std::uint64_t{1} << 30);
+  std::vector<runtime::Request const*> mine;
+  for (runtime::Request const& request : requests)
+    if (request.index % world.size() == world.rank()) mine.push_back(&request);
+
+  Decoded decoded;
+  decoded.steps.resize(1);
+  decoded.steps[0].reserve(4096);   // the hooks allocate nothing, so that what the engine allocates can be counted
+  runtime::EngineHooks hooks;
+  if (watch.before_step) hooks.before_step = [&](shards::Step step) { watch.before_step(world, step); };
+  hooks.after_step = [&](runtime::StepRecord const& row, shards::Store& store) {
+    if (watch.after_step) watch.after_step(world, row, store);
+    decoded.steps[0].push_back(row);
+  };
+  if (watch.logits)
+    hooks.logits = [&](runtime::Request const& request, std::int64_t position, std::span<float const> row) {
+      decoded.logits[{request.index, position}].assign(row.begin(), row.end());
+    };
+  runtime::Engine engine{world, model, tokenizer.get(), engine_options(options, model, sizing, watch.logits), mine, hooks};
+  engine.run();
+  for (runtime::Result& result : engine.results()) decoded.results.emplace(result.index, std::move(result));
+  decoded.counts = engine.store().counts();
+  return decoded;
+}
+
+Decoded decode(runtime::GenerateOptions const& options, std::span<runtime::Request const> requests, Watch const& watch) {
+  std::vector<Decoded> parts(static_cast<std::size_t>(options.in_process));
+  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
+    parts[static_cast<std::size_t>(world.rank())] = decode_on(world, options, requests, watch);
+  });
+  Decoded all;
+  for (Decoded& part : parts) add(all, std::move(part));
+  return all;
+}
+
+runtime::GenerateOptions options_for(std::filesystem::path const& dir, int ranks) {
+  runtime::GenerateOptions options;
+  options.model = dir.string();
+  options.in_process = ranks;
+  options.kv_dtype = kernels::DType::f32;
+  return options;
+}
+
+bool small_form() { return std::getenv("PIKV_SMALL_TESTS") != nullptr; }
+
+}   // namespace pikv::test

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/world.hpp"
+#include "runtime/engine.hpp"
+#include "runtime/options.hpp"
+#include "runtime/request.hpp"
+
+namespace pikv::test {
+
+/// The row of logits after the token at `position` of request `index`.
+using Rows = std::map<std::pair<std::int64_t, std::int64_t>, std::vector<float>>;
+
+/// What one rank, or all together, made of some requests.
+struct Decoded {
+  std::map<std::int64_t, runtime::Result> results;           // by index of the request
+  Rows logits;                                               // of every position, if asked for
+  std::vector<std::vector<runtime::StepRecord>> steps;       // by rank; [step], all ranks have equally many
+  shards::Counts counts;                                     // pages_sealed, pages_remote, pages_fetched, rewinds: summed over ranks
+};
+
+struct Watch {
+  bool logits = false;
+  std::function<void(comm::World const&, shards::Step)> before_step{};
+  std::function<void(comm::World const&, runtime::StepRecord const&, shards::Store&)> after_step{};
+};
+
+/// Decodes on `options.in_process` ranks of this process, one thread each. Of the options those count that decide what is computed:
+/// model, batch, pages, chunk, sampling, budget, store, move, schedule seed.
+Decoded decode(runtime::GenerateOptions const& options, std::span<runtime::Request const> requests, Watch const& watch = {});
+
+/// This rank's part of a decode over `world`. Collective.
+Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, std::span<runtime::Request const> requests,
+                  Watch const& watch = {});
+
+/// Options for the model in `dir` on `ranks` ranks of this process: f32 pages, greedy.
+runtime::GenerateOptions options_for(std::filesystem::path const& dir, int ranks);
+
+/// True under a sanitizer, where everything is slow: run fewer cases.
+bool small_form();
+
+}   // namespace pikv::test

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "comm/inprocess_world.hpp"
+#include "tests/shards/small_engine.hpp"
+
+namespace pikv::shards::testing {
+
+inline StoreOptions small_options() {
+  StoreOptions options;
+  options.layers = 2;
+  options.q_heads = 4;
+  options.layout = {kernels::DType::f32, 2, 4, 8};
+  options.fingerprint = page_fingerprint({1, 2}, options.layout);
+  options.slots = 400;
+  options.home_slots = 150;
+  options.most_rows = 16;
+  options.most_streams = 4;
+  options.most_blocks = 64;
+  options.move = Move::query;
+  return options;
+}
+
+struct Outcome {
+  double worst = 0;
+  std::uint64_t outputs = 0, rewinds = 0;
+  Counts counts;
+};
+
+inline void add(Counts& sum, Counts const& part) {
+  for (auto const count : {&Counts::tokens_appended, &Counts::pages_sealed, &Counts::pages_pushed, &Counts::pages_remote, &Counts::pages_fetched,
+                           &Counts::page_reads, &Counts::local_reads, &Counts::replica_hits, &Counts::checked, &Counts::corrupt, &Counts::stale,
+                           &Counts::timeout, &Counts::refetched, &Counts::rewinds})
+    sum.*count += part.*count;
+}
+
+/// The small engine on one rank of `world`; sums into `outcome` (ranks in process run one at a time).
+inline void run_on(comm::World& world, StoreOptions const& options, SmallEngine::Plan const& plan, Outcome& outcome) {
+  Store store{world, options};
+  SmallEngine engine{world, store, plan};
+  engine.run();
+  outcome.worst = std::max(outcome.worst, engine.worst);
+  outcome.outputs += engine.outputs;
+  outcome.rewinds += engine.rewinds;
+  add(outcome.counts, store.counts());
+}
+
+inline Outcome run(int ranks, StoreOptions const& options, SmallEngine::Plan const& plan, std::uint64_t seed = 1) {
+  Outcome outcome;
+  comm::run_inprocess({.ranks = ranks, .seed = seed}, [&](comm::World& world) { run_on(world, options, plan, outcome); });
+  return outcome;
+}
+
+}  // namespace pikv::shards::testing
