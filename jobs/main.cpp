@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -54,10 +56,20 @@ int dispatch(std::vector<std::string> const& words) {
   return command->run(Arguments{words}.subspan(1));
 }
 
+// OpenMP's threads spin at the end of each parallel loop; where a core is shared with anyone, another rank included, that costs a
+// scheduler's time slice every time (100 times slower decode was measured). The library reads its policy when it is loaded, so
+// setting it takes a second start of this executable. A policy that the user set stays.
+void let_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  execv("/proc/self/exe", argv);   // comes back only if it failed: then they spin
+}
+
 }  // namespace
 }  // namespace pikv::jobs
 
 int main(int argc, char** argv) {
+  if (argc > 0) pikv::jobs::let_threads_sleep(argv);
   std::signal(SIGPIPE, SIG_IGN);   // a reader that leaves is an error of ours to say, not a silent death
   return pikv::jobs::dispatch({argv + std::min(argc, 1), argv + argc});
 }

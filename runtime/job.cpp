@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <iostream>
@@ -160,7 +161,7 @@ class Watcher {
   EngineHooks hooks(Engine*& engine, comm::FaultyWorld* faulty) {
     EngineHooks hooks;
     if (faulty != nullptr) hooks.before_step = [faulty](shards::Step step) { faulty->set_step(step); };
-    hooks.control_slot = [this, &engine](shards::Step step, auto const& states) { control_slot(step, states, *engine); };
+    hooks.control_slot = [this](shards::Step step, auto const& states) { control_slot(step, states); };
     if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
     return hooks;
   }
@@ -173,7 +174,7 @@ class Watcher {
   }
 
  private:
-  void control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine) {
+  void control_slot(shards::Step step, std::vector<ControlState> const& states) {
     last_ = {};
     last_.requests = static_cast<std::int64_t>(job_.requests.size());
     for (ControlState const& state : states) {
@@ -263,6 +264,7 @@ int judge(Job const& job, std::vector<Result> const& results) {
 
 int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
   if (options.threads > 0) return options.threads;
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
   int const cores = static_cast<int>(std::thread::hardware_concurrency());   // those this process is bound to
   return std::max(1, cores / ranks_on_host(world));
 }
@@ -284,6 +286,7 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
   size_job(job);
   if (world.rank() == 0)
     spdlog::info("{} ranks on {} hosts, {} threads each; {}", world.size(), world.hosts(), omp_get_max_threads(), job.sizing.sentence);
+  if (world.rank() == 0 && !job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
 
   std::vector<Request const*> mine;
   for (Request const& request : job.requests)

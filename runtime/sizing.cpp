@@ -85,7 +85,10 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   // A twentieth more than an even share: placement is bounded to that (methods 1.2), the rest falls to the next choice.
   std::size_t const shard_most = local ? most_of_one : divide_up(all + all / 20, static_cast<std::size_t>(ranks)) + static_cast<std::size_t>(config.layers);
   bool const may_fetch = !local && ranks > 1 && options.move != Move::query;
-  std::size_t const replicas_most = may_fetch ? static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(config.layers) : 0;
+  // Copies for one layer of everything that runs where pages must be fetched, of one prompt where it only pays while a prompt is read.
+  std::size_t const layer_of_all = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(options.batch);
+  std::size_t const all_of_one = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(config.layers);
+  std::size_t const replicas_most = may_fetch ? std::max(all_of_one, options.move == Move::page ? layer_of_all : 0) : 0;
   std::size_t const least = sizing.home_slots + shard_least, most = std::max(least, sizing.home_slots + shard_most + replicas_most);
 
   std::uint64_t const share = free_bytes / 10 * 8 / static_cast<std::uint64_t>(ranks_on_host);
@@ -95,12 +98,15 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
     throw InputError(fmt::format(
         "{} is too small: request '{}' needs {} pages of {} and a rank keeps {} for open pages and pages on their way; give --kv-budget {}KiB or more, a "
         "smaller --batch or --prefill-chunk, or more ranks",
-        options.kv_budget != 0 ? fmt::format("--kv-budget={}B", options.kv_budget) : fmt::format("the free memory ({} per rank)", readable(share)),
+        options.kv_budget != 0 ? fmt::format("--kv-budget {}", readable(options.kv_budget)) : fmt::format("the free memory ({} per rank)", readable(share)),
         largest_request->id, largest, readable(slot), sizing.home_slots, divide_up(least * slot, 1024)));
   sizing.slots = std::min(fitting, most);
   std::size_t const spare = sizing.slots - std::min(sizing.slots, sizing.home_slots + std::min(shard_most, sizing.slots));
   sizing.replica_slots = std::min(replicas_most, spare);
   sizing.home_slots += sizing.replica_slots;
+  if (options.move == Move::page && may_fetch && sizing.replica_slots < layer_of_all)
+    sizing.warning = fmt::format("--move page: this budget has room for {} fetched pages of {} that may be wanted at once, so queries move to the rest; a --kv-budget of {} would do",
+                                 sizing.replica_slots, layer_of_all, readable((sizing.slots - sizing.replica_slots + layer_of_all) * slot));
   sizing.sentence = fmt::format("KV memory {} per rank ({} pages), {}", readable(sizing.slots * slot), sizing.slots,
                                 fitting >= most              ? "what these prompts can use"
                                 : options.kv_budget != 0 ? "as --kv-budget says"

@@ -16,6 +16,7 @@ struct Sizing {
   std::size_t slots = 0, home_slots = 0, replica_slots = 0;
   shards::Block most_blocks = 1;      // of one request
   std::string sentence;               // for the log: how large, and why
+  std::string warning;                // for the log: what this budget cannot do; empty: nothing
 };
 
 /// All ranks get the same. With --kv-budget: what fits in it. Without: what these requests can use at most, as far as memory is free

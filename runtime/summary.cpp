@@ -34,15 +34,20 @@ std::string share(double part, double whole) { return whole > 0 ? fmt::format("{
 
 std::string count(std::uint64_t n, std::string_view one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
+// In process the clock is virtual and stands still while ranks compute: there is no speed to tell.
+std::string speed(Json const& report) {
+  if (report["seconds"].get<double>() == 0) return "; no speeds: the clock is virtual";
+  return fmt::format(" in {}: {:.1f} tokens/s", duration(report["seconds"]), report["tokens_per_second"].get<double>());
+}
+
 std::string requests(Json const& report) {
   auto const& finish = report["finish"];
   return fmt::format(
       "requests    {} on {}, {}, {}: {} eos, {} length, {} stop, {} error\n"
-      "tokens      {} read, {} generated in {}: {:.1f} tokens/s\n\n",
+      "tokens      {} read, {} generated{}\n\n",
       report["requests"].get<std::uint64_t>(), count(report["ranks"], "rank"), count(report["hosts"], "host"), count(report["steps"], "step"),
       finish["eos"].get<int>(), finish["length"].get<int>(), finish["stop"].get<int>(), finish["error"].get<int>(),
-      report["prompt_tokens"].get<std::uint64_t>(), report["generated_tokens"].get<std::uint64_t>(), duration(report["seconds"]),
-      report["tokens_per_second"].get<double>());
+      report["prompt_tokens"].get<std::uint64_t>(), report["generated_tokens"].get<std::uint64_t>(), speed(report));
 }
 
 std::string latency(Json const& report) {

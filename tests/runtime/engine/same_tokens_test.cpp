@@ -40,8 +40,8 @@ Decoded const& one_rank(std::vector<Request> const& requests, DType dtype) {
 void expect_one_ranks_tokens(GenerateOptions const& options, std::vector<Request> const& requests) {
   Decoded const& right = one_rank(requests, options.kv_dtype);
   Decoded const run = decode(options, requests);
-  std::size_t const compared = expect_same_tokens(right, run, options.kv_dtype == DType::f32 ? 1e-3 : 1e-2);
-  EXPECT_GE(compared, 2 * requests.size()) << "hardly anything was compared";
+  std::size_t const equal = expect_same_tokens(right, run, options.kv_dtype == DType::f32 ? 1e-3 : 1e-2);
+  EXPECT_GE(equal, requests.size() * static_cast<std::size_t>(requests.front().max_new_tokens) / 2) << "hardly anything was compared";
 }
 
 using Way = std::tuple<int, std::int32_t, std::int32_t, std::int32_t, Move>;   // ranks, batch, page tokens, chunk, move
