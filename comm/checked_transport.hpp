@@ -13,23 +13,22 @@ class CheckedTransport : public Transport {
  public:
   explicit CheckedTransport(World& world) : world_{world} {}
   TransportCounts const& counts() const final { return counts_; }
+  /// Throws std::out_of_range (a bug of ours) if the bytes are not inside the peer's part.
+  void check_inside(Rank peer, Offset at, std::size_t bytes) const;
 
  protected:
   /// Collective. Tells every rank the size of everyone's part of the next region and returns that region's id.
   RegionId agree_on_region(std::size_t bytes);
   std::size_t region_count() const { return sizes_.size(); }
 
-  /// These throw std::out_of_range (a bug of ours) if the bytes are not inside the peer's part, and count.
+  /// check_inside and count.
   void check_put(Rank to, Offset at, std::size_t bytes);
   void check_get(Rank from, Offset at, std::size_t bytes);
   void check_atomic(Rank to, Offset at);
   void count_flush() { ++counts_.flushes; }
-
   World& world() const { return world_; }
 
  private:
-  void check_inside(Rank peer, Offset at, std::size_t bytes) const;
-
   World& world_;
   std::vector<std::vector<std::size_t>> sizes_;   // [region][rank]
   TransportCounts counts_;

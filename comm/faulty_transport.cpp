@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "comm/checked_transport.hpp"
 #include "comm/fault_clock.hpp"
 #include "comm/op_slots.hpp"
 
@@ -12,9 +13,13 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 
+/// Bounds are checked when an operation is asked for, as without faults, not when it lands.
 class FaultyTransport : public Transport, public Held {
  public:
-  FaultyTransport(FaultClock& clock, std::unique_ptr<Transport> inner) : clock_{clock}, inner_{std::move(inner)} { clock_.held.push_back(this); }
+  FaultyTransport(FaultClock& clock, std::unique_ptr<Transport> inner)
+      : clock_{clock}, inner_{std::move(inner)}, checked_{dynamic_cast<CheckedTransport&>(*inner_)} {
+    clock_.held.push_back(this);
+  }
   ~FaultyTransport() override { std::erase(clock_.held, this); }
   FaultyTransport(FaultyTransport const&) = delete;   // the clock refers to it
 
@@ -63,6 +68,7 @@ class FaultyTransport : public Transport, public Held {
 
   FaultClock& clock_;
   std::unique_ptr<Transport> inner_;
+  CheckedTransport& checked_;   // the same
   OpSlots<State> ops_;
   std::vector<HeldPut> held_;
   std::vector<Landing> landing_;
@@ -70,6 +76,7 @@ class FaultyTransport : public Transport, public Held {
 };
 
 Op FaultyTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
+  checked_.check_inside(to, at, bytes.size());
   auto const [fault, detail] = clock_.source.draw(Operation::put, bytes.size());
   State state{.due = clock_.due_after(fault)};
   if (fault == Fault::truncate) bytes = bytes.first(detail % bytes.size());
@@ -89,6 +96,7 @@ Op FaultyTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
 }
 
 Op FaultyTransport::get(Rank from, Offset at, std::span<std::byte> into) {
+  checked_.check_inside(from, at, into.size());
   auto const [fault, detail] = clock_.source.draw(Operation::get, into.size());
   State state{.due = clock_.due_after(fault), .from = from, .at = at, .into = into};
   if (fault == Fault::drop) state.from = -1;

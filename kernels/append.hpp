@@ -14,7 +14,8 @@ namespace reference {
 void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows);
 }
 namespace host {
-void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows, Stream& stream);
+void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows,
+            Stream& stream);
 }
 
 }  // namespace pikv::kernels

@@ -10,7 +10,7 @@ std::uint16_t to_f16(float x) {
   std::uint32_t const magnitude = u & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return static_cast<std::uint16_t>(sign | 0x7E00u);
   if (magnitude >= 0x477FF000u) return static_cast<std::uint16_t>(sign | 0x7C00u);   // rounds past 65504
-  if (magnitude < 0x38800000u) {                                                    // subnormal half: adding 0.5 puts the bits in place
+  if (magnitude < 0x38800000u) {                                                     // subnormal half: adding 0.5 puts the bits in place
     float const shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3F000000u));
   }

@@ -1,7 +1,6 @@
 #include "runtime/control.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "comm/message.hpp"
 #include "runtime/agree.hpp"
@@ -40,25 +39,16 @@ std::vector<ControlState> const& Control::exchange(shards::Step step, ControlSta
   return states_;
 }
 
-std::vector<bool> admitted(std::vector<ControlState> const& states, bool local) {
-  std::int64_t shared = 0;
-  for (ControlState const& state : states) shared += state.capacity_pages - state.reserved_pages;
-  std::vector<std::size_t> order(states.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return states[a].head_index < states[b].head_index; });
-  std::vector<bool> start(states.size(), false);
-  for (std::size_t const rank : order) {
-    ControlState const& state = states[rank];
-    if (state.head_index < 0) continue;
-    std::int64_t const room = local ? state.capacity_pages - state.reserved_pages : shared;
-    if (state.head_pages > room) {
-      if (local) continue;
-      break;   // first come, first served: a smaller request behind does not overtake
-    }
-    start[rank] = true;
-    shared -= state.head_pages;
+bool admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local) {
+  ControlState const& mine = states[static_cast<std::size_t>(rank)];
+  if (mine.head_index < 0) return false;
+  if (local) return mine.head_pages <= mine.capacity_pages - mine.reserved_pages;
+  std::int64_t room = 0;
+  for (ControlState const& state : states) {
+    room += state.capacity_pages - state.reserved_pages;
+    if (state.head_index >= 0 && state.head_index <= mine.head_index) room -= state.head_pages;   // first come, first served
   }
-  return start;
+  return room >= 0;
 }
 
 }  // namespace pikv::runtime

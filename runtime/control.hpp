@@ -42,8 +42,8 @@ class Control {
   std::vector<ControlState> states_;
 };
 
-/// Which rank's head may start, if any: heads in order of index, as far as all capacity less all reservations goes (store local: as far as
-/// the own rank's goes). The same on every rank.
-std::vector<bool> admitted(std::vector<ControlState> const& states, bool local);
+/// Whether the rank's head may start: heads in order of index, as far as all capacity less all reservations goes; a smaller request behind
+/// does not overtake (store local: as far as the own rank's goes).
+bool admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local);
 
 }  // namespace pikv::runtime

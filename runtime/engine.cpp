@@ -65,7 +65,7 @@ bool Engine::step(shards::Step step) {
   recorder_.moment(tokens_everywhere);
   if (hooks_.control_slot) hooks_.control_slot(step, states);
   if (idle) return false;
-  bool const start_one = admitted(states, store_.options().local)[static_cast<std::size_t>(world_.rank())];
+  bool const start_one = admitted(states, world_.rank(), store_.options().local);
 
   store_.begin_step(step, oldest, batch_.segments);
   std::span<float const> logits;

@@ -52,15 +52,17 @@ struct Job {
   Sizing sizing;
 };
 
-std::string read_text(std::string const& path) {
+// The bytes of a file that an option names; `-` is stdin.
+std::string read_text(std::string const& path, std::string const& option) {
   std::ifstream file;
   if (path != "-") {
-    file.open(path, std::ios::binary);
-    if (!file) throw InputError("'" + path + "' (from --prompts) cannot be read; give a file that exists, or - for stdin");
+    bool const folder = std::filesystem::is_directory(path);
+    if (!folder) file.open(path, std::ios::binary);
+    if (!file.is_open()) throw InputError(option + "=" + path + (folder ? " is a folder" : " could not be read") + "; give a file that exists");
   }
   std::istream& in = path == "-" ? std::cin : file;
   std::string text{std::istreambuf_iterator<char>{in}, {}};
-  if (in.bad()) throw InputError("'" + path + "' (from --prompts) could not be read to its end; give a regular file");
+  if (in.bad()) throw InputError(option + "=" + path + " could not be read to its end; give a regular file");
   return text;
 }
 
@@ -68,7 +70,7 @@ std::string read_text(std::string const& path) {
 std::string prompt_text(comm::World& world, GenerateOptions const& options, std::string const& path) {
   std::string text;
   agree(world, options.deadline_s, [&] {
-    if (world.rank() == 0) text = read_text(path);
+    if (world.rank() == 0) text = read_text(path, "--prompts");
   });
   auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
   return {reinterpret_cast<char const*>(parts[0].data()), parts[0].size()};
@@ -81,7 +83,7 @@ void read_prompts_of(Job& job) {
     agree(job.world, options.deadline_s, [&] { job.requests = prompt_from_text(options.prompt, context); });
     return;
   }
-  std::string const path = options.prompts.empty() ? (embedded_model_dir().parent_path() / "prompts.jsonl").string() : options.prompts;
+  std::string const path = options.prompts.empty() ? sample_prompts_file().string() : options.prompts;
   std::istringstream text{prompt_text(job.world, options, path)};
   agree(job.world, options.deadline_s,
         [&] { job.requests = read_prompts(text, path == "-" ? "stdin" : path, prompt_format(options.prompt_format), context); });
@@ -272,7 +274,7 @@ int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
 int run_generate(comm::World& inner, GenerateOptions const& options, std::string const& command_line) {
   std::unique_ptr<comm::FaultyWorld> faulty;
   if (!options.fault_plan.empty())
-    agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan))); });
+    agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
   Job job{world, options, command_line, {}, {}, {}, {}, {}};

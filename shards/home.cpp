@@ -56,8 +56,10 @@ void Home::expect(Stream const& stream, std::int32_t rows) {
   Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves
   Block const end = block_of(stream.length() + rows, options_.layout.page_tokens);
   KvExpert expert = 0;
-  for (Block block = first; block < end; ++block)
-    channel(placement_.owner(bucket_for(stream, block, &expert))).expected += static_cast<std::size_t>(options_.layers);
+  for (Block block = first; block < end; ++block) {
+    comm::Rank const owner = placement_.owner(bucket_for(stream, block, &expert));
+    if (owner != world_.rank()) channel(owner).expected += static_cast<std::size_t>(options_.layers);
+  }
 }
 
 void Home::advance(Stream& stream, std::int32_t rows, Step step) {
@@ -106,12 +108,16 @@ void Home::settle(Waiting page) {
 
 void Home::write_control(comm::Rank owner, comm::MessageWriter& out) {
   Channel& to = channel(owner);
-  std::size_t const need = to.waiting.size() + to.expected;
-  to.asked = need > to.credits.size() ? std::min(need - to.credits.size(), Owner::most_grants) : 0;
+  std::size_t const need = to.waiting.size() + to.expected, have = to.credits.size(), coming = to.asked_before;
+  to.asked = need > have + coming ? std::min(need - have - coming, Owner::most_grants) : 0;
   to.expected = 0;
+  // Slots that nothing wants go back for others to use; not while more are on their way, so that both sides mean the same newest ones.
+  std::size_t const unwanted = coming == 0 && have > need ? have - need : 0;
+  for (std::size_t i = 0; i < unwanted; ++i) (void)to.credits.pop_newest();
   auto const drops = std::min(to.drops.size(), most_drops), retires = std::min(to.retires.size(), most_retires);
   out.value(to.sent);
   out.value(std::uint64_t{to.asked});
+  out.value(std::uint64_t{unwanted});
   out.value(std::uint64_t{drops});
   out.value(std::uint64_t{retires});
   out.array(std::span<Drop const>{to.drops}.first(drops));

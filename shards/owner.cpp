@@ -33,6 +33,7 @@ void Owner::read_control(comm::Rank from, comm::MessageReader& in) {
   Writer& writer = writers_[static_cast<std::size_t>(from)];
   writer.sent = in.value<std::uint64_t>();
   writer.asked = static_cast<std::uint32_t>(in.value<std::uint64_t>());
+  writer.unwanted = in.value<std::uint64_t>();
   auto const drops = in.value<std::uint64_t>();
   auto const retires = in.value<std::uint64_t>();
   writer.drops = in.array<Drop>(drops);
@@ -45,6 +46,7 @@ void Owner::after_control(Step step, Step oldest_step_in_flight) {
     if (writer == self_) continue;
     index_arrived(writer);
     drop_released(writer, step);
+    take_back_unwanted(writer, step);
   }
   answer_requests(step);
 }
@@ -89,6 +91,14 @@ void Owner::drop_released(comm::Rank from, Step step) {
   }
   writer.drops = {};
   writer.retires = {};
+}
+
+void Owner::take_back_unwanted(comm::Rank from, Step step) {
+  Writer& writer = writers_[static_cast<std::size_t>(from)];
+  for (; writer.unwanted > 0; --writer.unwanted) {
+    arena_.retire(in_arena(writer.lent.pop_newest().slot), step);
+    --used_;
+  }
 }
 
 void Owner::evict(Slot slot, Step step) {

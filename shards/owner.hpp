@@ -46,7 +46,7 @@ class Owner {
   static constexpr std::size_t control_bytes = 64 + most_grants * sizeof(Grant);
 
   void write_control(comm::Rank writer, comm::MessageWriter& out);
-  /// What the writer sent (home.hpp writes it): pushes sent, slots asked for, drops, retires. Acted on by after_control().
+  /// What the writer sent (home.hpp writes it): pushes sent, slots asked for, slots given back unused, drops, retires. Acted on by after_control().
   void read_control(comm::Rank writer, comm::MessageReader& in);
   /// Verifies and indexes arrived pages, drops what the homes released, frees retired slots, answers the requests for slots.
   void after_control(Step step, Step oldest_step_in_flight);
@@ -74,12 +74,14 @@ class Owner {
     Queue<Grant> lent;                 // granted, not yet indexed; the front is number indexed + 1
     std::uint64_t granted = 0, indexed = 0, sent = 0;
     std::uint32_t asked = 0;
+    std::uint64_t unwanted = 0;       // of `lent`, the newest: given back unused
     std::size_t unsent_grants = 0;    // the newest of `lent` that the next control message carries
     std::span<Drop const> drops;
     std::span<Grant const> retires;
   };
   void index_arrived(comm::Rank writer);
   void drop_released(comm::Rank writer, Step step);
+  void take_back_unwanted(comm::Rank writer, Step step);
   void answer_requests(Step step);
   void retire(std::int32_t slot, Step step);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -17,6 +18,10 @@ class Plan {
     first_position_.clear();
     tokens_.clear();
     row_position_.clear();
+  }
+  /// Room for so many pages: a plan of no more does not allocate.
+  void reserve(std::size_t pages) {
+    for (auto* const list : {&slots_, &first_position_, &tokens_}) list->reserve(pages);
   }
   void page(std::int32_t slot, std::int64_t first, std::int32_t tokens) {
     slots_.push_back(slot);

@@ -46,7 +46,10 @@ Queries::Queries(comm::World& world, Arena& arena, Owner const& owner, StoreOpti
       counts_{counts},
       queries_{world.make_exchange({"queries", 1, query_bytes(options)})},
       partials_{world.make_exchange({"partials", 2, partial_bytes(options)})},
-      asked_(static_cast<std::size_t>(world.size())) {}
+      asked_(static_cast<std::size_t>(world.size())) {
+  asked_blocks_.reserve(static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.most_blocks));
+  plan_.reserve(options.slots);
+}
 
 void Queries::ask(comm::Rank owner, Segment const& segment, std::int32_t first_row, std::int32_t layer, std::span<Block const> blocks,
                   float const* q) {

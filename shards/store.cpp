@@ -37,7 +37,10 @@ Store::Store(comm::World& world, StoreOptions const& options)
       home_{world, *transport_, arena_, owner_, options_, counts_},
       replicas_{world, *transport_, arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
-      remote_(static_cast<std::size_t>(world.size())) {}
+      remote_(static_cast<std::size_t>(world.size())) {
+  plan_.reserve(index(options.most_streams) * index(options.most_blocks));
+  for (auto& blocks : remote_) blocks.reserve(index(options.most_blocks));
+}
 
 Store::~Store() = default;
 

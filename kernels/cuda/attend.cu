@@ -1,8 +1,7 @@
-#include "kernels/attend.hpp"
-
 #include <cuda_fp16.h>
 
-#include "kernels/cuda/check.hpp"
+#include "kernels/attend.hpp"
+#include "kernels/cuda/check.cuh"
 #include "kernels/cuda/stream.hpp"
 
 namespace pikv::kernels::cuda {
@@ -131,7 +130,8 @@ void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::i
   if (plan.groups == 0) return;
   auto const d = static_cast<std::size_t>(pool.layout.head_dim);
   std::size_t const shared_bytes = tile_keys * (2 * d + 1) * sizeof(float);
-  check(cudaFuncSetAttribute(attend_group, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), "reserving shared memory for cuda::attend");
+  check(cudaFuncSetAttribute(attend_group, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+        "reserving shared memory for cuda::attend");
   dim3 const blocks(static_cast<unsigned>(plan.groups), static_cast<unsigned>(pool.layout.kv_heads));
   attend_group<<<blocks, warps * warp, shared_bytes, queue>>>(Job{pool, plan, q, q_heads, scale, out, page_lse});
   check(cudaGetLastError(), "starting cuda::attend");

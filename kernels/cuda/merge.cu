@@ -1,7 +1,6 @@
-#include "kernels/merge.hpp"
-
-#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/check.cuh"
 #include "kernels/cuda/stream.hpp"
+#include "kernels/merge.hpp"
 
 namespace pikv::kernels::cuda {
 namespace {

@@ -1,6 +1,5 @@
+#include "kernels/cuda/check.cuh"
 #include "kernels/cuda/stream.hpp"
-
-#include "kernels/cuda/check.hpp"
 
 namespace pikv::kernels::cuda {
 

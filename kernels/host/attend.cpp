@@ -53,9 +53,12 @@ void do_run(AttendJob const& job, Run const& run, float* scratch) {
     for (std::int32_t page = run.page_begin; page < run.page_end; ++page)
       for (std::size_t record = 0; record < records; ++record) work.page_lse(page, record) = empty_max;
   switch (job.pool.layout.dtype) {
-    case DType::f32: return do_tiles<DType::f32>(work);
-    case DType::bf16: return do_tiles<DType::bf16>(work);
-    case DType::f16: return do_tiles<DType::f16>(work);
+    case DType::f32:
+      return do_tiles<DType::f32>(work);
+    case DType::bf16:
+      return do_tiles<DType::bf16>(work);
+    case DType::f16:
+      return do_tiles<DType::f16>(work);
   }
 }
 

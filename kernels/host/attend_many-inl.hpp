@@ -107,7 +107,6 @@ HWY_INLINE void multiply(float const* const* a, std::size_t depth, float const* 
   }
 }
 
-
 /// First half of a tile: queries times keys, then softmax.
 struct Score {
   Work const& work;

@@ -77,8 +77,15 @@ struct Work {
   std::int32_t next_page, next_token = 0;   // where the tile after `next` starts
 
   Work(AttendJob const& of_job, Run const& of_run, std::size_t count, float* scratch)
-      : job{of_job}, run{of_run}, records{count}, keys{scratch}, values{keys + job.head_dim() * tile_keys}, weights{values + job.columns() * tile_keys},
-        corrections{weights + records * tile_keys}, maxima{run.result + records * job.record_floats()}, next_page{run.page_begin} {
+      : job{of_job},
+        run{of_run},
+        records{count},
+        keys{scratch},
+        values{keys + job.head_dim() * tile_keys},
+        weights{values + job.columns() * tile_keys},
+        corrections{weights + records * tile_keys},
+        maxima{run.result + records * job.record_floats()},
+        next_page{run.page_begin} {
     fill_tile(job, run, next_page, next_token, next);
   }
 
@@ -88,7 +95,9 @@ struct Work {
     return tile.count > 0;
   }
   std::int32_t row(std::size_t record) const { return job.plan.row_offsets[run.group] + static_cast<std::int32_t>(record / job.share()); }
-  std::int32_t head(std::size_t record) const { return run.kv_head * static_cast<std::int32_t>(job.share()) + static_cast<std::int32_t>(record % job.share()); }
+  std::int32_t head(std::size_t record) const {
+    return run.kv_head * static_cast<std::int32_t>(job.share()) + static_cast<std::int32_t>(record % job.share());
+  }
   float const* query(std::size_t record) const {
     return job.q + (static_cast<std::size_t>(row(record)) * job.q_heads + head(record)) * job.head_dim();
   }
@@ -108,8 +117,7 @@ inline float log_sum_exp(float const* logits, std::size_t count) {
   Floats const d;
   FloatVec const none = hn::Set(d, empty_max);
   FloatVec top = none;
-  for (std::size_t i = 0; i < count; i += lanes)
-    top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, count - i), hn::LoadU(d, logits + i), none));
+  for (std::size_t i = 0; i < count; i += lanes) top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, count - i), hn::LoadU(d, logits + i), none));
   float const max = hn::GetLane(hn::MaxOfLanes(d, top));
   if (max == empty_max) return max;
   FloatVec sum = hn::Zero(d);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/scratch.hpp"
@@ -27,9 +28,8 @@ HWY_NOINLINE void dot_block(float const* x, void const* w, std::size_t in, std::
   Floats const d;
   FloatVec sum[R][O];
   HWY_UNROLL(8)
-  for (int r = 0; r < R; ++r)
-    HWY_UNROLL(8)
-    for (int o = 0; o < O; ++o) sum[r][o] = hn::Zero(d);
+  for (int r = 0; r < R; ++r) HWY_UNROLL(8)
+  for (int o = 0; o < O; ++o) sum[r][o] = hn::Zero(d);
   std::size_t i = 0;
   for (; i + lanes <= in; i += lanes) {
     FloatVec weight[O];
@@ -91,8 +91,8 @@ HWY_EXPORT(convert_weights);
 
 namespace {
 
-constexpr std::int32_t few_rows = 8;
-constexpr std::size_t block_floats = std::size_t{1} << 20;   // converted weights that stay in cache until the sgemm reads them
+constexpr std::int32_t few_rows = 16;   // where the sgemm catches up: 16 for a matrix of 256 x 256, some 40 for one of 2048 x 2048
+constexpr std::size_t block_floats = std::size_t{1} << 18;   // converted weights that stay in cache until the sgemm reads them
 
 void multiply_few(float const* x, MatrixView const& w, float* y, std::size_t rows) {
   constexpr std::size_t part = 32;
@@ -120,8 +120,11 @@ void multiply_many(float const* x, MatrixView const& w, float* y, std::int32_t r
   for (std::size_t begin = 0; begin < out; begin += step) {
     std::size_t const outputs = std::min(step, out - begin);
     float const* weights = as_floats(w, begin, outputs);
-    dnnl_status_t const status = dnnl_sgemm('N', 'T', rows, static_cast<dnnl_dim_t>(outputs), w.in, 1.0f, x, w.in, weights, w.in, 0.0f, y + begin, w.out);
-    if (status != dnnl_success) throw std::runtime_error("oneDNN could not multiply a matrix (status " + std::to_string(status) + "), most likely for lack of memory");
+    dnnl_status_t const status =
+        dnnl_sgemm('N', 'T', rows, static_cast<dnnl_dim_t>(outputs), w.in, 1.0f, x, w.in, weights, w.in, 0.0f, y + begin, w.out);
+    if (status != dnnl_success)
+      throw std::runtime_error("oneDNN failed to multiply a matrix (status " + std::to_string(status) +
+                               "), mostly a lack of memory; try a smaller --prefill-chunk");
   }
 }
 

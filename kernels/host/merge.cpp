@@ -21,8 +21,7 @@ void blend(float* into, float a, float const* part, float b, std::size_t count) 
   Floats const d;
   FloatVec const va = hn::Set(d, a), vb = hn::Set(d, b);
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes)
-    hn::StoreU(hn::MulAdd(va, hn::LoadU(d, into + i), hn::Mul(vb, hn::LoadU(d, part + i))), d, into + i);
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::MulAdd(va, hn::LoadU(d, into + i), hn::Mul(vb, hn::LoadU(d, part + i))), d, into + i);
   for (; i < count; ++i) into[i] = a * into[i] + b * part[i];
 }
 

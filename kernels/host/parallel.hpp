@@ -10,7 +10,7 @@ namespace pikv::kernels::host {
 /// waking the team costs more than it brings, so the calling thread does all. Items must not depend on who runs them.
 template <class Body>
 void parallel_for(std::size_t count, double work, Body const& body) {
-  constexpr double worth_a_team = 2e5;
+  constexpr double worth_a_team = 5e5;
   if (count < 2 || work < worth_a_team || omp_get_max_threads() == 1) {
     for (std::size_t item = 0; item < count; ++item) body(item, 0);
     return;

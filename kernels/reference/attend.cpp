@@ -8,8 +8,8 @@ namespace pikv::kernels::reference {
 namespace {
 
 struct Key {
-  std::int32_t page;   // number in the plan
-  std::size_t scalar;  // where its head_dim scalars start in K and in V of the page
+  std::int32_t page;    // number in the plan
+  std::size_t scalar;   // where its head_dim scalars start in K and in V of the page
   double logit;
 };
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <new>
+#include <random>
 
 namespace pikv::comm::test {
 namespace {
@@ -19,14 +19,16 @@ std::vector<Case> all_cases() {
 }
 
 std::vector<std::byte> pattern(std::size_t bytes, int from, int to, int round) {
-  std::uint64_t state = static_cast<std::uint64_t>((round * 64 + from) * 64 + to) + 1;
-  std::vector<std::byte> made(bytes);
-  for (std::size_t i = 0; i < bytes; i += sizeof state) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    std::uint64_t const word = state ^ (state >> 32);
-    std::memcpy(made.data() + i, &word, std::min(sizeof word, bytes - i));
-  }
-  return made;
+  constexpr std::size_t longest = 1 << 19, starts = 1 << 19;
+  static std::vector<std::byte> const noise = [] {
+    std::vector<std::byte> made(longest + starts);
+    std::mt19937 random;
+    std::ranges::generate(made, [&] { return static_cast<std::byte>(random() >> 24); });
+    return made;
+  }();
+  auto const start = (static_cast<unsigned>((round * 64 + from) * 64 + to) * 2654435761u) % starts;
+  auto const part = std::span{noise}.subspan(start, bytes);
+  return {part.begin(), part.end()};
 }
 
 }  // namespace pikv::comm::test

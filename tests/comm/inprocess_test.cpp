@@ -11,25 +11,28 @@
 namespace pikv::comm::test {
 namespace {
 
-class InprocessConformance : public ::testing::TestWithParam<std::tuple<Case, int, int>> {};
+struct Shape {
+  int ranks, ranks_per_host;
+};
+using InprocessConformance = ::testing::TestWithParam<std::tuple<Case, Shape>>;
 
 TEST_P(InprocessConformance, Holds) {
-  auto const& [test, ranks, ranks_per_host] = GetParam();
-  for (std::uint64_t seed = 1; seed <= 3; ++seed)
-    run_inprocess({.ranks = ranks, .seed = seed, .ranks_per_host = ranks_per_host}, [&](World& world) {
+  auto const& [test, shape] = GetParam();
+  for (std::uint64_t seed = 1; seed <= 2; ++seed)
+    run_inprocess({.ranks = shape.ranks, .seed = seed, .ranks_per_host = shape.ranks_per_host}, [&](World& world) {
       SCOPED_TRACE("rank " + std::to_string(world.rank()) + ", seed " + std::to_string(seed));
       test.body(world);
     });
 }
-std::string name_of(InprocessConformance::ParamType const& parameters) {
-  auto const& [test, ranks, ranks_per_host] = parameters;
-  return test.name + std::string{"_"} + std::to_string(ranks) + "_by_" + std::to_string(ranks_per_host);
+std::string name_of(std::tuple<Case, Shape> const& parameters) {
+  auto const& [test, shape] = parameters;
+  return test.name + std::string{"_"} + std::to_string(shape.ranks) + "_by_" + std::to_string(shape.ranks_per_host);
 }
-INSTANTIATE_TEST_SUITE_P(All, InprocessConformance,
-                         ::testing::Combine(::testing::ValuesIn(all_cases()), ::testing::Values(1, 2, 3, 4, 16), ::testing::Values(1000, 2)),
+Shape const shapes[] = {{1, 1}, {2, 2}, {2, 1}, {3, 3}, {3, 2}, {4, 4}, {4, 2}, {16, 5}};
+INSTANTIATE_TEST_SUITE_P(All, InprocessConformance, ::testing::Combine(::testing::ValuesIn(all_cases()), ::testing::ValuesIn(shapes)),
                          [](auto const& instance) { return name_of(instance.param); });
 
-class SoloConformance : public ::testing::TestWithParam<Case> {};
+using SoloConformance = ::testing::TestWithParam<Case>;
 TEST_P(SoloConformance, Holds) { GetParam().body(*make_solo_world()); }
 INSTANTIATE_TEST_SUITE_P(All, SoloConformance, ::testing::ValuesIn(all_cases()), [](auto const& instance) { return std::string{instance.param.name}; });
 

@@ -34,8 +34,13 @@ struct Problem {
   std::size_t slot_bytes() const { return (layout.bytes() + 4095) / 4096 * 4096; }
   PoolView pool() { return {memory.data(), slot_bytes(), layout}; }
   AttendPlan plan() const {
-    return {static_cast<std::int32_t>(row_offsets.size()) - 1, row_offsets.data(), page_offsets.data(), slots.data(), first_position.data(),
-            tokens.data(), row_position.data()};
+    return {static_cast<std::int32_t>(row_offsets.size()) - 1,
+            row_offsets.data(),
+            page_offsets.data(),
+            slots.data(),
+            first_position.data(),
+            tokens.data(),
+            row_position.data()};
   }
   std::size_t rows() const { return row_position.size(); }
   std::size_t lse_count() const {
@@ -93,14 +98,16 @@ inline Partial attend_on_host(Problem& problem, std::vector<float>* page_lse = n
   std::fill(out.sum.begin(), out.sum.end(), std::numeric_limits<float>::quiet_NaN());   // must be overwritten
   if (page_lse) page_lse->assign(problem.lse_count(), std::numeric_limits<float>::quiet_NaN());
   Stream stream;
-  host::attend(problem.pool(), problem.plan(), problem.q.data(), problem.q_heads, problem.scale, out.view(), page_lse ? page_lse->data() : nullptr, stream);
+  host::attend(problem.pool(), problem.plan(), problem.q.data(), problem.q_heads, problem.scale, out.view(), page_lse ? page_lse->data() : nullptr,
+               stream);
   return out;
 }
 
 inline Partial attend_by_reference(Problem& problem, std::vector<float>* page_lse = nullptr) {
   Partial out{problem.rows(), static_cast<std::size_t>(problem.q_heads), static_cast<std::size_t>(problem.layout.head_dim)};
   if (page_lse) page_lse->assign(problem.lse_count(), 0);
-  reference::attend(problem.pool(), problem.plan(), problem.q.data(), problem.q_heads, problem.scale, out.view(), page_lse ? page_lse->data() : nullptr);
+  reference::attend(problem.pool(), problem.plan(), problem.q.data(), problem.q_heads, problem.scale, out.view(),
+                    page_lse ? page_lse->data() : nullptr);
   return out;
 }
 
@@ -127,7 +134,8 @@ inline std::vector<double> dense_attention(Problem& problem) {
         for (std::int32_t t = 0; t < problem.tokens[page] && problem.first_position[page] + t <= problem.row_position[at / problem.q_heads]; ++t) {
           std::size_t const place = head * layout.head_scalars() + t * d;
           double dot = 0;
-          for (std::size_t i = 0; i < d; ++i) dot += double{problem.q[at * d + i]} * load_scalar(layout.dtype, pool.keys(problem.slots[page]), place + i);
+          for (std::size_t i = 0; i < d; ++i)
+            dot += double{problem.q[at * d + i]} * load_scalar(layout.dtype, pool.keys(problem.slots[page]), place + i);
           logits.push_back(dot * double{problem.scale});
           places.emplace_back(problem.slots[page], place);
         }

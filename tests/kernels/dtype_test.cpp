@@ -29,7 +29,8 @@ TEST(F16, EveryFloatAroundEveryHalfRoundsAsTheCompilersHalf) {   // the half, bo
     if ((bits & 0x7FFFu) >= 0x7C00u) continue;
     std::uint32_t const exact = std::bit_cast<std::uint32_t>(from_f16(static_cast<std::uint16_t>(bits)));
     float const next = from_f16(static_cast<std::uint16_t>(bits + 1));
-    std::uint32_t const middle = std::bit_cast<std::uint32_t>((std::bit_cast<float>(exact) + (std::isinf(next) ? std::copysign(65536.0f, next) : next)) / 2);
+    std::uint32_t const middle =
+        std::bit_cast<std::uint32_t>((std::bit_cast<float>(exact) + (std::isinf(next) ? std::copysign(65536.0f, next) : next)) / 2);
     for (std::uint32_t around : {exact - 1, exact, exact + 1, middle - 1, middle, middle + 1}) {
       auto const x = std::bit_cast<float>(around);
       if (std::isnan(x)) continue;

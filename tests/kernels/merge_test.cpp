@@ -65,7 +65,8 @@ TEST_P(MergeTest, HostEqualsReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MergeTest,
-                         ::testing::Values(std::array{0, 4, 64}, std::array{1, 1, 1}, std::array{3, 5, 24}, std::array{7, 4, 40}, std::array{300, 8, 128}));
+                         ::testing::Values(std::array{0, 4, 64}, std::array{1, 1, 1}, std::array{3, 5, 24}, std::array{7, 4, 40},
+                                           std::array{300, 8, 128}));
 
 class CheckWire : public ::testing::Test {
  protected:

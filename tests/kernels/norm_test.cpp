@@ -37,7 +37,8 @@ TEST_P(NormTest, AddsElementByElement) {
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(sum[i], y[i] + x[i]);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, NormTest, ::testing::Values(std::pair{0, 8}, std::pair{1, 1}, std::pair{3, 15}, std::pair{2, 256}, std::pair{1000, 257}));
+INSTANTIATE_TEST_SUITE_P(Sizes, NormTest,
+                         ::testing::Values(std::pair{0, 8}, std::pair{1, 1}, std::pair{3, 15}, std::pair{2, 256}, std::pair{1000, 257}));
 
 }  // namespace
 }  // namespace pikv::kernels

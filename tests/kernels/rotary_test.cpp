@@ -48,7 +48,8 @@ TEST_P(RotaryTest, HostEqualsReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RotaryTest,
-                         ::testing::Values(std::array{0, 4, 64}, std::array{1, 1, 2}, std::array{3, 2, 24}, std::array{5, 3, 80}, std::array{300, 4, 128}));
+                         ::testing::Values(std::array{0, 4, 64}, std::array{1, 1, 2}, std::array{3, 2, 24}, std::array{5, 3, 80},
+                                           std::array{300, 4, 128}));
 
 }  // namespace
 }  // namespace pikv::kernels

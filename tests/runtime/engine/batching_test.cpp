@@ -60,7 +60,7 @@ TEST(Batching, EndsMoreRequestsThanRunAtOnceWithTheTokensOfEachAlone) {
   }
 }
 
-TEST(Batching, KeepsTheBatchFullWhileRequestsWait) {
+TEST(Batching, RunsAsManyAsItMayMostOfTheTime) {
   auto const requests = mixed_requests(20);
   auto const decoded = decode(embedded(1), requests);
   std::size_t full = 0, busy = 0;
@@ -68,7 +68,7 @@ TEST(Batching, KeepsTheBatchFullWhileRequestsWait) {
     busy += step.sequences > 0 ? 1 : 0;
     full += step.sequences == 2 ? 1 : 0;
   }
-  EXPECT_GE(static_cast<double>(full), 0.7 * static_cast<double>(busy));   // one is admitted a step, so some steps run one only
+  EXPECT_GT(2 * full, busy);   // one is admitted a step, and pages of an ended request are free some steps later
 }
 
 TEST(Batching, StartsNoRequestBeforeItArrives) {
@@ -94,7 +94,7 @@ std::uint64_t budget_asked_for(GenerateOptions options, std::vector<Request> con
   try {
     (void)runtime::size_store(options, config, requests, options.in_process, options.in_process, std::uint64_t{1} << 30);
   } catch (InputError const& error) {
-    std::string const sentence = error.what(), before = "--kv-budget ";
+    std::string const sentence = error.what(), before = "give --kv-budget ";
     auto const at = sentence.find(before);
     if (at != std::string::npos) return std::strtoull(sentence.c_str() + at + before.size(), nullptr, 10) * 1024;
     ADD_FAILURE() << "names no budget: " << sentence;
@@ -134,6 +134,23 @@ TEST_P(TightBudget, EndsEveryRequestWithEveryPageAtItsHome) {
   auto const requests = mixed_requests(20);
   auto options = embedded(GetParam());
   options.store = runtime::StoreMode::local;
+  options.kv_budget = budget_asked_for(options, requests);
+  expect_all_ended(decode(options, requests), requests);
+}
+
+/// Requests that end in the step that seals their pages have asked for slots that they never fill. Those must not stay lent for ever: the
+/// last request fills all slots that there are.
+TEST(TightBudgetOfManyRanks, EndsALargeRequestAfterManyThatAskedForSlotsInVain) {
+  constexpr int ranks = 8;
+  auto const text = reference_prompts({"text-1000"}, 1).front().prompt;
+  std::vector<Request> requests;
+  for (std::int64_t index = 0; index < 12 * ranks; ++index)
+    requests.push_back({.index = index, .id = std::to_string(index), .prompt = {text.begin(), text.begin() + 24}, .max_new_tokens = 1});
+  requests.back().prompt.assign(text.begin(), text.begin() + 480);
+  requests.back().arrival_s = 100;   // when the others have long ended
+  auto options = embedded(ranks);
+  options.batch = 1;
+  options.prefill_chunk = 24;
   options.kv_budget = budget_asked_for(options, requests);
   expect_all_ended(decode(options, requests), requests);
 }

@@ -139,7 +139,7 @@ TEST(BytesOfAStep, DispatchAndCombineAreAsLongAsTheirFormulas) {
 
 TEST(PagesByOwner, TwoThirdsOfTheSealedPagesOfThreeRanksLiveElsewhere) {
   auto options = options_for(embedded_folder() / "tiny-moe", 3);
-  auto const requests = small_form() ? reference_prompts({"text-1000"}, 8) : reference_prompts({"text-1000", "needle-1000-0", "text-2500"}, 32);
+  auto const requests = small_form() ? reference_prompts({"text-1000"}, 8) : reference_prompts({"text-1000", "needle-1000-0", "text-2500", "needle-4000-0"}, 32);
   auto const counts = decode(options, requests).counts;
   double const share = static_cast<double>(counts.pages_remote) / static_cast<double>(counts.pages_sealed);
   std::printf("%llu of %llu sealed pages were on other ranks: %.2f\n", static_cast<unsigned long long>(counts.pages_remote),
