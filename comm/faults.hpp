@@ -10,7 +10,7 @@
 namespace pikv::comm {
 
 /// What goes wrong, how often (probability per operation), and when. Replayable: the draw of operation n of a rank
-/// depends only on (seed, rank, n). JSON as in the documentation of --fault-plan.
+/// depends only on (seed, rank, n). JSON: docs/files.md.
 struct FaultPlan {
   std::uint64_t seed = 1;
   double drop = 0;        // a put or get never happens, though its completion says so

@@ -21,7 +21,7 @@ struct ReportInput {
   double codec_stated_ratio = 1;        // payload bytes / uncompressed bytes
 };
 
-/// What --report writes. Keys as in the documentation of --report. stages_s and all counts are sums over ranks. Null stands where
+/// What --report writes. Keys: docs/files.md. stages_s and all counts are sums over ranks. Null stands where
 /// there is nothing to measure: percentiles of no request, hit_rate without page reads.
 nlohmann::ordered_json make_report(ReportInput const& input);
 
