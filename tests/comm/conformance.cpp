@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 #include <random>
+#include <set>
+#include <string>
 
 namespace pikv::comm::test {
 namespace {
@@ -15,6 +17,14 @@ std::uint64_t allocations() { return allocations_of_thread; }
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (auto const part : {world_cases(), exchange_cases(), transport_cases()}) cases.insert(cases.end(), part.begin(), part.end());
+  return cases;
+}
+
+std::vector<Case> cases_that_allow_faults() {
+  std::set<std::string> const strict{"ARoundAllocatesNothing", "TransfersAllocateNothing", "TransfersCountByLocality",
+                                     "TestIsTrueWhenFinishWouldNotWait"};
+  auto cases = all_cases();
+  std::erase_if(cases, [&](Case const& test) { return strict.contains(test.name); });
   return cases;
 }
 

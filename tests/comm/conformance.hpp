@@ -23,6 +23,8 @@ std::span<Case const> exchange_cases();
 std::span<Case const> transport_cases();
 
 std::vector<Case> all_cases();
+/// Those that neither count what moved or was allocated nor ask whether a wait would return at once.
+std::vector<Case> cases_that_allow_faults();
 
 /// Bytes that depend on every argument, so that no message or part can be taken for another.
 std::vector<std::byte> pattern(std::size_t bytes, int from, int to, int round);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "comm/error.hpp"
+#include "comm/faults.hpp"
 #include "comm/hdf5_access.hpp"
 #include "comm/mpi_world.hpp"
 #include "conformance.hpp"
@@ -20,6 +21,14 @@ class MpiConformance : public ::testing::TestWithParam<Case> {
 };
 TEST_P(MpiConformance, Holds) { GetParam().body(mpi_world()); }
 INSTANTIATE_TEST_SUITE_P(All, MpiConformance, ::testing::ValuesIn(all_cases()), [](auto const& instance) { return std::string{instance.param.name}; });
+
+class MpiConformanceUnderFaults : public MpiConformance {};
+TEST_P(MpiConformanceUnderFaults, HoldsWhenTransfersAreOnlyLateOrTwice) {
+  FaultPlan const plan{.delay = .1, .duplicate = .2, .reorder = .2, .stall = .02, .stall_ms = 1, .on_message = true};
+  GetParam().body(*make_faulty_world(mpi_world(), plan));
+}
+INSTANTIATE_TEST_SUITE_P(All, MpiConformanceUnderFaults, ::testing::ValuesIn(cases_that_allow_faults()),
+                         [](auto const& instance) { return std::string{instance.param.name}; });
 
 struct Mpi : ::testing::Test {
   World& world = mpi_world();
@@ -43,6 +52,18 @@ TEST_F(Mpi, ARankMissingFromABarrierIsNamed) {
     }
   }
   if (world.rank() == late) world.barrier(soon(world));   // takes the messages of the barrier that the others left
+  world.barrier(soon(world));
+}
+
+TEST_F(Mpi, ADamagedMessageIsCorruptAndNamesItsSender) {
+  FaultPlan plan{.flip = world.rank() == 0 ? 0.5 : 0, .truncate = world.rank() == 0 ? 0.5 : 0, .on_message = true};
+  auto const faulty = make_faulty_world(world, plan);
+  auto const exchange = faulty->make_exchange({"damaged", 1, 100});
+  for (Rank to = 0; to < world.size(); ++to) (void)exchange->outgoing(to).append(40);
+  exchange->start();
+  bool const damaged = world.rank() != 0;
+  EXPECT_EQ(exchange->finish(soon(world)), damaged ? Status::corrupt : Status::arrived);
+  EXPECT_EQ(exchange->blame(), damaged ? std::vector<Rank>{0} : std::vector<Rank>{});
   world.barrier(soon(world));
 }
 

@@ -16,8 +16,8 @@ using runtime::Finish;
 using runtime::GenerateOptions;
 using runtime::Request;
 
-/// Prompts of 1 to 150 bytes that get 1 to 20 new tokens.
-std::vector<Request> mixed_requests(std::int64_t count) {
+/// Prompts of 1 to 150 bytes that get 1 to 20 new tokens, `count` of them or the usual 20.
+std::vector<Request> mixed_requests(std::int64_t count = small_form() ? 8 : 20) {
   auto const text = reference_prompts({"text-1000"}, 1).front().prompt;
   std::vector<Request> requests;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -47,7 +47,7 @@ void expect_all_ended(Decoded const& decoded, std::vector<Request> const& reques
 }
 
 TEST(Batching, EndsMoreRequestsThanRunAtOnceWithTheTokensOfEachAlone) {
-  auto const requests = mixed_requests(20);
+  auto const requests = mixed_requests();
   auto alone = embedded(1);
   alone.batch = 1;
   auto const right = decode(alone, requests, {.logits = true});
@@ -61,7 +61,7 @@ TEST(Batching, EndsMoreRequestsThanRunAtOnceWithTheTokensOfEachAlone) {
 }
 
 TEST(Batching, RunsAsManyAsItMayMostOfTheTime) {
-  auto const requests = mixed_requests(20);
+  auto const requests = mixed_requests();
   auto const decoded = decode(embedded(1), requests);
   std::size_t full = 0, busy = 0;
   for (auto const& step : decoded.steps[0]) {
@@ -105,7 +105,7 @@ std::uint64_t budget_asked_for(GenerateOptions options, std::vector<Request> con
 class TightBudget : public ::testing::TestWithParam<int> {};   // ranks
 
 TEST_P(TightBudget, IsRefusedOneSlotBelowTheNumberThatIsNamed) {
-  auto const requests = mixed_requests(20);
+  auto const requests = mixed_requests();
   auto options = embedded(GetParam());
   auto const config = runtime::read_config(options.model);
   std::uint64_t const enough = budget_asked_for(options, requests);
@@ -117,7 +117,7 @@ TEST_P(TightBudget, IsRefusedOneSlotBelowTheNumberThatIsNamed) {
 }
 
 TEST_P(TightBudget, EndsEveryRequest) {
-  auto const requests = mixed_requests(20);
+  auto const requests = mixed_requests();
   for (auto const move : {shards::Move::query, shards::Move::page}) {
     auto options = embedded(GetParam());
     auto const right = decode(options, requests, {.logits = true});
@@ -131,7 +131,7 @@ TEST_P(TightBudget, EndsEveryRequest) {
 }
 
 TEST_P(TightBudget, EndsEveryRequestWithEveryPageAtItsHome) {
-  auto const requests = mixed_requests(20);
+  auto const requests = mixed_requests();
   auto options = embedded(GetParam());
   options.store = runtime::StoreMode::local;
   options.kv_budget = budget_asked_for(options, requests);
