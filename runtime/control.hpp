@@ -17,6 +17,8 @@ struct ControlState {
   shards::Step oldest_step_in_flight = 0;
   std::int32_t rows = 0;                        // it brings to this step
   std::int32_t idle = 0;                        // 1: nothing runs and nothing waits
+  std::int32_t running = 0;                     // sequences
+  std::int32_t reserved = 0;
   double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock
   std::int64_t capacity_pages = 0, reserved_pages = 0;
   std::int64_t head_index = -1, head_pages = 0; // first waiting request that has arrived; -1: none

@@ -1,9 +1,17 @@
 #include "runtime/engine.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 #include <utility>
 
+#include "runtime/agree.hpp"
+
 namespace pikv::runtime {
+
+namespace {
+constexpr int most_stalled_steps = 1000;   // pages leave their home in 3, damaged ones in a few dozen
+}
 
 Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options,
                std::vector<Request const*> mine, EngineHooks hooks)
@@ -28,6 +36,7 @@ ControlState Engine::state(shards::Step step) {
   mine.oldest_step_in_flight = step;   // every transfer is waited for in the step that starts it
   mine.rows = batch_.rows();
   mine.idle = sequences_.idle() ? 1 : 0;
+  mine.running = static_cast<std::int32_t>(sequences_.running());
   mine.next_arrival = sequences_.next_arrival();
   mine.capacity_pages = static_cast<std::int64_t>(store_.capacity());
   mine.reserved_pages = sequences_.reserved_pages(step);
@@ -53,18 +62,23 @@ bool Engine::step(shards::Step step) {
   clock_.enter(Stage::scheduling);
 
   std::uint64_t tokens_everywhere = 0;
-  std::int32_t rows_everywhere = 0;
+  std::int32_t rows_everywhere = 0, running_everywhere = 0;
   shards::Step oldest = step;
   bool idle = true;
   for (ControlState const& state : states) {
     tokens_everywhere += state.tokens_resident;
     rows_everywhere += state.rows;
+    running_everywhere += state.running;
     oldest = std::min(oldest, state.oldest_step_in_flight);
     idle = idle && state.idle != 0;
   }
   recorder_.moment(tokens_everywhere);
   if (hooks_.control_slot) hooks_.control_slot(step, states);
   if (idle) return false;
+  stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 ? stalled_steps_ + 1 : 0;
+  if (stalled_steps_ == most_stalled_steps)   // seen by all ranks alike
+    throw AgreedError({1, "no sequence found room for its next page in " + std::to_string(most_stalled_steps) + " steps (step " +
+                              std::to_string(step) + "); raise --kv-budget, or lower --batch"});
   bool const start_one = admitted(states, world_.rank(), store_.options().local);
 
   store_.begin_step(step, oldest, batch_.segments);

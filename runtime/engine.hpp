@@ -64,6 +64,7 @@ class Engine {
   Recorder recorder_;
   Batch batch_;
   std::string trouble_;
+  int stalled_steps_ = 0;   // in a row, with sequences running and no rows anywhere
   double start_ = 0;   // of the job's clock, on the world's
 };
 

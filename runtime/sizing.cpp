@@ -24,10 +24,11 @@ std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config
   return static_cast<std::size_t>(config.layers) * (2 * batch + steps_at_home * blocks_of_a_step);
 }
 
-// The most pages that the requests of one home can want at once.
+// The most pages that the requests of one home can hold at once: those of `batch` that run, and of as many that ended just before, whose
+// pages are still on their way to being free.
 std::size_t most_wanted(std::vector<std::size_t> needs, std::int32_t batch) {
   std::sort(needs.rbegin(), needs.rend());
-  needs.resize(std::min(needs.size(), static_cast<std::size_t>(batch)));
+  needs.resize(std::min(needs.size(), 2 * static_cast<std::size_t>(batch)));
   std::size_t pages = 0;
   for (std::size_t const need : needs) pages += need;
   return pages;
