@@ -30,6 +30,7 @@ class FaultyExchange : public Exchange, public Held {
 
  private:
   std::optional<std::size_t> tamper(Rank to, std::span<std::byte> frame);
+  void expect(bool in_turn, char const* call) const;
 
   FaultClock& clock_;
   std::unique_ptr<Exchange> inner_;
@@ -45,7 +46,7 @@ FaultyExchange::FaultyExchange(FaultClock& clock, std::unique_ptr<Exchange> inne
 }
 
 void FaultyExchange::start() {
-  if (held_start_ || !framed_.may_start()) throw std::logic_error("exchange '" + options().name + "': start() out of turn");
+  expect(!held_start_ && framed_.may_start(), "start()");
   double due = clock_.due_after(Fault::none);
   for (Rank to = 0; to < clock_.world.size(); ++to) {
     if (to == clock_.world.rank()) continue;
@@ -77,8 +78,13 @@ bool FaultyExchange::test() {
 }
 
 Status FaultyExchange::finish(Deadline deadline) {
+  expect(held_start_ || !framed_.may_start(), "finish()");
   Status const status = clock_.world.wait([this] { return test(); }, deadline);
   return held_start_ ? status : inner_->finish({clock_.world.now()});
+}
+
+void FaultyExchange::expect(bool in_turn, char const* call) const {
+  if (!in_turn) throw std::logic_error("exchange '" + options().name + "': " + call + " out of turn");
 }
 
 }  // namespace

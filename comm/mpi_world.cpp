@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
+#include <thread>
 
 #include "comm/error.hpp"
 #include "comm/mpi_context.hpp"
@@ -158,6 +160,8 @@ std::unique_ptr<World::Guard> MpiWorld::guard(char const* what, double seconds) 
 }
 
 void MpiWorld::abort(int code, std::string const& sentence) {
+  // Trouble that all ranks see at once (a silent peer) is said by one: the lowest; its MPI_Abort ends the others before their turn.
+  std::this_thread::sleep_for(std::chrono::milliseconds{300} * std::min(rank_, 10));
   std::fflush(stdout);
   std::fputs(fmt::format("pikv: error: rank {}: {}\n", rank_, sentence).c_str(), stderr);
   std::fflush(stderr);

@@ -44,6 +44,7 @@ struct TransportCounts {
 
 /// One-sided memory: bytes and offsets; no page, MPI or UCX type in sight. To self is allowed.
 /// Order between operations is promised only by flush: two puts to the same peer may land in any order.
+/// Made and destroyed collectively. Outside a peer's part: std::out_of_range. An Op waited for twice: std::logic_error.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -61,7 +62,7 @@ class Transport {
   /// `*before` is the old value at `at` (8-byte aligned) after wait.
   virtual Op fetch_add(Rank to, Offset at, std::uint64_t add, std::uint64_t* before) = 0;
 
-  /// Drives progress without waiting.
+  /// Drives progress without waiting. Call it before reading in the own part what peers put there.
   virtual void poll() = 0;
   virtual bool test(Op op) = 0;   // true: wait() would return at once
   virtual Status wait(Op op, Deadline deadline) = 0;

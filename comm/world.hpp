@@ -70,8 +70,8 @@ class World {
   };
   virtual std::unique_ptr<Guard> guard(char const* what, double seconds) = 0;
 
-  /// Ends every rank with `code` after printing `pikv: error: rank R: SENTENCE` once. In process it throws
-  /// RunError here and makes every other rank's wait return peer_gone.
+  /// Ends every rank with `code` after printing `pikv: error: rank R: SENTENCE` once. In process it throws RunError
+  /// (InputError if code is 2) "rank R: SENTENCE" here and makes every other rank's wait return peer_gone.
   [[noreturn]] virtual void abort(int code, std::string const& sentence) = 0;
 };
 

@@ -1,19 +1,11 @@
 #include "conformance.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 #include <random>
 #include <set>
 #include <string>
 
 namespace pikv::comm::test {
-namespace {
-thread_local std::uint64_t allocations_of_thread = 0;
-}
-
-std::uint64_t allocations() { return allocations_of_thread; }
-
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (auto const part : {world_cases(), exchange_cases(), transport_cases()}) cases.insert(cases.end(), part.begin(), part.end());
@@ -42,11 +34,3 @@ std::vector<std::byte> pattern(std::size_t bytes, int from, int to, int round) {
 }
 
 }  // namespace pikv::comm::test
-
-void* operator new(std::size_t bytes) {
-  ++pikv::comm::test::allocations_of_thread;
-  if (void* const at = std::malloc(bytes == 0 ? 1 : bytes)) return at;
-  throw std::bad_alloc{};
-}
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }

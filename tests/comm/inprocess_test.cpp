@@ -36,6 +36,19 @@ using SoloConformance = ::testing::TestWithParam<Case>;
 TEST_P(SoloConformance, Holds) { GetParam().body(*make_solo_world()); }
 INSTANTIATE_TEST_SUITE_P(All, SoloConformance, ::testing::ValuesIn(all_cases()), [](auto const& instance) { return std::string{instance.param.name}; });
 
+TEST(SoloDeathTest, AnAbortEndsTheProcessWithItsCodeAndSentence) {
+  EXPECT_EXIT(make_solo_world()->abort(2, "no such model"), ::testing::ExitedWithCode(2), "pikv: error: rank 0: no such model");
+}
+
+TEST(SoloDeathTest, AGuardThatOutlivesItsTimeEndsTheProcess) {
+  auto const sleep_guarded = [] {
+    auto const world = make_solo_world();
+    auto const guard = world->guard("a nap", 0.2);
+    world->pause(60);
+  };
+  EXPECT_EXIT(sleep_guarded(), ::testing::ExitedWithCode(1), "pikv: error: rank 0: a nap did not end in 0.2 s");
+}
+
 std::vector<Rank> order_of_events(std::uint64_t seed) {
   std::vector<Rank> order;
   run_inprocess({.ranks = 4, .seed = seed}, [&](World& world) {
