@@ -56,12 +56,12 @@ int dispatch(std::vector<std::string> const& words) {
   return command->run(Arguments{words}.subspan(1));
 }
 
-// OpenMP's threads spin at the end of each parallel loop; where a core is shared with anyone, another rank included, that costs a
-// scheduler's time slice every time (100 times slower decode was measured). The library reads its policy when it is loaded, so
-// setting it takes a second start of this executable. A policy that the user set stays.
+// OpenMP's threads spin for long at the end of each parallel loop; where a core is shared with anyone, another rank included, that costs
+// a scheduler's time slice every time (100 times slower decode was measured). A short spin keeps the speed of an idle machine. The
+// library reads its settings when it is loaded, so making one takes a second start of this executable. What the user set stays.
 void let_threads_sleep(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);
   execv("/proc/self/exe", argv);   // comes back only if it failed: then they spin
 }
 

@@ -100,23 +100,39 @@ void Experts::read_dispatch() {
 }
 
 void Experts::serve(std::int32_t layer) {
-  auto const inner = static_cast<std::size_t>(model_.config().intermediate);
-  for (std::size_t e = 0; e < served_.size(); ++e) {
-    auto const& entries = served_[e];
-    if (entries.empty()) continue;
-    ExpertWeights const& weights = model_.layer(layer).experts[e];
-    auto const rows = static_cast<std::int32_t>(entries.size());
-    in_.resize(entries.size() * hidden_);
-    out_.resize(entries.size() * hidden_);
-    gate_.resize(entries.size() * inner);
-    up_.resize(entries.size() * inner);
-    for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(entries[i].hidden, hidden_, in_.data() + i * hidden_);
-    kernels::host::linear(in_.data(), weights.w1, gate_.data(), rows, host_);
-    kernels::host::linear(in_.data(), weights.w3, up_.data(), rows, host_);
-    kernels::host::swiglu(gate_.data(), up_.data(), gate_.size(), host_);
-    kernels::host::linear(gate_.data(), weights.w2, out_.data(), rows, host_);
-    for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(out_.data() + i * hidden_, hidden_, entries[i].output);
+  std::size_t rows = 0;
+  first_row_.clear();
+  for (auto const& entries : served_) {
+    first_row_.push_back(rows);
+    rows += entries.size();
   }
+  auto const inner = static_cast<std::size_t>(model_.config().intermediate);
+  in_.resize(rows * hidden_);
+  out_.resize(rows * hidden_);
+  gate_.resize(rows * inner);
+  up_.resize(rows * inner);
+  // Many rows: an expert to a thread. Few: one after the other, the threads inside each product.
+  bool const many = rows * hidden_ * inner > std::size_t{1} << 22;
+#pragma omp parallel for schedule(dynamic, 1) if (many)
+  for (std::size_t e = 0; e < served_.size(); ++e) serve_expert(layer, e);
+}
+
+void Experts::serve_expert(std::int32_t layer, std::size_t e) {
+  auto const& entries = served_[e];
+  if (entries.empty()) return;
+  auto const inner = static_cast<std::size_t>(model_.config().intermediate);
+  ExpertWeights const& weights = model_.layer(layer).experts[e];
+  auto const rows = static_cast<std::int32_t>(entries.size());
+  float* const in = in_.data() + first_row_[e] * hidden_;
+  float* const out = out_.data() + first_row_[e] * hidden_;
+  float* const gate = gate_.data() + first_row_[e] * inner;
+  float* const up = up_.data() + first_row_[e] * inner;
+  for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(entries[i].hidden, hidden_, in + i * hidden_);
+  kernels::host::linear(in, weights.w1, gate, rows, host_);
+  kernels::host::linear(in, weights.w3, up, rows, host_);
+  kernels::host::swiglu(gate, up, entries.size() * inner, host_);
+  kernels::host::linear(gate, weights.w2, out, rows, host_);
+  for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(out + i * hidden_, hidden_, entries[i].output);
 }
 
 }  // namespace pikv::runtime

@@ -40,6 +40,7 @@ class Experts {
   };
   void read_dispatch();
   void serve(std::int32_t layer);
+  void serve_expert(std::int32_t layer, std::size_t e);
 
   comm::World& world_;
   Model const& model_;
@@ -51,7 +52,8 @@ class Experts {
   std::vector<int> rank_of_;                       // by expert
   std::vector<std::vector<Entry>> sent_;           // by rank
   std::vector<std::vector<Served>> served_;        // by local expert
-  std::vector<float> in_, gate_, up_, out_;        // rows of one expert
+  std::vector<std::size_t> first_row_;             // by local expert, in the next four
+  std::vector<float> in_, gate_, up_, out_;        // [served rows][hidden or intermediate], expert after expert
   std::vector<float const*> output_of_;            // [rows][k], in the combine messages
   float const* weights_ = nullptr;
   std::int32_t rows_ = 0;

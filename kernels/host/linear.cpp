@@ -103,29 +103,30 @@ void multiply_few(float const* x, MatrixView const& w, float* y, std::size_t row
   });
 }
 
-float const* as_floats(MatrixView const& w, std::size_t begin, std::size_t outputs) {
+/// Outputs begin .. begin + outputs - 1. Inside a parallel loop oneDNN works on the calling thread alone.
+void multiply_block(float const* x, MatrixView const& w, float* y, std::int32_t rows, std::size_t begin, std::size_t outputs) {
   auto const in = static_cast<std::size_t>(w.in);
-  if (w.dtype == DType::f32) return static_cast<float const*>(w.data) + begin * in;
   thread_local Scratch<float> block;
-  float* into = block.at_least(outputs * in);
-  parallel_for(outputs, static_cast<double>(outputs * in), [&](std::size_t o, int) {
-    HWY_DYNAMIC_DISPATCH(convert_weights)(w.dtype, w.data, (begin + o) * in, in, into + o * in);
-  });
-  return into;
+  float const* weights = static_cast<float const*>(w.data) + begin * in;
+  if (w.dtype != DType::f32) {
+    float* into = block.at_least(outputs * in);
+    HWY_DYNAMIC_DISPATCH(convert_weights)(w.dtype, w.data, begin * in, outputs * in, into);
+    weights = into;
+  }
+  dnnl_status_t const status =
+      dnnl_sgemm('N', 'T', rows, static_cast<dnnl_dim_t>(outputs), w.in, 1.0f, x, w.in, weights, w.in, 0.0f, y + begin, w.out);
+  if (status != dnnl_success)
+    throw std::runtime_error("oneDNN failed to multiply a matrix (status " + std::to_string(status) +
+                             "), mostly a lack of memory; try a smaller --prefill-chunk");
 }
 
+/// One parallel loop over blocks of outputs, each converted by the thread that multiplies it.
 void multiply_many(float const* x, MatrixView const& w, float* y, std::int32_t rows) {
   auto const in = static_cast<std::size_t>(w.in), out = static_cast<std::size_t>(w.out);
-  std::size_t const step = w.dtype == DType::f32 ? out : std::max<std::size_t>(64, block_floats / in);
-  for (std::size_t begin = 0; begin < out; begin += step) {
-    std::size_t const outputs = std::min(step, out - begin);
-    float const* weights = as_floats(w, begin, outputs);
-    dnnl_status_t const status =
-        dnnl_sgemm('N', 'T', rows, static_cast<dnnl_dim_t>(outputs), w.in, 1.0f, x, w.in, weights, w.in, 0.0f, y + begin, w.out);
-    if (status != dnnl_success)
-      throw std::runtime_error("oneDNN failed to multiply a matrix (status " + std::to_string(status) +
-                               "), mostly a lack of memory; try a smaller --prefill-chunk");
-  }
+  std::size_t const part = std::clamp<std::size_t>(block_floats / in, 64, 128);
+  parallel_for((out + part - 1) / part, static_cast<double>(out) * w.in * rows, [&](std::size_t item, int) {
+    multiply_block(x, w, y, rows, item * part, std::min(part, out - item * part));
+  });
 }
 
 }  // namespace
