@@ -4,7 +4,8 @@
 Run: python3 perf/decode_bench.py build/pikv [--repeats 5] [--quick]
 Next to it, in the same run and interleaved: --store local, and transformers on the same weights where it is installed (in bf16 and
 fp32, the faster one counts). Prompts are slices of the held-out text. decode = generated tokens after the first / (time of a run with them -
-time of a run with one token); prefill = prompt tokens / time of a run with one token. Medians over repeats.
+time of a run with one token); prefill = prompt tokens of two more waves of requests / (time of three waves with one token each - time of one wave):
+differences, so that what is paid once (threads, oneDNN's code, page faults) is in neither. Medians over repeats.
 The tokens of every setting are compared with one rank's before anything is timed.
 """
 import argparse
@@ -35,9 +36,9 @@ class Pikv:
         self.command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), executable, "generate", "--batch", str(batch),
                         "--threads", str(threads), "--log-level", "error", *extra]
 
-    def run(self, new_tokens):
+    def run(self, new_tokens, waves=1):
         with tempfile.TemporaryDirectory() as folder:
-            lines = [json.dumps({"prompt_ids": ids, "max_new_tokens": new_tokens}) for ids in self.ids]
+            lines = [json.dumps({"prompt_ids": ids, "max_new_tokens": new_tokens}) for ids in self.ids * waves]
             prompt_file = pathlib.Path(folder, "prompts.jsonl")
             prompt_file.write_text("\n".join(lines))
             output, report = pathlib.Path(folder, "output.jsonl"), pathlib.Path(folder, "report.json")
@@ -64,13 +65,14 @@ class Transformers:
         self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         self.ids = torch.tensor(prompts(batch, context))
 
-    def run(self, new_tokens):
+    def run(self, new_tokens, waves=1):
         with self.torch.inference_mode():
             begin = time.perf_counter()
-            out = self.model(self.ids, use_cache=True, logits_to_keep=1)
-            for _ in range(new_tokens - 1):
-                token = out.logits[:, -1].argmax(-1, keepdim=True)
-                out = self.model(token, past_key_values=out.past_key_values, use_cache=True)
+            for _ in range(waves):
+                out = self.model(self.ids, use_cache=True, logits_to_keep=1)
+                for _ in range(new_tokens - 1):
+                    token = out.logits[:, -1].argmax(-1, keepdim=True)
+                    out = self.model(token, past_key_values=out.past_key_values, use_cache=True)
             return time.perf_counter() - begin
 
 
@@ -85,18 +87,19 @@ def have_transformers():
 
 def measure(systems, rows, context, new_tokens, repeats):
     """{name: (decode tokens/s, prefill tokens/s)}: each system in turn, `repeats` times."""
-    first, whole = {name: [] for name in systems}, {name: [] for name in systems}
+    first, more, whole = ({name: [] for name in systems} for _ in range(3))
     for system in systems.values():
         system.run(2)   # warm-up
     for _ in range(repeats):
         for name, system in systems.items():
             first[name].append(system.run(1))
+            more[name].append(system.run(1, waves=3))
             whole[name].append(system.run(new_tokens))
     speeds = {}
     for name in systems:
-        prefill = statistics.median(first[name])
+        prefill = statistics.median(m - f for m, f in zip(more[name], first[name]))
         decode = statistics.median(w - f for w, f in zip(whole[name], first[name]))
-        speeds[name] = ((new_tokens - 1) * rows[name] / decode, context * rows[name] / prefill)
+        speeds[name] = ((new_tokens - 1) * rows[name] / decode, 2 * context * rows[name] / prefill)
     return speeds
 
 

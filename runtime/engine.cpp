@@ -44,7 +44,7 @@ ControlState Engine::state(shards::Step step) {
     mine.head_index = head->index;
     mine.head_pages = Sequences::pages_needed(*head, store_.options().layout.page_tokens, store_.options().layers);
   }
-  mine.tokens_resident = store_.tokens_resident();
+  mine.tokens_resident = recorder_.tokens_resident();
   mine.requests_done = sequences_.results().size();
   mine.tokens_generated = sequences_.generated();
   return mine;
@@ -74,7 +74,10 @@ bool Engine::step(shards::Step step) {
   }
   recorder_.moment(tokens_everywhere);
   if (hooks_.control_slot) hooks_.control_slot(step, states);
-  if (idle) return false;
+  if (idle) {
+    recorder_.finish();
+    return false;
+  }
   stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 ? stalled_steps_ + 1 : 0;
   if (stalled_steps_ == most_stalled_steps)   // seen by all ranks alike
     throw AgreedError({1, "no sequence found room for its next page in " + std::to_string(most_stalled_steps) + " steps (step " +
@@ -85,14 +88,19 @@ bool Engine::step(shards::Step step) {
   std::span<float const> logits;
   if (rows_everywhere > 0)   // known to all ranks alike, so all make the layers' exchanges or none does
     logits = forward_.run(batch_, step);
-  else
+  else if (running_everywhere == 0)
     wait_for_arrival(states);
   clock_.enter(Stage::communication);
   auto const damages = store_.end_step();
   clock_.enter(Stage::other);
   double const end = world_.now() - start_;
   std::size_t const running = sequences_.running();
-  sequences_.apply(batch_, logits, damages, step, end);
+  recorder_.take_memory();
+  try {
+    sequences_.apply(batch_, logits, damages, step, end);
+  } catch (std::exception const& error) {
+    trouble_ = error.what();   // no other rank waits for this one here: all hear of it in the next control exchange
+  }
   if (start_one) sequences_.admit();
   clock_.enter(Stage::other);
   StepRecord const& row = recorder_.record(step, begin, end, batch_, running);

@@ -38,9 +38,8 @@ class Engine {
   Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options, std::vector<Request const*> mine,
          EngineHooks hooks);
 
-  /// Runs to the end. Trouble named in trouble() ends all ranks at the next control exchange with AgreedError.
+  /// Runs to the end. What a rank throws alone while it takes tokens ends all ranks at the next control exchange with AgreedError.
   void run();
-  void trouble(std::string sentence) { trouble_ = std::move(sentence); }
 
   std::vector<Result>& results() { return sequences_.results(); }
   Recorder const& recorder() const { return recorder_; }

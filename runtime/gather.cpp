@@ -61,7 +61,6 @@ std::vector<Result> gather_results(comm::World& world, std::vector<Result> const
     out.value(Fixed{r.index, r.home, r.prompt_tokens, r.rewinds, r.finish, r.arrival, r.first_token, r.end});
     put(out, r.tokens);
     put(out, r.error);
-    put(out, r.logits);
   }
   std::vector<Result> all;
   auto const parts = world.all_gather(buffer.bytes(), world.in(deadline_s));
@@ -80,10 +79,28 @@ std::vector<Result> gather_results(comm::World& world, std::vector<Result> const
       r.end = fixed.end;
       take(in, r.tokens);
       take(in, r.error);
-      take(in, r.logits);
     }
   std::sort(all.begin(), all.end(), [](Result const& a, Result const& b) { return a.index < b.index; });
   return all;
+}
+
+Result gather_logits(comm::World& world, std::vector<Result> const& mine, std::int64_t index, double deadline_s) {
+  comm::ByteBuffer buffer;
+  comm::MessageWriter out{buffer};
+  for (Result const& r : mine)
+    if (r.index == index) {
+      put(out, r.tokens);
+      put(out, r.logits);
+    }
+  Result whole;
+  whole.index = index;
+  for (comm::Bytes const& part : world.all_gather(buffer.bytes(), world.in(deadline_s)))
+    if (world.rank() == 0 && !part.empty()) {
+      comm::MessageReader in{part};
+      take(in, whole.tokens);
+      take(in, whole.logits);
+    }
+  return whole;
 }
 
 RunSummary gather_summary(comm::World& world, Recorder const& mine, double deadline_s) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <omp.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -40,6 +41,9 @@ namespace pikv::runtime {
 
 namespace {
 
+// Reading and writing of one rank takes what it takes; the others wait this many deadlines for it.
+constexpr double patience = 20;
+
 /// What every rank knows before the first step.
 struct Job {
   comm::World& world;
@@ -69,7 +73,7 @@ std::string read_text(std::string const& path, std::string const& option) {
 // Rank 0 reads, all get the bytes: the file need not be visible everywhere, and stdin is rank 0's alone.
 std::string prompt_text(comm::World& world, GenerateOptions const& options, std::string const& path) {
   std::string text;
-  agree(world, options.deadline_s, [&] {
+  agree(world, patience * options.deadline_s, [&] {
     if (world.rank() == 0) text = read_text(path, "--prompts");
   });
   auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
@@ -96,12 +100,12 @@ int ranks_on_host(comm::World const& world) {
 }
 
 void size_job(Job& job) {
-  std::uint64_t const mine = free_memory();
+  std::uint64_t const mine = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
   auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), ranks_on_host(job.world), least);
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least);
   });
 }
 
@@ -228,11 +232,6 @@ void print_text(Job const& job, std::vector<Result> const& results) {
 
 void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results) {
   GenerateOptions const& options = job.options;
-  if (!options.logits.empty()) {
-    LogitsFile file{options.logits, job.model->config().vocab};
-    for (Result const& result : results) file.write(result);
-    file.commit();
-  }
   if (options.output.empty()) {
     print_text(job, results);
   } else {
@@ -252,6 +251,22 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
   if (spdlog::should_log(spdlog::level::info)) std::cerr << summary_text(report);
 }
 
+// Collective. Request by request, so that no rank holds more than its own and one of another's.
+void write_logits(Job const& job, std::vector<Result> const& mine) {
+  GenerateOptions const& options = job.options;
+  std::unique_ptr<LogitsFile> file;
+  agree(job.world, options.deadline_s, [&] {
+    if (job.world.rank() == 0) file = std::make_unique<LogitsFile>(options.logits, job.model->config().vocab);
+  });
+  for (Request const& request : job.requests) {
+    Result const whole = gather_logits(job.world, mine, request.index, patience * options.deadline_s);
+    if (file && !whole.tokens.empty()) file->write(whole);
+  }
+  agree(job.world, patience * options.deadline_s, [&] {
+    if (file) file->commit();
+  });
+}
+
 // The exit code, and one sentence if requests ended in an error.
 int judge(Job const& job, std::vector<Result> const& results) {
   auto const failed = std::count_if(results.begin(), results.end(), [](Result const& r) { return r.finish == Finish::error; });
@@ -267,8 +282,9 @@ int judge(Job const& job, std::vector<Result> const& results) {
 int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
   if (options.threads > 0) return options.threads;
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
-  int const cores = static_cast<int>(std::thread::hardware_concurrency());   // those this process is bound to
-  return std::max(1, cores / ranks_on_host(world));
+  int const bound = static_cast<int>(std::thread::hardware_concurrency());   // cores this process may run on
+  bool const own = bound < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));   // mpirun or srun gave it some of its own
+  return own ? bound : std::max(1, bound / ranks_on_host(world));
 }
 
 int run_generate(comm::World& inner, GenerateOptions const& options, std::string const& command_line) {
@@ -278,7 +294,8 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
   Job job{world, options, command_line, {}, {}, {}, {}, {}};
-  agree(world, options.deadline_s, [&] {
+  agree(world, patience * options.deadline_s, [&] {
+    Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
     job.model_dir = options.model.empty() ? embedded_model_dir() : std::filesystem::path{options.model};
     job.model = Model::load(job.model_dir, world.rank(), world.size());
@@ -303,11 +320,17 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
   RunSummary const summary = gather_summary(world, engine.recorder(), options.deadline_s);
   std::vector<Result> const results = gather_results(world, engine.results(), options.deadline_s);
   std::int64_t code = 0;
-  agree(world, options.deadline_s, [&] {
+  agree(world, patience * options.deadline_s, [&] {
     if (world.rank() != 0) return;
-    write_outputs(job, summary, results);
+    Doing const doing{"writing the outputs"};
+    try {
+      write_outputs(job, summary, results);
+    } catch (InputError const& error) {   // a place that was good when the job began
+      throw RunError(error.what());
+    }
     code = judge(job, results);
   });
+  if (!options.logits.empty()) write_logits(job, engine.results());
   auto const codes = world.all_gather(std::as_bytes(std::span{&code, 1}), world.in(options.deadline_s));
   return static_cast<int>(comm::MessageReader{codes[0]}.value<std::int64_t>());
 }

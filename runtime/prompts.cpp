@@ -149,6 +149,7 @@ std::vector<Request> read_prompts(std::istream& in, std::string const& name, Pro
   for (std::string line; std::getline(in, line);) {
     auto const index = static_cast<std::int64_t>(requests.size());
     if (line.ends_with('\r')) line.pop_back();
+    if (jsonl && line.find_first_not_of(" \t") == std::string::npos) throw InputError(fmt::format("{} line {} is not valid JSON: it is empty; give one JSON object a line", name, index + 1));
     LineReader reader{fmt::format("{} line {}", name, index + 1), context};
     requests.push_back(jsonl ? std::move(reader).json(line) : std::move(reader).text(line));
     requests.back().index = index;

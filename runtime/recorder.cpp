@@ -60,7 +60,7 @@ void Recorder::read_counters() {
   now_.refetched = counts_.refetched;
   now_.rewinds = counts_.rewinds;
   now_.page_reads = counts_.page_reads;
-  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.stale);
+  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost);
   now_.stage_s = clock_.seconds();
 }
 
@@ -87,7 +87,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.exchanges = grown(now_.exchanges, before_.exchanges);
   row_.pages_sealed = grown(counts_.pages_sealed, counts_before_.pages_sealed);
   row_.pages_pushed = grown(counts_.pages_pushed, counts_before_.pages_pushed);
-  row_.pages_acknowledged = grown(counts_.pages_remote, counts_before_.pages_remote);
+  row_.pages_acknowledged = grown(counts_.pages_acknowledged, counts_before_.pages_acknowledged);
   row_.pages_fetched = grown(counts_.pages_fetched, counts_before_.pages_fetched);
   row_.pages_read = grown(counts_.page_reads, counts_before_.page_reads);
   row_.replica_hits = grown(counts_.replica_hits, counts_before_.replica_hits);
@@ -97,12 +97,19 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.timeout = grown(counts_.timeout, counts_before_.timeout);
   row_.refetched = grown(counts_.refetched, counts_before_.refetched);
   row_.rewinds = grown(counts_.rewinds, counts_before_.rewinds);
-  for (std::size_t i = 0; i < shards::memory_categories; ++i) row_.memory[i] = store_.memory().bytes(static_cast<shards::Memory>(i));
-  row_.pages_home = static_cast<std::uint32_t>(store_.pages_home());
-  row_.pages_owned = static_cast<std::uint32_t>(store_.owner().pages());
-  row_.tokens_resident = store_.tokens_resident();
-  last_ = {row_.memory, row_.tokens_resident, store_.memory().peak()};
+  row_.memory = last_.bytes;
+  row_.pages_home = pages_home_;
+  row_.pages_owned = pages_owned_;
+  row_.tokens_resident = last_.tokens_resident;
   return row_;
+}
+
+void Recorder::take_memory() {
+  for (std::size_t i = 0; i < shards::memory_categories; ++i) last_.bytes[i] = store_.memory().bytes(static_cast<shards::Memory>(i));
+  last_.tokens_resident = store_.tokens_resident();
+  last_.peak = store_.memory().peak();
+  pages_home_ = static_cast<std::uint32_t>(store_.pages_home());
+  pages_owned_ = static_cast<std::uint32_t>(store_.owner().pages());
 }
 
 void Recorder::moment(std::uint64_t tokens_resident_everywhere) {

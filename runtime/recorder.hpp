@@ -18,10 +18,16 @@ class Recorder {
  public:
   Recorder(comm::Rank rank, shards::Store const& store, Control const& control, Experts const& experts, StageClock const& clock);
 
+  /// After end_step, before ended requests give their pages back: the memory that record() and moment() tell of.
+  void take_memory();
+  std::uint64_t tokens_resident() const { return last_.tokens_resident; }
   /// The step that just ended.
   StepRecord const& record(shards::Step step, double begin, double end, Batch const& batch, std::size_t sequences);
   /// Keeps the memory of the last step if all ranks together then had more tokens resident than ever before.
   void moment(std::uint64_t tokens_resident_everywhere);
+
+  /// After the last control exchange, which belongs to no step.
+  void finish() { read_counters(); }
 
   Totals const& totals() const { return now_; }
   MemoryMoment const& memory() const { return moment_; }
@@ -41,6 +47,7 @@ class Recorder {
   shards::Counts counts_, counts_before_;
   StepRecord row_;
   MemoryMoment moment_, last_;
+  std::uint32_t pages_home_ = 0, pages_owned_ = 0;
   std::uint64_t most_tokens_ = 0;
   std::int64_t steps_ = 0;
   double first_begin_ = 0, last_end_ = 0;

@@ -14,13 +14,14 @@ namespace pikv::runtime {
 
 namespace {
 
-// Steps from a page's sealing to its owner's acknowledgement (shards/home.hpp), and one to spare.
+// From a page's sealing to the step whose plan can use its slot again (shards/home.hpp).
 constexpr std::size_t steps_at_home = 4;
 
 // What `batch` sequences can occupy at their home besides pages on their way: the first page, which stays, and the open one.
-std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config) {
-  auto const batch = static_cast<std::size_t>(options.batch);
-  std::size_t const blocks_of_a_step = static_cast<std::size_t>(options.prefill_chunk / options.page_tokens) + 1 + batch;
+std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config, std::size_t most_requests, std::size_t longest_prompt) {
+  auto const batch = std::min(static_cast<std::size_t>(options.batch), most_requests);
+  std::size_t const chunk = std::min(static_cast<std::size_t>(options.prefill_chunk), batch * longest_prompt);
+  std::size_t const blocks_of_a_step = chunk / static_cast<std::size_t>(options.page_tokens) + 1 + batch;
   return static_cast<std::size_t>(config.layers) * (2 * batch + steps_at_home * blocks_of_a_step);
 }
 
@@ -62,13 +63,16 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   bool const local = options.store == StoreMode::local;
   std::size_t const slot = shards::slot_cost(page_layout(options, config));
   Sizing sizing;
-  std::size_t largest = 0;
+  std::size_t largest = 0, longest_prompt = 1, most_requests = 1;
   Request const* largest_request = nullptr;
   std::vector<std::vector<std::size_t>> needs(static_cast<std::size_t>(ranks));
   for (Request const& request : requests) {
     if (!request.refused.empty()) continue;
     auto const need = static_cast<std::size_t>(Sequences::pages_needed(request, options.page_tokens, config.layers));
-    needs[static_cast<std::size_t>(request.index) % needs.size()].push_back(need);
+    longest_prompt = std::max(longest_prompt, request.prompt.size());
+    auto& of_home = needs[static_cast<std::size_t>(request.index) % needs.size()];
+    of_home.push_back(need);
+    most_requests = std::max(most_requests, of_home.size());
     if (need > largest) {
       largest = need;
       largest_request = &request;
@@ -81,7 +85,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
     all += pages;
     most_of_one = std::max(most_of_one, pages);
   }
-  sizing.home_slots = local ? 0 : home_pages(options, config);
+  sizing.home_slots = local ? 0 : home_pages(options, config, most_requests, longest_prompt);
   std::size_t const shard_least = local ? largest : divide_up(largest, static_cast<std::size_t>(ranks));
   // A twentieth more than an even share: placement is bounded to that (methods 1.2), the rest falls to the next choice.
   std::size_t const shard_most = local ? most_of_one : divide_up(all + all / 20, static_cast<std::size_t>(ranks)) + static_cast<std::size_t>(config.layers);

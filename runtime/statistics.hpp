@@ -23,11 +23,6 @@ enum class Locality { rank, node, remote };
 inline constexpr std::size_t localities = 3;
 char const* to_string(Locality locality);
 
-struct Traffic {
-  std::uint64_t bytes = 0;      // to other ranks; to self only under Locality::rank
-  std::uint64_t messages = 0;   // to other ranks
-};
-
 /// One step of one rank; the trace's table /steps. Counts are of this step, not sums.
 struct StepRecord {
   std::int64_t step = 0;
@@ -63,7 +58,7 @@ struct MemoryMoment {
   std::uint64_t peak = 0;
 };
 
-/// All that a job leaves behind besides its results; the same on rank 0 after gathering.
+/// All that a job leaves behind besides its results; summed over ranks.
 struct RunSummary {
   int ranks = 1, hosts = 1;
   double seconds = 0;                       // first step begins .. last step ends

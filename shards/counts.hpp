@@ -9,7 +9,8 @@ struct Counts {
   std::uint64_t tokens_appended = 0;   // tokens whose keys were computed, once, not per layer
   std::uint64_t pages_sealed = 0;
   std::uint64_t pages_pushed = 0;      // pushes, repeats included
-  std::uint64_t pages_remote = 0;      // acknowledged by another rank, so ever stored there
+  std::uint64_t pages_acknowledged = 0;   // own pages that an owner said it has
+  std::uint64_t pages_remote = 0;      // pages of other ranks that this one has stored, ever
   std::uint64_t pages_fetched = 0;     // gets, repeats included
   std::uint64_t page_reads = 0;        // pages read by own queries, wherever they were
   std::uint64_t local_reads = 0;       // of these: open, sealed, pending and own shard's pages, at home
@@ -17,6 +18,7 @@ struct Counts {
   std::uint64_t checked = 0;           // pages whose checksum was computed to be compared
   std::uint64_t corrupt = 0;           // of these: not what was sent
   std::uint64_t stale = 0;             // pages asked for that were not there any more
+  std::uint64_t lost = 0;              // page reads that found no sound page anywhere
   std::uint64_t timeout = 0;           // transfers that did not end in time
   std::uint64_t refetched = 0;         // pages got again after a corrupt or late get
   std::uint64_t rewinds = 0;

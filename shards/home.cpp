@@ -152,6 +152,7 @@ void Home::acknowledge(Channel& from) {
     Pushed const page = from.pending.front();
     from.pending.pop();
     arena_.give_back(page.local);
+    ++counts_.pages_acknowledged;
     if (page.stream == nullptr) {
       from.retires.push_back(page.grant);
       continue;
@@ -159,7 +160,6 @@ void Home::acknowledge(Channel& from) {
     DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
     entry.life = PageLife::remote;
     entry.local = {};
-    ++counts_.pages_remote;
   }
 }
 
@@ -202,21 +202,26 @@ void Home::wait_for_all(char const* what) {
   started_.clear();
 }
 
-// The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, and nothing behind it is
-// indexed. It alone is written again: pages behind it may be sound, and once the oldest is mended, indexed before we hear of it.
-void Home::repeat_oldest(comm::Rank owner, Step step) {
-  Pushed& page = channel(owner).pending.front();
-  if (++page.tries > most_tries)
+// The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, so nothing behind it is
+// indexed either. Only then may slots be written again: behind a sound oldest push a page may be indexed whose acknowledgement is
+// still on its way.
+void Home::repeat(comm::Rank owner, Step step) {
+  Channel& to = channel(owner);
+  if (to.pending.empty() || to.pending.front().pushed_in > step - 2) return;
+  if (++to.pending.front().tries > most_tries)
     throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
                    std::to_string(most_tries) + " times in a row; test the network or memory of that host");
-  page.pushed_in = step;
-  send(owner, page);
+  for (Pushed& page : to.pending) {
+    if (page.pushed_in > step - 2) continue;
+    page.pushed_in = step;
+    send(owner, page);
+  }
 }
 
 void Home::push(Step step) {
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     Channel& to = channel(owner);
-    if (!to.pending.empty() && to.pending.front().pushed_in <= step - 2) repeat_oldest(owner, step);
+    repeat(owner, step);
     while (!to.waiting.empty() && !to.credits.empty()) {
       Waiting const page = to.waiting.front();
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);

@@ -84,7 +84,7 @@ class Home {
   void take_back_refused(Channel& channel);
   void write_header(Slot local, Grant const& grant, std::uint64_t number);
   void send(comm::Rank to, Pushed const& page);
-  void repeat_oldest(comm::Rank owner, Step step);
+  void repeat(comm::Rank owner, Step step);
   void wait_for_all(char const* what);
 
   comm::World& world_;

@@ -59,7 +59,8 @@ void Owner::index_arrived(comm::Rank from) {
     PageHeader const& header = arena_.header(slot);
     ++counts_.checked;
     if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1) {
-      ++counts_.corrupt;
+      if (writer.damaged != writer.indexed + 1) ++counts_.corrupt;   // once, however often it is looked at
+      writer.damaged = writer.indexed + 1;
       return;   // not acknowledged: the writer repeats from here on, so nothing behind it is indexed either
     }
     arena_.book(slot, header.payload_bytes, false);
@@ -67,6 +68,7 @@ void Owner::index_arrived(comm::Rank from) {
     slots_of_stream_[header.key.stream].push_back(grant.slot);
     ++pages_by_home_[static_cast<std::size_t>(from)];
     ++pages_;
+    ++counts_.pages_remote;
     ++writer.indexed;
     writer.lent.pop();
   }
@@ -78,7 +80,8 @@ void Owner::drop_released(comm::Rank from, Step step) {
     auto const found = slots_of_stream_.find(drop.stream);
     if (found == slots_of_stream_.end()) continue;
     std::erase_if(found->second, [&](std::int32_t slot) {
-      if (arena_.header(in_arena(slot)).key.block < drop.from) return false;
+      bool const theirs = home_of_slot_[static_cast<std::size_t>(slot)] == from;
+      if (!theirs || arena_.header(in_arena(slot)).key.block < drop.from) return false;
       retire(slot, step);
       return true;
     });

@@ -73,6 +73,7 @@ class Owner {
   struct Writer {
     Queue<Grant> lent;                 // granted, not yet indexed; the front is number indexed + 1
     std::uint64_t granted = 0, indexed = 0, sent = 0;
+    std::uint64_t damaged = 0;        // number of the push that was last found damaged
     std::uint32_t asked = 0;
     std::uint64_t unwanted = 0;       // of `lent`, the newest: given back unused
     std::size_t unsent_grants = 0;    // the newest of `lent` that the next control message carries

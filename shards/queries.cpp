@@ -1,6 +1,7 @@
 #include "shards/queries.hpp"
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -20,6 +21,13 @@ struct QueryHeader {
 struct AnswerHeader {
   std::int32_t rows = 0, stale = 0;
 };
+
+// 30 -> "30 s", 0.5 -> "0.5 s"
+std::string seconds_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g s", seconds);
+  return text;
+}
 
 std::size_t heads_of(StoreOptions const& options) { return static_cast<std::size_t>(options.q_heads); }
 std::size_t width_of(StoreOptions const& options) { return heads_of(options) * static_cast<std::size_t>(options.layout.head_dim); }
@@ -142,11 +150,12 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
   kernels::PartialView const part{const_cast<float*>(sum.data()), const_cast<float*>(max.data()), const_cast<float*>(denom.data())};
   std::int32_t const d = options_.layout.head_dim;
   if (answer.rows != asked.rows || !kernels::check_wire(part, asked.rows, options_.q_heads, d))
-    throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered a query with a partial that is not a number; test its memory");
+    throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered a query with a partial that is not a number; try --kv-dtype f32, or test its memory");
   for (std::int32_t const i : stale) {
     Block const block = asked_blocks_[asked.first_block + static_cast<std::size_t>(i)];
     damages.push_back({asked.stream, block});
     ++counts_.stale;
+    ++counts_.lost;
   }
   kernels::host::merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), part, asked.rows,
                        options_.q_heads, d, stream);
@@ -160,11 +169,12 @@ void finish_or_throw(comm::World& world, comm::Exchange& exchange, double deadli
     if (!who.empty()) who += ", ";
     who += std::to_string(rank) + " on " + world.host_name(rank);
   }
+  if (who.empty()) who = "(unknown)";
   std::string const where = "step " + std::to_string(step) + (layer < 0 ? "" : ", layer " + std::to_string(layer)) + ", " + exchange.options().name;
   if (status == comm::Status::corrupt)
     throw RunError("a message from rank " + who + " arrived damaged (" + where + "); test the network of that host");
-  if (status == comm::Status::peer_gone) throw RunError("another rank ended (" + where + (who.empty() ? ")" : "): rank " + who) + "; see its own message");
-  throw RunError("rank " + who + " did not answer within " + std::to_string(static_cast<int>(deadline_s)) + " s (" + where +
+  if (status == comm::Status::peer_gone) throw RunError("another rank ended (" + where + "): rank " + who + "; see its own message");
+  throw RunError("rank " + who + " did not answer within " + seconds_text(deadline_s) + " (" + where +
                  "); look at that host, or raise --deadline");
 }
 

@@ -32,7 +32,7 @@ class Queries {
   void start() { queries_->start(); }
   /// Waits for everyone's queries, attends own pages for them, and starts the answers.
   void answer(Step step, std::int32_t layer, kernels::Stream& stream);
-  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become lost.
+  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become damages.
   void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages, kernels::Stream& stream);
 
   comm::Exchange const& queries() const { return *queries_; }

@@ -70,6 +70,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       }
       arena_.give_back(get.copy.slot);
       entry.life = PageLife::lost;
+      ++counts_.lost;
       damages.push_back({&stream, get.copy.block});
     }
     started_.swap(again_);

@@ -38,6 +38,16 @@ configure default build
 compile build
 run_tests build
 
+# No GPU runs them here: compiling them for sm_80, sm_90 and sm_100 keeps them honest.
+if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
+  say "compiling kernels/cuda in build-cuda"
+  configure cuda build-cuda
+  compile build-cuda pikv_kernels
+  passed=$((passed + 1))
+else
+  say "no nvcc: kernels/cuda is not compiled"
+fi
+
 unit=(-L '^unit$')
 build_tests asan build-asan "${unit[@]}"
 run_tests build-asan "${unit[@]}"

@@ -142,7 +142,10 @@ struct SmallEngine {
       denom += weight;
       for (std::int32_t c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += weight * number(id, t, layer, kv, c, 'v');
     }
-    for (std::int32_t c = 0; c < d; ++c) worst = std::max(worst, std::abs(sum[static_cast<std::size_t>(c)] / denom - got[c]));
+    for (std::int32_t c = 0; c < d; ++c) {
+      double const error = std::abs(sum[static_cast<std::size_t>(c)] / denom - got[c]);
+      if (!(error <= worst)) worst = error;   // also when it is not a number
+    }
     ++outputs;
   }
 

@@ -27,8 +27,10 @@ float top_gap(std::vector<float> row) {
 
 double row_error(std::span<float const> row, std::span<float const> right) {
   double difference = row.size() == right.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < std::min(row.size(), right.size()); ++i)
-    difference = std::max(difference, std::fabs(static_cast<double>(row[i]) - right[i]));
+  for (std::size_t i = 0; i < std::min(row.size(), right.size()); ++i) {
+    double const error = std::fabs(static_cast<double>(row[i]) - right[i]);
+    if (!(error <= difference)) difference = error;   // also when it is not a number
+  }
   return difference / largest_magnitude(right);
 }
 
