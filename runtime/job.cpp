@@ -157,10 +157,12 @@ RunMetadata metadata(Job const& job) {
   return run;
 }
 
+constexpr comm::Rank not_shown = -1;   // Progress shows on rank 0 alone
+
 /// Progress and trace of a running engine.
 class Watcher {
  public:
-  explicit Watcher(Job& job) : job_{job}, progress_{job.world.rank()} {
+  explicit Watcher(Job& job) : job_{job}, progress_{spdlog::should_log(spdlog::level::info) ? job.world.rank() : not_shown} {
     if (!job.options.trace.empty()) trace_ = std::make_unique<TraceWriter>(job.world, job.options.trace, metadata(job));
   }
 
