@@ -18,18 +18,24 @@ function(pikv_add_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS unit ENVIRONMENT "${environment}")
 endfunction()
 
-# pikv_add_mpi_test(name source... LIBS lib... RANKS 1 2 3 4): one executable, one CTest entry per rank count. The source has its own main.
-function(pikv_add_mpi_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "LIBS;RANKS" ${ARGN})
+# pikv_add_mpi_runs(name executable environment RANKS 1 2): a CTest entry NAME.npN of `executable` per rank count.
+function(pikv_add_mpi_runs name executable environment)
+  cmake_parse_arguments(arg "" "TIMEOUT" "RANKS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE pikv_flags ${arg_LIBS} GTest::gtest GTest::gmock)
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME ${name}.np${ranks}
-             COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
+             COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${executable}>)
     set_tests_properties(${name}.np${ranks} PROPERTIES PROCESSORS ${ranks} TIMEOUT ${arg_TIMEOUT} LABELS mpi
-                         ENVIRONMENT "OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+      ENVIRONMENT "OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;${environment}")
   endforeach()
+endfunction()
+
+# pikv_add_mpi_test(name source... LIBS lib... RANKS 1 2 3 4): one executable, one CTest entry per rank count. The source has its own main.
+function(pikv_add_mpi_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "LIBS;RANKS" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE pikv_flags ${arg_LIBS} GTest::gtest GTest::gmock)
+  pikv_add_mpi_runs(${name} ${name} "" TIMEOUT "${arg_TIMEOUT}" RANKS ${arg_RANKS})
 endfunction()

@@ -31,7 +31,7 @@ struct ExchangeCounts {
 /// one message per round, possibly empty. Round: fill outgoing(r) for each r, start(), compute, finish(), read
 /// incoming(r). Buffers belong to the exchange and are reused: no allocation after construction.
 /// start() or finish() out of turn throws std::logic_error. Do not spin on test(): World::wait lets the others run.
-/// Each message is framed with round number, length and a checksum; a frame that fails them ends finish() as `corrupt`.
+/// Each message to another rank is framed with round number, length and a checksum; a frame that fails them ends finish() as `corrupt`.
 class Exchange {
  public:
   virtual ~Exchange() = default;

@@ -19,6 +19,8 @@ class FaultyWorldOver : public FaultyWorld {
   int host(Rank rank) const override { return inner_.host(rank); }
   std::string host_name(Rank rank) const override { return inner_.host_name(rank); }
   bool in_process() const override { return inner_.in_process(); }
+  std::string data_path() const override { return inner_.data_path() + ", with faults"; }
+  bool known_gone(Rank rank) const override { return inner_.known_gone(rank); }
   double now() const override { return inner_.now(); }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override {

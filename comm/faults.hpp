@@ -35,6 +35,15 @@ struct FaultCounts {
   std::uint64_t total() const { return drop + delay + duplicate + reorder + flip + truncate + stall; }
 };
 
+/// The kinds by the names a fault plan gives them.
+struct FaultKind {
+  char const* name;
+  std::uint64_t FaultCounts::*count;
+};
+inline constexpr FaultKind fault_kinds[] = {{"drop", &FaultCounts::drop},       {"delay", &FaultCounts::delay}, {"duplicate", &FaultCounts::duplicate},
+                                            {"reorder", &FaultCounts::reorder}, {"flip", &FaultCounts::flip},   {"truncate", &FaultCounts::truncate},
+                                            {"stall", &FaultCounts::stall}};
+
 /// A world like `inner` (which must outlive it, as it must outlive what it makes) whose transports and exchanges suffer the plan. Control: set_step() tells it the step.
 /// A dropped message ends as timeout, a flipped or truncated one as corrupt: the job then fails, it never goes on wrongly.
 /// Its transports' counts() are of what really moved: without dropped puts, with the second landing of duplicates.

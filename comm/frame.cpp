@@ -1,13 +1,13 @@
 #include "comm/frame.hpp"
 
-#include <xxhash.h>
-
 #include <cstring>
+
+#include "comm/checksum.hpp"
 
 namespace pikv::comm {
 
 std::size_t seal_frame(std::span<std::byte> frame, std::uint64_t round, std::size_t payload_bytes) {
-  FrameHeader const header{round, payload_bytes, XXH3_64bits(frame.data() + sizeof(FrameHeader), payload_bytes)};
+  FrameHeader const header{round, payload_bytes, checksum(frame.subspan(sizeof(FrameHeader), payload_bytes))};
   std::memcpy(frame.data(), &header, sizeof header);
   return sizeof header + payload_bytes;
 }
@@ -18,7 +18,7 @@ std::optional<std::span<std::byte const>> open_frame(std::span<std::byte const> 
   std::memcpy(&header, frame.data(), sizeof header);
   auto const payload = frame.subspan(sizeof header);
   if (header.round != round || header.payload_bytes != payload.size()) return std::nullopt;
-  if (header.checksum != XXH3_64bits(payload.data(), payload.size())) return std::nullopt;
+  if (header.checksum != checksum(payload)) return std::nullopt;
   return payload;
 }
 

@@ -24,8 +24,7 @@ void FramedExchange::start() {
     auto const frame = out_->frame(round_, to);
     auto const payload_bytes = writers_[static_cast<std::size_t>(to)].size();
     count(to, payload_bytes);
-    auto const sealed = frame.first(seal_frame(frame, round_, payload_bytes));
-    if (to != world_.rank()) send_or_tamper(to, sealed);
+    if (to != world_.rank()) send_or_tamper(to, frame.first(seal_frame(frame, round_, payload_bytes)));
   }
 }
 
@@ -44,11 +43,12 @@ Status FramedExchange::finish(Deadline deadline) {
       continue;
     }
     if (status != Status::arrived) continue;
-    auto const own = out_->frame(round_, from).first(sizeof(FrameHeader) + writers_[static_cast<std::size_t>(from)].size());
-    auto const payload = open_frame(to_self ? own : arrived_frame(from), round_);
+    auto const own = out_->frame(round_, from).subspan(sizeof(FrameHeader), writers_[static_cast<std::size_t>(from)].size());
+    auto const payload = to_self ? own : open_frame(arrived_frame(from), round_);
     if (payload) incoming_[static_cast<std::size_t>(from)] = *payload;
     else blame_.push_back(from);
   }
+  if (status == Status::peer_gone) blame_the_gone();
   if (status != Status::arrived || !blame_.empty()) {
     state_ = State::failed;
     return status == Status::arrived ? Status::corrupt : status;
@@ -58,6 +58,14 @@ Status FramedExchange::finish(Deadline deadline) {
   state_ = State::filling;
   next_round();
   return Status::arrived;
+}
+
+// Others may be silent because they too wait for one that is gone.
+void FramedExchange::blame_the_gone() {
+  std::vector<Rank> gone;
+  for (Rank rank = 0; rank < world_.size(); ++rank)
+    if (world_.known_gone(rank)) gone.push_back(rank);
+  if (!gone.empty()) blame_ = gone;
 }
 
 std::span<std::byte> FramedExchange::Writer::append(std::size_t bytes) {

@@ -68,6 +68,7 @@ class FramedExchange : public Exchange {
 
   void expect(State state, char const* call) const;
   void send_or_tamper(Rank to, std::span<std::byte> frame);
+  void blame_the_gone();
   void count(Rank to, std::size_t bytes);
 
   World& world_;

@@ -55,6 +55,7 @@ class InprocessWorld : public World {
   int host(Rank rank) const override { return rank / shared_.options.ranks_per_host; }
   std::string host_name(Rank rank) const override { return "host" + std::to_string(host(rank)); }
   bool in_process() const override { return true; }
+  std::string data_path() const override { return "memory of this process"; }
   double now() const override { return shared_.scheduler.now(); }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override { return shared_.scheduler.wait(rank_, ready, deadline); }

@@ -16,7 +16,7 @@ void check_mpi(int code, char const* what);
 /// The world over MPI. Set-up messages and exchanges have a communicator each; exchanges differ by tag.
 class MpiWorld : public World {
  public:
-  explicit MpiWorld(MpiOptions const& options);
+  explicit MpiWorld(WorldOptions const& options);
   ~MpiWorld() override;
   MpiWorld(MpiWorld const&) = delete;   // there is one MPI
 
@@ -25,6 +25,7 @@ class MpiWorld : public World {
   int host(Rank rank) const override { return hosts_[static_cast<std::size_t>(rank)]; }
   std::string host_name(Rank rank) const override { return host_names_[static_cast<std::size_t>(rank)]; }
   bool in_process() const override { return false; }
+  std::string data_path() const override { return "MPI one-sided windows and messages (" + mpi_version() + ")"; }
   double now() const override { return MPI_Wtime() - start_; }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override;
@@ -35,6 +36,8 @@ class MpiWorld : public World {
   [[noreturn]] void abort(int code, std::string const& sentence) override;
 
   MPI_Comm data_comm() const { return data_comm_; }
+  /// Waits give up the core: there are not enough for all.
+  bool yields() const { return yields_; }
   Watchdog& watchdog() { return watchdog_; }
   /// For memory that MPI may still use after a failure.
   void keep_until_finalize(std::shared_ptr<void> memory) { kept_.push_back(std::move(memory)); }

@@ -1,5 +1,6 @@
 #include <mpi.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdlib>
@@ -12,16 +13,14 @@
 
 namespace pikv::comm {
 
-bool launched_by_mpi() {
-  bool size_known = false;
-  for (char const* const name : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    char const* const value = std::getenv(name);
-    if (value == nullptr) continue;
-    size_known = true;
-    if (std::atoi(value) > 1) return true;
-  }
-  return !size_known && std::getenv("PMIX_RANK") != nullptr;
+int launched_ranks() {
+  int most = 0;
+  for (char const* const name : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (char const* const value = std::getenv(name)) most = std::max({most, std::atoi(value), 1});
+  return most;
 }
+
+bool launched_by_mpi() { return launched_ranks() > 1 || (launched_ranks() == 0 && std::getenv("PMIX_RANK") != nullptr); }
 
 std::string mpi_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};

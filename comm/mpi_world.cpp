@@ -49,7 +49,7 @@ void check_mpi(int code, char const* what) {
   throw RunError(fmt::format("MPI could not {}: {}; see MPI's own messages above", what, text.data()));
 }
 
-MpiWorld::MpiWorld(MpiOptions const& options) {
+MpiWorld::MpiWorld(WorldOptions const& options) {
   int initialized = 0;
   MPI_Initialized(&initialized);
   if (initialized == 0) {
@@ -61,6 +61,9 @@ MpiWorld::MpiWorld(MpiOptions const& options) {
   start_ = MPI_Wtime();
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  if (size_ == 1 && launched_ranks() > 1)
+    throw InputError(fmt::format("this process was started as one of {}, but MPI finds no other; use the mpirun of this MPI ({}), or srun --mpi=pmix",
+                                 launched_ranks(), mpi_version()));
   setup_comm_ = duplicate_of_world();
   data_comm_ = duplicate_of_world();
   learn_hosts();
@@ -165,10 +168,14 @@ void MpiWorld::abort(int code, std::string const& sentence) {
   std::fflush(stdout);
   std::fputs(fmt::format("pikv: error: rank {}: {}\n", rank_, sentence).c_str(), stderr);
   std::fflush(stderr);
+  std::thread{[code] {   // MPI_Abort was seen to wait for long on a host that is cut off
+    std::this_thread::sleep_for(std::chrono::seconds{3});
+    std::_Exit(code);
+  }}.detach();
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);
 }
 
-std::unique_ptr<World> make_mpi_world(MpiOptions const& options) { return std::make_unique<MpiWorld>(options); }
+std::unique_ptr<World> make_mpi_world(WorldOptions const& options) { return std::make_unique<MpiWorld>(options); }
 
 }  // namespace pikv::comm

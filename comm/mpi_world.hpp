@@ -3,17 +3,16 @@
 #include <memory>
 #include <string>
 
+#include "comm/transports.hpp"
 #include "comm/world.hpp"
 
 namespace pikv::comm {
 
 /// MPI_Init_thread(FUNNELED) on construction, MPI_Finalize on destruction; one at a time per process. Only the main thread calls it.
-/// A wait yields the core when ranks on this host x threads per rank >= cores.
-struct MpiOptions {
-  int threads_per_rank = 1;
-};
-std::unique_ptr<World> make_mpi_world(MpiOptions const& options);
+std::unique_ptr<World> make_mpi_world(WorldOptions const& options);
 
+/// How many ranks mpirun or srun says it started; 0: says nothing.
+int launched_ranks();
 /// True when mpirun or srun started this process as one of several (OMPI_COMM_WORLD_SIZE, PMIX_RANK, SLURM_STEP_NUM_TASKS ...).
 bool launched_by_mpi();
 

@@ -24,10 +24,11 @@ class OpSlots {
     slots_[index].state = std::move(state);
     return {index, slots_[index].serial};
   }
+  /// Null if it was waited for before, or never started.
+  State* find(Op op) { return op.index < slots_.size() && slots_[op.index].serial == op.serial ? &slots_[op.index].state : nullptr; }
   State& at(Op op) {
-    if (op.index >= slots_.size() || slots_[op.index].serial != op.serial)
-      throw std::logic_error("this transfer was waited for before, or never started");
-    return slots_[op.index].state;
+    if (State* const state = find(op)) return *state;
+    throw std::logic_error("this transfer was waited for before, or never started");
   }
   void release(Op op) {
     at(op) = State{};

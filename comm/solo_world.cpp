@@ -25,6 +25,7 @@ class SoloWorld : public World {
     return name.data();
   }
   bool in_process() const override { return true; }
+  std::string data_path() const override { return "memory of this process"; }
   double now() const override { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override {

@@ -38,6 +38,12 @@ class World {
   /// True where all ranks are threads of this process (HDF5 and stdout then belong to rank 0 alone).
   virtual bool in_process() const = 0;
 
+  /// What carries bytes to the other ranks, for the line at start: "UCX 1.13.1, posix/memory to 3 of 3 other ranks".
+  virtual std::string data_path() const = 0;
+
+  /// Known to have ended, or to be silent for too long. False where nobody can tell.
+  virtual bool known_gone(Rank) const { return false; }
+
   /// Seconds since the world was made; virtual in process, so that the same seed gives the same run.
   virtual double now() const = 0;
   Deadline in(double seconds) const { return {now() + seconds}; }

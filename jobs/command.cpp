@@ -5,10 +5,11 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
-#include <thread>
 
+#include "comm/cores.hpp"
 #include "comm/error.hpp"
 #include "comm/mpi_world.hpp"
+#include "comm/transports.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/log.hpp"
 
@@ -17,8 +18,10 @@ namespace {
 
 std::unique_ptr<comm::World> make_world(JobShape const& shape) {
   if (!comm::launched_by_mpi()) return comm::make_solo_world();
-  int const cores = static_cast<int>(std::thread::hardware_concurrency());
-  return comm::make_mpi_world({.threads_per_rank = shape.threads > 0 ? shape.threads : cores});
+  int const cores = comm::usable_cores();
+  comm::WorldOptions const options{
+      .threads_per_rank = shape.threads > 0 ? shape.threads : cores, .progress = shape.progress, .silence_s = shape.deadline_s / 2};
+  return comm::transports().at(shape.transport).make(options);
 }
 
 void check_stdout_took_all() {

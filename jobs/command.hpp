@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "comm/function_ref.hpp"
+#include "comm/transports.hpp"
 #include "comm/world.hpp"
 
 namespace pikv::jobs {
@@ -23,6 +24,8 @@ struct Command {
 struct JobShape {
   int threads = 0;         // per rank; 0: not said
   double deadline_s = 30;
+  std::string transport = "mpi";
+  comm::ProgressThread progress;
 };
 
 /// The frame of every sub-command: `parse` reads options (before MPI starts), then a world over the ranks that mpirun or srun started, or
@@ -33,6 +36,9 @@ int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm:
 
 /// A sub-command's job on rank 0 alone, the others wait: for what prints and computes nothing together.
 int run_on_rank_0(comm::FunctionRef<void()> action);
+
+int analyze(Arguments args);
+std::string analyze_help();
 
 int generate(Arguments args);
 std::string generate_help();

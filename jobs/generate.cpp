@@ -33,7 +33,7 @@ int generate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_generate_options(args);
-        return JobShape{options.threads, options.deadline_s};
+        return JobShape{options.threads, options.deadline_s, options.transport, options.progress};
       },
       [&](comm::World& world) {
         runtime::start_log(options.log_level, world.rank());

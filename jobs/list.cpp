@@ -5,11 +5,11 @@
 #include <string_view>
 
 #include "comm/error.hpp"
+#include "comm/transports.hpp"
 #include "jobs/command.hpp"
 #include "runtime/given.hpp"
 #include "runtime/routing/routers.hpp"
 #include "runtime/scheduling/schedulers.hpp"
-#include "runtime/transports.hpp"
 #include "shards/codec.hpp"
 #include "shards/homes.hpp"
 #include "shards/names.hpp"
@@ -29,7 +29,7 @@ std::map<std::string_view, std::string (*)()> const tables{
     {"schedulers", [] { return lines(runtime::schedulers()); }},
     {"codecs", [] { return lines(shards::codecs()); }},
     {"homes", [] { return lines(shards::home_policies()); }},
-    {"transports", [] { return lines(runtime::transports()); }},
+    {"transports", [] { return lines(comm::transports()); }},
 };
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@ namespace pikv::jobs {
 namespace {
 
 Command const commands[] = {
+    {"analyze", "what a trace tells: time, loads, traffic, memory, what to change", analyze_help, analyze},
     {"generate", "decodes prompts", generate_help, generate},
     {"list", "names that options take: routers, schedulers, codecs, homes, transports", list_help, list},
     {"model", "what a model folder holds, and whether it can run here", model_help, model},
@@ -56,20 +59,25 @@ int dispatch(std::vector<std::string> const& words) {
   return command->run(Arguments{words}.subspan(1));
 }
 
-// OpenMP's threads spin for long at the end of each parallel loop; where a core is shared with anyone, another rank included, that costs
-// a scheduler's time slice every time (100 times slower decode was measured). A short spin keeps the speed of an idle machine. The
-// library reads its settings when it is loaded, so making one takes a second start of this executable. What the user set stays.
-void let_threads_sleep(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  setenv("GOMP_SPINCOUNT", "10000", 1);
-  execv("/proc/self/exe", argv);   // comes back only if it failed: then they spin
+// Libraries read these when they are loaded, so making them takes a second start of this executable. What the user set stays.
+// UCX: its own messages belong on stderr, since stdout holds the result and nothing else. OpenMP: threads spin for long at the end of each
+// parallel loop; where a core is shared with anyone, another rank included, that costs a scheduler's time slice every time (100 times
+// slower decode was measured), and a short spin keeps the speed of an idle machine.
+void set_up_libraries(char** argv) {
+  bool const spin_is_set = std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
+  if (spin_is_set && std::getenv("UCX_LOG_FILE") != nullptr) return;
+  if (!spin_is_set) setenv("GOMP_SPINCOUNT", "10000", 1);
+  setenv("UCX_LOG_FILE", "stderr", 0);
+  std::error_code unreadable;
+  auto const self = std::filesystem::read_symlink("/proc/self/exe", unreadable);   // its own name stays what `ps` shows
+  execv(self.c_str(), argv);   // comes back only if it failed: then both are as they are
 }
 
 }  // namespace
 }  // namespace pikv::jobs
 
 int main(int argc, char** argv) {
-  if (argc > 0) pikv::jobs::let_threads_sleep(argv);
+  if (argc > 0) pikv::jobs::set_up_libraries(argv);
   std::signal(SIGPIPE, SIG_IGN);   // a reader that leaves is an error of ours to say, not a silent death
   return pikv::jobs::dispatch({argv + std::min(argc, 1), argv + argc});
 }

@@ -13,30 +13,34 @@ stop() {
 
 say() { printf '%s: %s\n' "${0##*/}" "$1" >&2; }
 
+# missing_packages build|tests: a line of the list is a package, or a package and the word `tests`, which alone needs it
 missing_packages() {
-  while read -r package; do
+  local package purpose
+  while read -r package purpose; do
+    [ -z "$purpose" ] || [ "$purpose" = "$1" ] || continue
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
   done <"$repo/jobs/packages.txt"
 }
 
+# install_missing_packages build|tests
 install_missing_packages() {
   command -v dpkg-query >/dev/null || stop "this is no Debian or Ubuntu; install what jobs/packages.txt lists, then run cmake --preset default"
   local missing as_root=()
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$1")
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || stop "neither root nor sudo to install packages; ask for: apt-get install ${missing[*]}"
+    { command -v sudo && sudo -v; } >/dev/null || stop "neither root nor allowed to use sudo, which installing packages takes; ask for: apt-get install ${missing[*]}"
     as_root=(sudo)
   fi
   say "installing ${missing[*]}"
   "${as_root[@]}" apt-get update -q >&2 || stop "apt-get update failed; check the network, or ask for: apt-get install ${missing[*]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 ||
-    stop "apt-get could not install ${missing[*]}"
+    stop "apt-get could not install ${missing[*]}; see its messages above, and check the network"
 }
 
 # configure PRESET FOLDER
 configure() {
-  if ! mkdir -p "$repo/$2" || [ ! -w "$repo/$2" ]; then
+  if ! mkdir -p "$repo/$2" 2>/dev/null || [ ! -w "$repo/$2" ]; then
     stop "$repo/$2 cannot be written; clone the repository to a place of your own"
   fi
   (cd "$repo" && cmake --preset "$1" >"$2/configure.log" 2>&1) || { cat "$repo/$2/configure.log" >&2; stop "cmake --preset $1 failed"; }

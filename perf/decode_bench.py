@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Question: how many tokens a second does the embedded model decode and prefill, by ranks, batch and context, and where does the time go?
 
-Run: python3 perf/decode_bench.py build/pikv [--repeats 5] [--quick]
+Run: python3 perf/decode_bench.py build/pikv [--repeats 5] [--contexts 128 1024 4096] [--batches 1 8] [--quick]
 Next to it, in the same run and interleaved: --store local, and transformers on the same weights where it is installed (in bf16 and
 fp32, the faster one counts). Prompts are slices of the held-out text. decode = generated tokens after the first / (time of a run with them -
 time of a run with one token); prefill = prompt tokens of two more waves of requests / (time of three waves with one token each - time of one wave):
@@ -116,15 +116,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pikv")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one context, one batch")
+    parser.add_argument("--contexts", type=int, nargs="+", default=[128, 1024, 4096])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--quick", action="store_true", help="context 512, batch 1")
     parser.add_argument("--new-tokens", type=int, default=64)
     arguments = parser.parse_args()
     with_transformers = have_transformers()
     if not with_transformers:
         print("transformers is not installed (pip install torch transformers): its columns are left out")
     print(f"{'ranks':>5} {'batch':>5} {'context':>7} {'store':>8} {'decode tok/s':>12} {'prefill tok/s':>13}  time by stage of the decode run")
-    for context in [512] if arguments.quick else [128, 1024, 4096]:
-        for batch in [1] if arguments.quick else [1, 8]:
+    for context in [512] if arguments.quick else arguments.contexts:
+        for batch in [1] if arguments.quick else arguments.batches:
             systems, rows = {}, {}
             for ranks in (1, 2):
                 for store in ("sharded", "local"):

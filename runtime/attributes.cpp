@@ -40,6 +40,12 @@ Attributes model_attributes(ModelConfig const& model, std::int64_t parameters) {
   };
 }
 
+Attributes fault_attributes(comm::FaultCounts const& faults) {
+  Attributes attributes;
+  for (auto const& kind : comm::fault_kinds) attributes.push_back({kind.name, whole(faults.*kind.count)});
+  return attributes;
+}
+
 Attributes option_attributes(GenerateOptions const& options) {
   return {
       {"model", options.model},
@@ -62,7 +68,9 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"codec", options.codec},
       {"scheduler", options.scheduler},
       {"transport", options.transport},
+      {"progress-thread", !options.progress.on ? "off" : options.progress.core < 0 ? "on" : std::to_string(options.progress.core)},
       {"fault-plan", options.fault_plan},
+      {"scrub", whole(options.scrub)},
       {"in-process", whole(options.in_process)},
       {"schedule-seed", whole(options.schedule_seed)},
       {"reproducible", whole(options.reproducible)},

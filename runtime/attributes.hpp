@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "comm/faults.hpp"
 #include "runtime/model/config.hpp"
 #include "runtime/options.hpp"
 
@@ -19,6 +20,9 @@ using Attributes = std::vector<Attribute>;
 
 /// `parameters`: of the whole model. Yes-or-no values are 0 or 1.
 Attributes model_attributes(ModelConfig const& model, std::int64_t parameters);
+
+/// How often each kind of fault took place.
+Attributes fault_attributes(comm::FaultCounts const& faults);
 
 /// The value in force of every option, defaults included, under the name the command line uses; `given` lists those the user gave.
 Attributes option_attributes(GenerateOptions const& options);

@@ -4,9 +4,10 @@
 #include <hdf5.h>
 
 #include "comm/mpi_world.hpp"
+#include "comm/transports.hpp"
+#include "comm/ucx.hpp"
 #include "kernels/swiglu.hpp"
 #include "pikv_commit.hpp"
-#include "runtime/transports.hpp"
 #include "shards/names.hpp"
 
 namespace pikv::runtime {
@@ -27,11 +28,11 @@ std::string commit() { return PIKV_COMMIT; }
 std::vector<BuildFact> build_facts() {
   return {{"compiler", PIKV_COMPILER},
           {"MPI", comm::mpi_version()},
-          {"UCX", "not built in"},
+          {"UCX", comm::ucx_version()},
           {"HDF5", hdf5_version()},
           {"CUDA", "not built in"},
           {"NCCL", "not built in"},
-          {"transports", shards::names_in(transports())},
+          {"transports", shards::names_in(comm::transports())},
           {"SIMD", kernels::host::simd_target()}};
 }
 

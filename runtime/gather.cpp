@@ -34,6 +34,7 @@ struct RankSummary {
   MemoryMoment memory;
   std::int64_t steps;
   double seconds;
+  comm::FaultCounts faults;
 };
 
 template <std::size_t N, typename T>
@@ -45,7 +46,7 @@ void add(Totals& sum, Totals const& part) {
   std::uint64_t Totals::*const counts[] = {&Totals::tokens_appended, &Totals::cells_evicted, &Totals::pages_sealed, &Totals::pages_remote,
                                            &Totals::checked,         &Totals::corrupt,       &Totals::stale,        &Totals::timeout,
                                            &Totals::refetched,       &Totals::rewinds,       &Totals::page_reads,   &Totals::hits,
-                                           &Totals::exchanges,       &Totals::messages};
+                                           &Totals::exchanges,       &Totals::messages,      &Totals::scrubbed};
   for (auto const count : counts) sum.*count += part.*count;
   add(sum.bytes, part.bytes);
   add(sum.bytes_by_locality, part.bytes_by_locality);
@@ -103,18 +104,22 @@ Result gather_logits(comm::World& world, std::vector<Result> const& mine, std::i
   return whole;
 }
 
-RunSummary gather_summary(comm::World& world, Recorder const& mine, double deadline_s) {
-  RankSummary const own{mine.totals(), mine.memory(), mine.steps(), mine.seconds()};
+RunSummary gather_summary(comm::World& world, Recorder const& mine, comm::FaultCounts const* faults, double deadline_s) {
+  RankSummary const own{mine.totals(), mine.memory(), mine.steps(), mine.seconds(), faults != nullptr ? *faults : comm::FaultCounts{}};
   auto const parts = world.all_gather(std::as_bytes(std::span{&own, 1}), world.in(deadline_s));
   RunSummary sum;
   sum.ranks = world.size();
   sum.hosts = world.hosts();
+  if (faults != nullptr) sum.faults.emplace();
   for (comm::Bytes const& part : parts) {
     auto const rank = comm::MessageReader{part}.value<RankSummary>();
     add(sum.totals, rank.totals);
     add(sum.memory.bytes, rank.memory.bytes);
     sum.memory.tokens_resident += rank.memory.tokens_resident;
     sum.memory.peak += rank.memory.peak;
+    sum.memory.message_buffers += rank.memory.message_buffers;
+    if (sum.faults)
+      for (auto const& kind : comm::fault_kinds) *sum.faults.*kind.count += rank.faults.*kind.count;
     sum.by_rank.push_back(rank.memory);
     sum.steps = std::max(sum.steps, rank.steps);
     sum.seconds = std::max(sum.seconds, rank.seconds);

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <thread>
 
+#include "comm/cores.hpp"
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
@@ -131,8 +132,11 @@ EngineOptions engine_options(Job const& job) {
   store.most_streams = options.batch;
   store.most_blocks = job.sizing.most_blocks;
   store.deadline_s = options.deadline_s;
+  store.scrub_bytes_per_step = options.scrub;
   return engine;
 }
+
+std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
 std::string iso_time() {
   std::time_t const now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -162,13 +166,14 @@ constexpr comm::Rank not_shown = -1;   // Progress shows on rank 0 alone
 /// Progress and trace of a running engine.
 class Watcher {
  public:
-  explicit Watcher(Job& job) : job_{job}, progress_{spdlog::should_log(spdlog::level::info) ? job.world.rank() : not_shown} {
+  Watcher(Job& job, comm::FaultyWorld* faulty)
+      : job_{job}, faulty_{faulty}, progress_{spdlog::should_log(spdlog::level::info) ? job.world.rank() : not_shown} {
     if (!job.options.trace.empty()) trace_ = std::make_unique<TraceWriter>(job.world, job.options.trace, metadata(job));
   }
 
-  EngineHooks hooks(Engine*& engine, comm::FaultyWorld* faulty) {
+  EngineHooks hooks(Engine*& engine) {
     EngineHooks hooks;
-    if (faulty != nullptr) hooks.before_step = [faulty](shards::Step step) { faulty->set_step(step); };
+    if (faulty_ != nullptr) hooks.before_step = [this](shards::Step step) { faulty_->set_step(step); };
     hooks.control_slot = [this](shards::Step step, auto const& states) { control_slot(step, states); };
     if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
     return hooks;
@@ -178,6 +183,7 @@ class Watcher {
     progress_.finish(last_);
     if (!trace_) return;
     add_requests(engine);
+    add_faults(engine.recorder().steps());
     trace_->close();
   }
 
@@ -193,6 +199,7 @@ class Watcher {
     last_.tokens_per_second = seconds > 0 ? static_cast<double>(last_.tokens) / seconds : 0;
     progress_.show(last_);
     if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
+    add_faults(step);
     trace_->write_batch();
   }
 
@@ -216,7 +223,15 @@ class Watcher {
     }
   }
 
+  void add_faults(shards::Step step) {
+    if (faulty_ == nullptr) return;
+    trace_->add(fault_record(step, job_.world.rank(), faulty_->fault_counts(), faults_written_));
+    faults_written_ = faulty_->fault_counts();
+  }
+
   Job& job_;
+  comm::FaultyWorld* faulty_;   // null without a fault plan
+  comm::FaultCounts faults_written_;
   Progress progress_;
   std::unique_ptr<TraceWriter> trace_;
   ProgressState last_;
@@ -284,7 +299,7 @@ int judge(Job const& job, std::vector<Result> const& results) {
 int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
   if (options.threads > 0) return options.threads;
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
-  int const bound = static_cast<int>(std::thread::hardware_concurrency());   // cores this process may run on
+  int const bound = comm::usable_cores();
   bool const own = bound < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));   // mpirun or srun gave it some of its own
   return own ? bound : std::max(1, bound / ranks_on_host(world));
 }
@@ -305,21 +320,25 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
   });
   read_prompts_of(job);
   size_job(job);
+  if (world.rank() == 0 && world.size() > 1) {
+    bool const chosen = options.transport == "auto" && !world.in_process();
+    spdlog::info("transport: {}{}", world.data_path(), chosen ? fmt::format(" (auto: {})", comm::transports().at("auto").sentence) : "");
+  }
   if (world.rank() == 0)
-    spdlog::info("{} ranks on {} hosts, {} threads each; {}", world.size(), world.hosts(), omp_get_max_threads(), job.sizing.sentence);
+    spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
   if (world.rank() == 0 && !job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
 
   std::vector<Request const*> mine;
   for (Request const& request : job.requests)
     if (request.index % world.size() == world.rank()) mine.push_back(&request);
-  Watcher watcher{job};
+  Watcher watcher{job, faulty.get()};
   Engine* running = nullptr;
-  Engine engine{world, *job.model, job.tokenizer.get(), engine_options(job), mine, watcher.hooks(running, faulty.get())};
+  Engine engine{world, *job.model, job.tokenizer.get(), engine_options(job), mine, watcher.hooks(running)};
   running = &engine;
   engine.run();
   watcher.close(engine);
 
-  RunSummary const summary = gather_summary(world, engine.recorder(), options.deadline_s);
+  RunSummary const summary = gather_summary(world, engine.recorder(), faulty ? &faulty->fault_counts() : nullptr, options.deadline_s);
   std::vector<Result> const results = gather_results(world, engine.results(), options.deadline_s);
   std::int64_t code = 0;
   agree(world, patience * options.deadline_s, [&] {

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <bit>
 #include <map>
 
 #include "comm/error.hpp"
 #include "runtime/scheduling/schedulers.hpp"
-#include "runtime/transports.hpp"
 #include "runtime/units.hpp"
 #include "shards/codec.hpp"
 #include "shards/homes.hpp"
@@ -37,6 +38,15 @@ std::string name_in(Given const& given, Table const& table) {
 std::string file(Given const& given) {
   if (given.value.empty()) throw InputError(fmt::format("{} names no file; give a path", given.said));
   return given.value;
+}
+
+comm::ProgressThread progress_thread(Given const& given) {
+  if (given.value == "on") return {.on = true};
+  if (given.value == "off") return {.on = false};
+  bool const number = !given.value.empty() && given.value.find_first_not_of("0123456789") == std::string::npos;
+  if (!number) throw InputError(fmt::format("{} is neither on, off, nor the number of a core; choose one", given.said));
+  int const cores = static_cast<int>(sysconf(_SC_NPROCESSORS_CONF));
+  return {.on = true, .core = count(given, 0, cores - 1)};
 }
 
 std::int32_t power_of_two(Given const& given, std::int32_t most) {
@@ -85,8 +95,12 @@ Row const rows[] = {
     {"codec", "NAME", "none", "how pages are stored; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = name_in(g, shards::codecs()); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
     {"move", "query|page|auto", "auto", "ship the query to the page, fetch the page, or decide by cost", [](Options& o, Given const& g) { o.move = choice(g, moves); }},
-    {"transport", "auto|mpi", "auto", "what carries pages; `pikv list transports`", [](Options& o, Given const& g) { o.transport = name_in(g, transports()); }},
+    {"transport", "NAME", "auto", "what carries pages and messages; `pikv list transports`",
+     [](Options& o, Given const& g) { o.transport = name_in(g, comm::transports()); }},
+    {"progress-thread", "on|off|CORE", "on", "UCX's progress beside computation: once a millisecond, not at all, or all the time on that core",
+     [](Options& o, Given const& g) { o.progress = progress_thread(g); }},
     {"fault-plan", "FILE", "", "JSON with probabilities per operation, for tests", [](Options& o, Given const& g) { o.fault_plan = file(g); }},
+    {"scrub", "SIZE", "16KiB", "stored pages that each step verifies in the background, bytes per rank; 0: none", [](Options& o, Given const& g) { o.scrub = g.value == "0" ? 0 : size_bytes(g); }},
     {"in-process", "N", "off", "N ranks inside this process, virtual time; not with mpirun", [](Options& o, Given const& g) { o.in_process = count(g, 1, 256); }},
     {"schedule-seed", "N", "1", "of the order in which ranks in process run", [](Options& o, Given const& g) { o.schedule_seed = seed_number(g); }},
     {"reproducible", "", "off", "decide from counts instead of clocks", [](Options& o, Given const& g) { o.reproducible = flag(g); }},
@@ -121,8 +135,8 @@ EffectRow const effects[] = {
     {"home", shards_pages, local},
     {"kv-experts", shards_pages, local},
     {"move", shards_pages, local},
-    {"transport", shards_pages, local},
     {"transport", [](Options const& o) { return !in_process(o); }, "inside one process; leave it out, or leave out --in-process"},
+    {"progress-thread", [](Options const& o) { return o.transport != "mpi" && !in_process(o); }, "where UCX carries nothing; leave it out"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/transports.hpp"
 #include "kernels/dtype.hpp"
 #include "runtime/given.hpp"
 #include "runtime/sampler.hpp"
@@ -33,6 +34,8 @@ struct GenerateOptions {
   StoreMode store = StoreMode::sharded;
   Move move = Move::automatic;
   std::string codec = "none", scheduler = "none", transport = "auto", fault_plan;
+  std::uint64_t scrub = shards::default_scrub_bytes;   // bytes per step and rank; 0: off
+  comm::ProgressThread progress;            // --progress-thread
   int in_process = 0;                       // ranks as threads of this process; 0: off
   std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
   bool reproducible = false;

@@ -22,15 +22,18 @@ std::uint32_t grown(std::uint64_t now, std::uint64_t before) { return static_cas
 Recorder::Recorder(comm::Rank rank, shards::Store const& store, Control const& control, Experts const& experts, StageClock const& clock)
     : rank_{rank}, store_{store}, control_{control}, experts_{experts}, clock_{clock} {}
 
+std::array<Recorder::Channel, 5> Recorder::channels() const {
+  return {{{Purpose::control, control_.channel()},
+           {Purpose::query, store_.queries().queries()},
+           {Purpose::partial, store_.queries().partials()},
+           {Purpose::dispatch, experts_.dispatch()},
+           {Purpose::combine, experts_.combine()}}};
+}
+
 void Recorder::read_counters() {
   now_ = {};
-  std::pair<Purpose, comm::Exchange const*> const exchanges[] = {{Purpose::control, &control_.channel()},
-                                                                 {Purpose::query, &store_.queries().queries()},
-                                                                 {Purpose::partial, &store_.queries().partials()},
-                                                                 {Purpose::dispatch, &experts_.dispatch()},
-                                                                 {Purpose::combine, &experts_.combine()}};
-  for (auto const& [purpose, exchange] : exchanges) {
-    comm::ExchangeCounts const& counts = exchange->counts();
+  for (auto const& [purpose, exchange] : channels()) {
+    comm::ExchangeCounts const& counts = exchange.counts();
     now_.exchanges += counts.exchanges;
     now_.messages += counts.messages;
     messages_[at(purpose)] = counts.messages;
@@ -54,6 +57,7 @@ void Recorder::read_counters() {
   now_.pages_sealed = counts_.pages_sealed;
   now_.pages_remote = counts_.pages_remote;
   now_.checked = counts_.checked;
+  now_.scrubbed = counts_.scrubbed;
   now_.corrupt = counts_.corrupt;
   now_.stale = counts_.stale;
   now_.timeout = counts_.timeout;
@@ -92,6 +96,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.pages_read = grown(counts_.page_reads, counts_before_.page_reads);
   row_.replica_hits = grown(counts_.replica_hits, counts_before_.replica_hits);
   row_.checked = grown(counts_.checked, counts_before_.checked);
+  row_.scrubbed = grown(counts_.scrubbed, counts_before_.scrubbed);
   row_.corrupt = grown(counts_.corrupt, counts_before_.corrupt);
   row_.stale = grown(counts_.stale, counts_before_.stale);
   row_.timeout = grown(counts_.timeout, counts_before_.timeout);
@@ -108,12 +113,15 @@ void Recorder::take_memory() {
   for (std::size_t i = 0; i < shards::memory_categories; ++i) last_.bytes[i] = store_.memory().bytes(static_cast<shards::Memory>(i));
   last_.tokens_resident = store_.tokens_resident();
   last_.peak = store_.memory().peak();
+  last_.message_buffers = 0;
+  for (Channel const& channel : channels()) last_.message_buffers += channel.exchange.buffer_bytes();
   pages_home_ = static_cast<std::uint32_t>(store_.pages_home());
   pages_owned_ = static_cast<std::uint32_t>(store_.owner().pages());
 }
 
 void Recorder::moment(std::uint64_t tokens_resident_everywhere) {
   moment_.peak = store_.memory().peak();
+  moment_.message_buffers = last_.message_buffers;
   if (tokens_resident_everywhere <= most_tokens_) return;
   most_tokens_ = tokens_resident_everywhere;
   moment_ = last_;

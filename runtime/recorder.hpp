@@ -1,8 +1,7 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "runtime/batch.hpp"
 #include "runtime/control.hpp"
@@ -35,6 +34,11 @@ class Recorder {
   double seconds() const { return last_end_ - first_begin_; }
 
  private:
+  struct Channel {
+    Purpose purpose;
+    comm::Exchange const& exchange;
+  };
+  std::array<Channel, 5> channels() const;
   void read_counters();
 
   comm::Rank rank_;

@@ -28,10 +28,9 @@ Json latencies(std::span<Result const> results, std::optional<double> (*latency)
   return {{"p50", found->p50}, {"p95", found->p95}, {"p99", found->p99}};
 }
 
-Json model_json(ReportInput const& input) {
+Json attributes_json(Attributes const& attributes) {
   Json json = Json::object();
-  for (auto const& attribute : model_attributes(input.model, input.parameters))
-    std::visit([&](auto const& value) { json[attribute.name] = value; }, attribute.value);
+  for (auto const& attribute : attributes) std::visit([&](auto const& value) { json[attribute.name] = value; }, attribute.value);
   return json;
 }
 
@@ -66,6 +65,7 @@ Json kv_json(ReportInput const& input) {
   auto const& totals = summary.totals;
   Json json = memory_json(summary.memory);
   json["bytes_peak"] = summary.memory.peak;
+  json["message_buffers"] = summary.memory.message_buffers;
   json["bytes_uncompressed_equivalent"] = uncompressed_bytes(summary.memory.tokens_resident, input.model);
   json["tokens_appended"] = totals.tokens_appended;
   json["tokens_resident"] = summary.memory.tokens_resident;
@@ -91,6 +91,11 @@ Json transfer_json(Totals const& totals) {
            {{"rank", by_locality(Locality::rank)}, {"node", by_locality(Locality::node)}, {"remote", by_locality(Locality::remote)}}}};
 }
 
+Json integrity_json(Totals const& totals) {
+  return {{"checked", totals.checked}, {"scrubbed", totals.scrubbed},   {"corrupt", totals.corrupt}, {"stale", totals.stale},
+          {"timeout", totals.timeout}, {"refetched", totals.refetched}, {"rewinds", totals.rewinds}};
+}
+
 Json cache_json(Totals const& totals) {
   Json json = {{"page_reads", totals.page_reads}, {"hits", totals.hits}, {"hit_rate", nullptr}};
   if (totals.page_reads > 0) json["hit_rate"] = static_cast<double>(totals.hits) / static_cast<double>(totals.page_reads);
@@ -113,32 +118,28 @@ Json make_report(ReportInput const& input) {
     prompt_tokens += static_cast<std::uint64_t>(result.prompt_tokens);
     generated_tokens += result.tokens.size();
   }
-  return {{"version", input.version},
-          {"command", input.command},
-          {"ranks", summary.ranks},
-          {"hosts", summary.hosts},
-          {"model", model_json(input)},
-          {"requests", input.results.size()},
-          {"finish", finish_json(input.results)},
-          {"prompt_tokens", prompt_tokens},
-          {"generated_tokens", generated_tokens},
-          {"steps", summary.steps},
-          {"seconds", summary.seconds},
-          {"tokens_per_second", summary.seconds > 0 ? static_cast<double>(generated_tokens) / summary.seconds : 0.0},
-          {"ttft_s", latencies(input.results, ttft_s)},
-          {"tpot_s", latencies(input.results, tpot_s)},
-          {"kv", kv_json(input)},
-          {"codec", {{"name", input.codec}, {"stated_ratio", input.codec_stated_ratio}}},
-          {"transfer", transfer_json(totals)},
-          {"integrity",
-           {{"checked", totals.checked},
-            {"corrupt", totals.corrupt},
-            {"stale", totals.stale},
-            {"timeout", totals.timeout},
-            {"refetched", totals.refetched},
-            {"rewinds", totals.rewinds}}},
-          {"cache", cache_json(totals)},
-          {"stages_s", stages_json(totals)}};
+  Json report = {{"version", input.version},
+                 {"command", input.command},
+                 {"ranks", summary.ranks},
+                 {"hosts", summary.hosts},
+                 {"model", attributes_json(model_attributes(input.model, input.parameters))},
+                 {"requests", input.results.size()},
+                 {"finish", finish_json(input.results)},
+                 {"prompt_tokens", prompt_tokens},
+                 {"generated_tokens", generated_tokens},
+                 {"steps", summary.steps},
+                 {"seconds", summary.seconds},
+                 {"tokens_per_second", summary.seconds > 0 ? static_cast<double>(generated_tokens) / summary.seconds : 0.0},
+                 {"ttft_s", latencies(input.results, ttft_s)},
+                 {"tpot_s", latencies(input.results, tpot_s)},
+                 {"kv", kv_json(input)},
+                 {"codec", {{"name", input.codec}, {"stated_ratio", input.codec_stated_ratio}}},
+                 {"transfer", transfer_json(totals)},
+                 {"integrity", integrity_json(totals)},
+                 {"cache", cache_json(totals)},
+                 {"stages_s", stages_json(totals)}};
+  if (summary.faults) report["faults"] = attributes_json(fault_attributes(*summary.faults));
+  return report;
 }
 
 std::string report_text(Json const& report) { return report.dump(2, ' ', false, Json::error_handler_t::replace) + '\n'; }

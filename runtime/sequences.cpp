@@ -132,7 +132,7 @@ void Sequences::apply(Batch const& batch, std::span<float const> logits, std::sp
       if (observer_) observer_(*sequence.request, position, row);
       if (position + 1 == static_cast<std::int64_t>(sequence.tokens.size())) take_token(sequence, row, now);
     }
-    if (hit != damages.end()) damaged(sequence, hit->block, now);
+    if (hit != damages.end()) damaged(sequence, *hit, now);
     first_row = end_row;
   }
   retire_ended(step);
@@ -164,8 +164,12 @@ void Sequences::take_token(Sequence& sequence, std::span<float const> logits, do
   if (static_cast<std::int32_t>(result.tokens.size()) == request.max_new_tokens) end(sequence, Finish::length, now);
 }
 
-void Sequences::damaged(Sequence& sequence, shards::Block block, double now) {
-  if (++sequence.result.rewinds <= most_rewinds) return store_.rewind(*sequence.stream, block);
+void Sequences::damaged(Sequence& sequence, shards::Damage const& damage, double now) {
+  if (damage.not_finite) {
+    sequence.result.error = "attention gave a value that is not finite; the weights or the cached keys are damaged, run with --kv-dtype f32 to tell which";
+    return end(sequence, Finish::error, now);
+  }
+  if (++sequence.result.rewinds <= most_rewinds) return store_.rewind(*sequence.stream, damage.block);
   sequence.result.error = "pages of this request were lost " + std::to_string(most_rewinds + 1) + " times; see the integrity counters of --report";
   end(sequence, Finish::error, now);
 }

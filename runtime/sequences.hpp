@@ -41,7 +41,7 @@ class Sequences {
   void admit();
 
   void plan(Batch& batch);
-  /// After end_step: takes the sampled tokens, ends what is done, rewinds what was damaged.
+  /// After end_step: takes the sampled tokens, ends what is done, rewinds what was damaged, or ends it if that cannot help.
   void apply(Batch const& batch, std::span<float const> logits, std::span<shards::Damage const> damages, shards::Step step, double now);
 
   bool idle() const { return running_.empty() && next_waiting_ == waiting_.size(); }
@@ -67,7 +67,7 @@ class Sequences {
   };
   void add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots);
   void take_token(Sequence& sequence, std::span<float const> logits, double now);
-  void damaged(Sequence& sequence, shards::Block block, double now);
+  void damaged(Sequence& sequence, shards::Damage const& damage, double now);
   void end(Sequence& sequence, Finish finish, double now);
   void retire_ended(shards::Step step);
 

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "comm/error.hpp"
@@ -47,7 +50,38 @@ kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig cons
   return {options.kv_dtype, config.kv_heads, options.page_tokens, config.head_dim};
 }
 
-std::uint64_t free_memory() {
+namespace {
+
+// Bytes that the system gives back when they are wanted.
+std::uint64_t cached_files(std::filesystem::path const& control_group) {
+  std::ifstream statistics{control_group / "memory.stat"};
+  std::string key;
+  std::uint64_t value = 0, cached = 0;
+  while (statistics >> key >> value)
+    if (key == "inactive_file" || key == "active_file") cached += value;
+  return cached;
+}
+
+// What the control groups around this process (a batch job, a container) still allow.
+std::uint64_t left_in_control_groups() {
+  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+  std::ifstream membership{"/proc/self/cgroup"};
+  std::string line;
+  while (std::getline(membership, line) && !line.starts_with("0::/")) {}
+  if (!line.starts_with("0::/")) return least;
+  for (std::filesystem::path group{line.substr(3)};; group = group.parent_path()) {
+    auto const folder = std::filesystem::path{"/sys/fs/cgroup"} / group.relative_path();
+    std::uint64_t limit = 0, used = 0;
+    bool const limited = static_cast<bool>(std::ifstream{folder / "memory.max"} >> limit);   // "max" is no number
+    if (limited && std::ifstream{folder / "memory.current"} >> used) {
+      used -= std::min(used, cached_files(folder));
+      least = std::min(least, limit - std::min(limit, used));
+    }
+    if (!group.has_relative_path()) return least;
+  }
+}
+
+std::uint64_t available_memory() {
   std::ifstream meminfo{"/proc/meminfo"};
   std::string key;
   std::uint64_t kib = 0;
@@ -57,6 +91,10 @@ std::uint64_t free_memory() {
   }
   return std::uint64_t{1} << 30;
 }
+
+}  // namespace
+
+std::uint64_t free_memory() { return std::min(available_memory(), left_in_control_groups()); }
 
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
                   std::uint64_t free_bytes) {

@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "comm/faults.hpp"
 #include "shards/account.hpp"
 
 namespace pikv::runtime {
@@ -34,7 +36,7 @@ struct StepRecord {
   std::array<std::uint64_t, localities> bytes_by_locality{};
   std::uint32_t exchanges = 0;
   std::uint32_t pages_sealed = 0, pages_pushed = 0, pages_acknowledged = 0, pages_fetched = 0, pages_read = 0, replica_hits = 0;
-  std::uint32_t checked = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
+  std::uint32_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
   std::array<std::uint64_t, shards::memory_categories> memory{};   // bytes by category at the end of the step
   std::uint32_t pages_home = 0, pages_owned = 0;             // pages kept for own streams at home / for anyone as an owner
   std::uint64_t tokens_resident = 0;                         // tokens of own streams whose KV exists anywhere
@@ -43,7 +45,7 @@ struct StepRecord {
 /// Sums of a run, one rank's or all ranks', for the report and the printed summary.
 struct Totals {
   std::uint64_t tokens_appended = 0, cells_evicted = 0, pages_sealed = 0, pages_remote = 0;
-  std::uint64_t checked = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
+  std::uint64_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
   std::uint64_t page_reads = 0, hits = 0;
   std::uint64_t exchanges = 0, messages = 0;
   std::array<std::uint64_t, purposes> bytes{};
@@ -56,6 +58,7 @@ struct MemoryMoment {
   std::array<std::uint64_t, shards::memory_categories> bytes{};
   std::uint64_t tokens_resident = 0;
   std::uint64_t peak = 0;
+  std::uint64_t message_buffers = 0;        // bytes of the exchanges' buffers, the same all the time; no part of the KV memory
 };
 
 /// All that a job leaves behind besides its results; summed over ranks.
@@ -66,6 +69,7 @@ struct RunSummary {
   Totals totals;
   MemoryMoment memory;                      // sum over ranks
   std::vector<MemoryMoment> by_rank;
+  std::optional<comm::FaultCounts> faults;  // sum over ranks, with a fault plan
 };
 
 }  // namespace pikv::runtime

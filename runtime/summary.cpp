@@ -36,7 +36,7 @@ std::string count(std::uint64_t n, std::string_view one) { return fmt::format("{
 
 // In process the clock is virtual and stands still while ranks compute: there is no speed to tell.
 std::string speed(Json const& report) {
-  if (report["seconds"].get<double>() == 0) return "; no speeds: the clock is virtual";
+  if (report["seconds"].get<double>() == 0) return report["steps"] == 0 ? "; nothing ran" : "; no speeds: the clock is virtual";
   return fmt::format(" in {}: {:.1f} tokens/s", duration(report["seconds"]), report["tokens_per_second"].get<double>());
 }
 
@@ -69,6 +69,7 @@ std::string memory(Json const& report) {
   text += fmt::format("  {:<15}{:>11}{:>11}   of the same tokens in bf16 ({})\n", "resident", bytes(kv["bytes_resident"]),
                       share(resident, kv["bytes_uncompressed_equivalent"].get<double>()), bytes(kv["bytes_uncompressed_equivalent"]));
   text += fmt::format("  {:<15}{:>11}\n", "peak", bytes(kv["bytes_peak"]));
+  text += fmt::format("  {:<15}{:>11}{:>11}   beside the KV memory, all the time\n", "message buffers", bytes(kv["message_buffers"]), "");
   auto const sealed = kv["pages_sealed"].get<double>(), remote = kv["pages_remote"].get<double>();
   return text + fmt::format("pages       {:.0f} sealed, {:.0f} ({}) stored on another rank than their home\n\n", sealed, remote,
                             share(remote, sealed));
@@ -89,12 +90,21 @@ std::string traffic(Json const& report) {
                             bytes(to["rank"]));
 }
 
+std::string faults(Json const& report) {
+  if (!report.contains("faults")) return "";
+  std::string kinds;
+  for (auto const& [kind, times] : report["faults"].items()) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", times.get<std::uint64_t>(), kind);
+  return fmt::format("faults      made by --fault-plan: {}\n", kinds);
+}
+
 std::string integrity(Json const& report) {
   auto const& seen = report["integrity"];
   auto const& cache = report["cache"];
   auto const n = [&](char const* key) { return seen[key].get<std::uint64_t>(); };
-  return fmt::format("integrity   {} checked: {} corrupt, {} stale, {} timed out, {} fetched again, {}\n", count(seen["checked"], "page"),
-                     n("corrupt"), n("stale"), n("timeout"), n("refetched"), count(seen["rewinds"], "rewind")) +
+  return fmt::format("integrity   {} checked ({} in the background): {} corrupt, {} stale, {} timed out, {} fetched again, {}\n",
+                     count(seen["checked"], "page"), n("scrubbed"), n("corrupt"), n("stale"), n("timeout"), n("refetched"),
+                     count(seen["rewinds"], "rewind")) +
+         faults(report) +
          fmt::format("cache       {}, hit rate {}\n\n", count(cache["page_reads"], "page read"),
                      share(cache["hits"].get<double>(), cache["page_reads"].get<double>()));
 }

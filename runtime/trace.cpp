@@ -1,7 +1,10 @@
 #include "runtime/trace.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -28,6 +31,17 @@ std::string trouble_in(auto const& work) {
   return {};
 }
 
+/// Takes the disk's room for all that the file has grown to, where the file system can: a write that fails later, inside a collective call
+/// and on one rank alone, is one that the other ranks wait for.
+void make_room(hid_t file, std::filesystem::path const& part) {
+  hsize_t end = 0;
+  int const handle = ::open(part.c_str(), O_WRONLY | O_CLOEXEC);
+  bool const made = H5Fget_filesize(file, &end) >= 0 && handle >= 0 && (::fallocate(handle, 0, 0, static_cast<off_t>(end)) == 0 || errno == EOPNOTSUPP);
+  int const reason = errno;
+  if (handle >= 0) ::close(handle);
+  if (!made) throw RunError(fmt::format("could not make room for {} bytes of {} ({}); free some space or give another name", end, part.string(), std::strerror(reason)));
+}
+
 }  // namespace
 
 struct TraceWriter::File {
@@ -37,7 +51,7 @@ struct TraceWriter::File {
         file{H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "make the trace " + part.string()},
         table{hdf5::Table{file.get(), "ranks", buffers[0].type(), 64}, hdf5::Table{file.get(), "requests", buffers[1].type(), 256},
               hdf5::Table{file.get(), "steps", buffers[2].type(), 256},
-              hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}} {}
+              hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}, hdf5::Table{file.get(), "faults", buffers[4].type(), 64}} {}
 
   void abandon() {
     for (auto& t : table) t.abandon();
@@ -63,7 +77,7 @@ TraceWriter::TraceWriter(comm::World& world, std::filesystem::path name, RunMeta
       every_rank_writes_{!world.in_process()},
       buffers_{hdf5::RowBuffer{rank_rows(), 1}, hdf5::RowBuffer{request_rows(), 256},
                hdf5::RowBuffer{step_rows(), static_cast<std::size_t>(batch_steps)},
-               hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}} {
+               hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}, hdf5::RowBuffer{fault_rows(), 1}} {
   std::string const unusable = world_.rank() == 0 ? trouble_in([&] { open_part(name_, "--trace"); }) : "";
   if (auto const first = world_.first_trouble(unusable, world_.in(deadline_s_))) throw InputError(first->text);
   hdf5::prepare();
@@ -101,17 +115,27 @@ void TraceWriter::make_file(RunMetadata const& metadata) {
 
 void TraceWriter::write_batch() {
   Batch const batch = every_rank_writes_ ? agree_on_rows() : gather_rows();
+  write([&] {
+    for (std::size_t t = 0; t < tables; ++t)
+      if (batch.total[t] > 0) file_->table[t].grow(batch.total[t]);
+    make_room(file_->file.get(), part_of(name_));
+  });
+  for (std::size_t t = 0; t < tables; ++t)
+    if (batch.total[t] > 0) write([&] { file_->table[t].write(batch.rows[t], batch.first[t], file_->transfer.get()); });
+  write([&] {
+    if (H5Fflush(file_->file.get(), H5F_SCOPE_GLOBAL) < 0) throw RunError(hdf5::failure("flush " + part_of(name_).string()));
+  });
+  for (auto& rows : buffers_) rows.clear();
+}
+
+template <typename Work>
+void TraceWriter::write(Work const& work) {
   std::string trouble;
-  auto const note = [&](std::string const& text) { trouble = trouble.empty() ? text : trouble; };
   if (file_) {
     auto const guard = world_.guard("writing the trace", deadline_s_);
-    for (std::size_t t = 0; t < tables; ++t)
-      if (batch.total[t] > 0)
-        note(trouble_in([&] { file_->table[t].append(batch.rows[t], batch.first[t], batch.total[t], file_->transfer.get()); }));
-    if (H5Fflush(file_->file.get(), H5F_SCOPE_GLOBAL) < 0) note(hdf5::failure("flush " + part_of(name_).string()));
+    trouble = trouble_in(work);
   }
-  for (auto& rows : buffers_) rows.clear();
-  agree(trouble);
+  agree(trouble);   // before the next collective call, which would wait for a rank in trouble for ever
 }
 
 void TraceWriter::close() {

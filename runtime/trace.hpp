@@ -13,7 +13,7 @@
 
 namespace pikv::runtime {
 
-inline constexpr std::int64_t trace_format = 1;
+inline constexpr std::int64_t trace_format = 2;   // 2: /faults and steps.scrubbed
 inline constexpr int trace_batch_steps = 64;   // N: steps between two calls of write_batch()
 
 /// What the trace says of the run besides its rows.
@@ -28,7 +28,7 @@ struct RunMetadata {
 /// The HDF5 trace of a job (docs/trace.md has the schema). Ranks buffer rows and write them together every N steps; each batch ends
 /// with a flush, so that NAME.part of a killed job can be opened and holds all rows up to its last batch. Over MPI all ranks write
 /// one file; in process rank 0 writes what the others hand it. Trouble of one rank (disk full) is agreed on: all ranks throw the
-/// same RunError. Over MPI a batch costs two small all_gathers besides what HDF5 does.
+/// same RunError. Over MPI a batch costs a small all_gather per table and two more, besides what HDF5 does.
 class TraceWriter {
  public:
   /// Collective. Makes NAME.part, complete but for rows of steps. Throws the same InputError on every rank if it cannot be made.
@@ -40,6 +40,7 @@ class TraceWriter {
   void add(StepRecord const& row) { buffer(Table::steps).add(&row); }
   void add(PagesByOwner const& row) { buffer(Table::pages_by_owner).add(&row); }
   void add(RequestRecord const& row) { buffer(Table::requests).add(&row); }
+  void add(FaultRecord const& row) { buffer(Table::faults).add(&row); }
 
   /// Collective; at the control slot. Throws RunError.
   void write_batch();
@@ -47,8 +48,8 @@ class TraceWriter {
   void close();
 
  private:
-  enum class Table { ranks, requests, steps, pages_by_owner };
-  static constexpr std::size_t tables = 4;
+  enum class Table { ranks, requests, steps, pages_by_owner, faults };
+  static constexpr std::size_t tables = 5;
   struct File;
   struct Batch;
 
@@ -56,6 +57,9 @@ class TraceWriter {
   void make_file(RunMetadata const& metadata);
   Batch agree_on_rows();
   Batch gather_rows();
+  /// Runs `work` where this rank writes; trouble of one rank is thrown on all.
+  template <typename Work>
+  void write(Work const& work);
   void agree(std::string const& trouble);
 
   comm::World& world_;

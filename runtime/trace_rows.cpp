@@ -43,6 +43,12 @@ RequestRecord request_record(std::string_view id, Result const& result) {
           .rewinds = result.rewinds};
 }
 
+FaultRecord fault_record(std::int64_t step, std::int32_t rank, comm::FaultCounts const& now, comm::FaultCounts const& before) {
+  FaultRecord row{step, rank, {}};
+  for (std::size_t i = 0; i < row.times.size(); ++i) row.times[i] = now.*comm::fault_kinds[i].count - before.*comm::fault_kinds[i].count;
+  return row;
+}
+
 hdf5::RowType rank_rows() {
   return hdf5::RowType{}
       .add("rank", &RankRecord::rank)
@@ -86,6 +92,7 @@ hdf5::RowType step_rows() {
       .add("pages_read", &StepRecord::pages_read)
       .add("replica_hits", &StepRecord::replica_hits)
       .add("checked", &StepRecord::checked)
+      .add("scrubbed", &StepRecord::scrubbed)
       .add("corrupt", &StepRecord::corrupt)
       .add("stale", &StepRecord::stale)
       .add("timeout", &StepRecord::timeout)
@@ -103,6 +110,13 @@ hdf5::RowType pages_by_owner_rows() {
       .add("owner", &PagesByOwner::owner)
       .add("home", &PagesByOwner::home)
       .add("pages", &PagesByOwner::pages);
+}
+
+hdf5::RowType fault_rows() {
+  return hdf5::RowType{}
+      .add("step", &FaultRecord::step)
+      .add("rank", &FaultRecord::rank)
+      .add_each(&FaultRecord::times, [](std::size_t i) { return std::string{comm::fault_kinds[i].name}; });
 }
 
 }  // namespace pikv::runtime

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
+#include "comm/faults.hpp"
 #include "runtime/hdf5/row_type.hpp"
 #include "runtime/request.hpp"
 #include "runtime/statistics.hpp"
@@ -32,6 +34,14 @@ struct RequestRecord {
 };
 RequestRecord request_record(std::string_view id, Result const& result);
 
+/// A row of /faults: what a fault plan did to a rank since its last row.
+struct FaultRecord {
+  std::int64_t step = 0;
+  std::int32_t rank = 0;
+  std::array<std::uint64_t, std::size(comm::fault_kinds)> times{};
+};
+FaultRecord fault_record(std::int64_t step, std::int32_t rank, comm::FaultCounts const& now, comm::FaultCounts const& before);
+
 /// A row of /pages_by_owner, brought by the owner: pages it stores at the end of `step` for the streams of `home`.
 struct PagesByOwner {
   std::int64_t step = 0;
@@ -45,5 +55,6 @@ hdf5::RowType rank_rows();
 hdf5::RowType request_rows();
 hdf5::RowType step_rows();   // of StepRecord
 hdf5::RowType pages_by_owner_rows();
+hdf5::RowType fault_rows();
 
 }  // namespace pikv::runtime

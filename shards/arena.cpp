@@ -91,7 +91,8 @@ Arena::SlotInfo& Arena::taken(Slot slot) {
   return found;
 }
 
-std::uint64_t Arena::generation(Slot slot) const { return pool(slot.size_class).info.at(static_cast<std::size_t>(slot.index)).generation; }
+std::uint64_t Arena::generation(Slot slot) const { return info(slot).generation; }
+bool Arena::booked(Slot slot) const { return info(slot).booked; }
 std::size_t Arena::free_slots(std::int32_t size_class) const { return pool(size_class).free.size(); }
 std::size_t Arena::retired_slots(std::int32_t size_class) const { return pool(size_class).retired.size(); }
 std::size_t Arena::slots(std::int32_t size_class) const { return pool(size_class).info.size(); }

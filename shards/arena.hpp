@@ -41,6 +41,7 @@ class Arena {
   void reclaim(Step oldest_step_in_flight);
 
   std::uint64_t generation(Slot slot) const;
+  bool booked(Slot slot) const;
   std::size_t free_slots(std::int32_t size_class) const;   // neither taken nor retired
   std::size_t retired_slots(std::int32_t size_class) const;
   std::size_t slots(std::int32_t size_class) const;
@@ -79,6 +80,7 @@ class Arena {
   Pool& pool(Slot slot) { return pools_.at(static_cast<std::size_t>(slot.size_class)); }
   Pool const& pool(std::int32_t size_class) const { return pools_.at(static_cast<std::size_t>(size_class)); }
   SlotInfo& info(Slot slot) { return pool(slot).info.at(static_cast<std::size_t>(slot.index)); }
+  SlotInfo const& info(Slot slot) const { return pool(slot.size_class).info.at(static_cast<std::size_t>(slot.index)); }
   SlotInfo& taken(Slot slot);   // throws std::logic_error if it is not
   void unbook(Slot slot);
   void empty(Slot slot);

@@ -16,6 +16,7 @@ struct Counts {
   std::uint64_t local_reads = 0;       // of these: open, sealed, pending and own shard's pages, at home
   std::uint64_t replica_hits = 0;      // of these: in a replica fetched earlier
   std::uint64_t checked = 0;           // pages whose checksum was computed to be compared
+  std::uint64_t scrubbed = 0;          // of these: by the background scrub
   std::uint64_t corrupt = 0;           // of these: not what was sent
   std::uint64_t stale = 0;             // pages asked for that were not there any more
   std::uint64_t lost = 0;              // page reads that found no sound page anywhere

@@ -28,9 +28,10 @@ struct DirectoryEntry {
   Slot replica;                     // a verified copy in the home's arena of a remote page
   Slot slot;                        // in the owner's arena: pending, remote
   std::uint64_t generation = 0;     // of that slot
+  bool rotten = false;              // the only copy, at home, is not what was sealed: the stream must be rewound to this block
 
   /// The home's own readable copy, invalid if there is none.
-  Slot readable() const { return local.valid() ? local : replica; }
+  Slot readable() const { return rotten ? Slot{} : local.valid() ? local : replica; }
 };
 
 /// At the home, per stream: the only look-up there is. Entries of a block lie together, layer by layer.

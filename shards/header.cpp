@@ -7,6 +7,8 @@
 #include <bit>
 #include <type_traits>
 
+#include "comm/checksum.hpp"
+
 namespace pikv::shards {
 
 static_assert(std::endian::native == std::endian::little, "pages are little-endian and used as they are in memory");
@@ -38,10 +40,13 @@ static_assert(offsetof(Fingerprint, hi) == 0 && offsetof(Fingerprint, lo) == 8);
 
 namespace {
 
+thread_local std::uint64_t hashed = 0;
+
 std::uint64_t slice_checksum(std::span<std::byte const> payload, std::size_t slice, std::size_t slices) {
   std::size_t const begin = payload.size() * slice / slices;
   std::size_t const end = payload.size() * (slice + 1) / slices;
-  return XXH3_64bits(payload.data() + begin, end - begin);
+  hashed += end - begin;
+  return comm::checksum(payload.subspan(begin, end - begin));
 }
 
 std::uint32_t check_over(PageHeader const& header) {
@@ -49,7 +54,7 @@ std::uint32_t check_over(PageHeader const& header) {
 }
 
 bool well_formed(PageHeader const& header) {
-  return header.header_check == check_over(header) && header.magic == page_magic && header.layout == layout_1 &&
+  return intact(header) && header.magic == page_magic && header.layout == layout_1 &&
          header.checksums >= 1 && header.checksums <= max_checksums;
 }
 
@@ -88,6 +93,10 @@ void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageL
 }
 
 void stamp(PageHeader& header) { header.header_check = check_over(header); }
+
+bool intact(PageHeader const& header) { return header.header_check == check_over(header); }
+
+std::uint64_t hashed_bytes() { return hashed; }
 
 Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
                Fingerprint const& fingerprint) {

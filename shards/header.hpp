@@ -48,6 +48,8 @@ void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageL
 
 /// Recomputes header_check after generation, epoch or push changed; the payload's checksums stay as seal() found them.
 void stamp(PageHeader& header);
+/// Whether header_check is right. To be asked before a change that stamp() follows: a stamp would hide damage done before.
+bool intact(PageHeader const& header);
 
 /// Everything that must hold before a page may be served, checked in this order: state, header check, magic and layout, fingerprint,
 /// key, generation, payload length and checksums. `payload` may go on past payload_bytes (a slot). Hashes each payload byte once.
@@ -55,5 +57,8 @@ Verdict verify(PageHeader const& header, std::span<std::byte const> payload, Pag
                Fingerprint const& fingerprint);
 /// The same without an expected key (an owner that indexes what arrived; the key is then what the header says).
 Verdict verify_arrived(PageHeader const& header, std::span<std::byte const> payload, std::uint64_t generation, Fingerprint const& fingerprint);
+
+/// Payload bytes that seal and verify have hashed on this thread, ever: each hop of a page costs its payload once.
+std::uint64_t hashed_bytes();
 
 }  // namespace pikv::shards

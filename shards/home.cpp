@@ -7,6 +7,7 @@ namespace pikv::shards {
 
 namespace {
 constexpr int most_tries = 16;
+constexpr PageKey key_of_nothing{.layer = 0xFFFF};   // no query asks for it
 
 PlacementOptions placement_options(StoreOptions const& options, int ranks) {
   PlacementOptions placement;
@@ -153,13 +154,13 @@ void Home::acknowledge(Channel& from) {
     from.pending.pop();
     arena_.give_back(page.local);
     ++counts_.pages_acknowledged;
-    if (page.stream == nullptr) {
-      from.retires.push_back(page.grant);
-      continue;
+    if (page.stream != nullptr) {
+      DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+      entry.life = entry.rotten ? PageLife::lost : PageLife::remote;
+      entry.local = {};
+      if (!entry.rotten) continue;
     }
-    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
-    entry.life = PageLife::remote;
-    entry.local = {};
+    from.retires.push_back(page.grant);
   }
 }
 
@@ -175,10 +176,28 @@ void Home::take_back_refused(Channel& from) {
 
 void Home::write_header(Slot local, Grant const& grant, std::uint64_t number) {
   PageHeader& header = arena_.header(local);
+  bool const sound = intact(header);
   header.generation = grant.generation;
   header.epoch = placement_.epoch();
   header.push = number;
-  stamp(header);
+  if (sound) stamp(header);   // else it stays what the owner refuses
+}
+
+// A page that has rotted here can never be pushed, but its number must be: nothing is sealed in its place, which the owner indexes and
+// is told to drop.
+void Home::void_if_rotten(Pushed const& page) {
+  PageHeader& header = arena_.header(page.local);
+  ++counts_.checked;
+  if (verify_arrived(header, arena_.payload(page.local), page.grant.generation, options_.fingerprint) == Verdict::good) return;
+  if (page.stream != nullptr) {
+    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+    if (!entry.rotten) ++counts_.corrupt;
+    entry.rotten = true;
+  }
+  header = {};
+  header.key = key_of_nothing;
+  header.fingerprint = options_.fingerprint;
+  seal(header, arena_.payload(page.local), options_.layout);
 }
 
 void Home::send(comm::Rank to, Pushed const& page) {
@@ -211,6 +230,7 @@ void Home::repeat(comm::Rank owner, Step step) {
   if (++to.pending.front().tries > most_tries)
     throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
                    std::to_string(most_tries) + " times in a row; test the network or memory of that host");
+  void_if_rotten(to.pending.front());
   for (Pushed& page : to.pending) {
     if (page.pushed_in > step - 2) continue;
     page.pushed_in = step;
@@ -265,7 +285,7 @@ void Home::release(Stream& stream, Block from) {
         DirectoryEntry const& entry = directory.at(layer, block);
         away = away || (entry.owner == owner && (entry.life == PageLife::remote || entry.life == PageLife::lost));
       }
-    if (away) to.drops.push_back({stream.id_, from, 0});
+    if (away) to.drops.push_back({stream.id_, from, 0, to.sent});
   }
   std::erase_if(homeless_, released);
   for (Block block = from; block < directory.blocks(); ++block)

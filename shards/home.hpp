@@ -83,6 +83,7 @@ class Home {
   void acknowledge(Channel& channel);
   void take_back_refused(Channel& channel);
   void write_header(Slot local, Grant const& grant, std::uint64_t number);
+  void void_if_rotten(Pushed const& page);
   void send(comm::Rank to, Pushed const& page);
   void repeat(comm::Rank owner, Step step);
   void wait_for_all(char const* what);

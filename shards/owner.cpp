@@ -5,7 +5,6 @@
 namespace pikv::shards {
 
 namespace {
-constexpr comm::Rank not_indexed = -1;
 Slot in_arena(std::int32_t index) { return {index, 0}; }
 }  // namespace
 
@@ -16,7 +15,7 @@ Owner::Owner(Arena& arena, comm::Rank self, int ranks, std::size_t quota, Finger
       fingerprint_{fingerprint},
       counts_{counts},
       writers_(static_cast<std::size_t>(ranks)),
-      home_of_slot_(arena.slots(0), not_indexed),
+      index_(arena.slots(0)),
       pages_by_home_(static_cast<std::size_t>(ranks), 0) {}
 
 void Owner::write_control(comm::Rank to, comm::MessageWriter& out) {
@@ -64,7 +63,7 @@ void Owner::index_arrived(comm::Rank from) {
       return;   // not acknowledged: the writer repeats from here on, so nothing behind it is indexed either
     }
     arena_.book(slot, header.payload_bytes, false);
-    home_of_slot_[static_cast<std::size_t>(grant.slot)] = from;
+    index_[static_cast<std::size_t>(grant.slot)] = {from, static_cast<std::int32_t>(header.tokens), header.key, header.first_position, header.push};
     slots_of_stream_[header.key.stream].push_back(grant.slot);
     ++pages_by_home_[static_cast<std::size_t>(from)];
     ++pages_;
@@ -80,8 +79,8 @@ void Owner::drop_released(comm::Rank from, Step step) {
     auto const found = slots_of_stream_.find(drop.stream);
     if (found == slots_of_stream_.end()) continue;
     std::erase_if(found->second, [&](std::int32_t slot) {
-      bool const theirs = home_of_slot_[static_cast<std::size_t>(slot)] == from;
-      if (!theirs || arena_.header(in_arena(slot)).key.block < drop.from) return false;
+      IndexedPage const& page = indexed(in_arena(slot));
+      if (page.home != from || page.key.block < drop.from || page.push > drop.pushes) return false;
       retire(slot, step);
       return true;
     });
@@ -89,8 +88,8 @@ void Owner::drop_released(comm::Rank from, Step step) {
   }
   for (Grant const& page : writer.retires) {
     Slot const slot = in_arena(page.slot);
-    bool const ours = static_cast<std::size_t>(page.slot) < home_of_slot_.size() && home_of_slot_[static_cast<std::size_t>(page.slot)] == from;
-    if (ours && arena_.generation(slot) == page.generation) evict(slot, step);
+    bool const theirs = static_cast<std::size_t>(page.slot) < index_.size() && indexed(slot).home == from;
+    if (theirs && arena_.generation(slot) == page.generation) evict(slot, step);
   }
   writer.drops = {};
   writer.retires = {};
@@ -105,16 +104,16 @@ void Owner::take_back_unwanted(comm::Rank from, Step step) {
 }
 
 void Owner::evict(Slot slot, Step step) {
-  auto const found = slots_of_stream_.find(arena_.header(slot).key.stream);
+  auto const found = slots_of_stream_.find(indexed(slot).key.stream);
   std::erase(found->second, slot.index);
   if (found->second.empty()) slots_of_stream_.erase(found);
   retire(slot.index, step);
 }
 
 void Owner::retire(std::int32_t slot, Step step) {
-  comm::Rank& home = home_of_slot_[static_cast<std::size_t>(slot)];
-  --pages_by_home_[static_cast<std::size_t>(home)];
-  home = not_indexed;
+  IndexedPage& page = index_[static_cast<std::size_t>(slot)];
+  --pages_by_home_[static_cast<std::size_t>(page.home)];
+  page = {};
   --pages_;
   --used_;
   arena_.retire(in_arena(slot), step);
@@ -144,11 +143,10 @@ void Owner::answer_requests(Step step) {
 }
 
 bool Owner::holds(PageName page, StreamId const& stream, std::int32_t layer) const {
-  if (page.slot < 0 || static_cast<std::size_t>(page.slot) >= home_of_slot_.size()) return false;
-  if (home_of_slot_[static_cast<std::size_t>(page.slot)] == not_indexed) return false;
+  if (page.slot < 0 || static_cast<std::size_t>(page.slot) >= index_.size()) return false;
   Slot const slot = in_arena(page.slot);
-  PageKey const& key = arena_.header(slot).key;
-  return static_cast<std::uint32_t>(arena_.generation(slot)) == page.generation && key.stream == stream && key.layer == layer;
+  IndexedPage const& held = indexed(slot);
+  return held.home >= 0 && static_cast<std::uint32_t>(arena_.generation(slot)) == page.generation && held.key.stream == stream && held.key.layer == layer;
 }
 
 std::size_t Owner::lent() const {

@@ -27,11 +27,23 @@ struct Grant {
   std::uint64_t generation = 0;
 };
 
-/// Drop of all pages of a stream from a block on, in every layer.
+/// Drop of all pages of a stream from a block on, in every layer, that were among the writer's first `pushes` pushes: a drop that had to
+/// wait for room in a control message takes nothing that was pushed after it.
 struct Drop {
   StreamId stream;
   Block from = 0;
   std::int32_t reserved = 0;
+  std::uint64_t pushes = 0;
+};
+
+/// What an owner knows of a page it has indexed, taken from the header when that was verified: what happens to the header later changes
+/// nothing of what is served.
+struct IndexedPage {
+  comm::Rank home = -1;             // -1: nothing is indexed in this slot
+  std::int32_t tokens = 0;
+  PageKey key;
+  std::int64_t first_position = 0;
+  std::uint64_t push = 0;           // its number, of its writer
 };
 
 /// This rank as an owner: grants slots, indexes what arrived, finds pages for queries, retires them. Its part of the
@@ -53,13 +65,14 @@ class Owner {
 
   /// True if `page` is indexed here, of that generation, stream and layer: only then may it be attended.
   bool holds(PageName page, StreamId const& stream, std::int32_t layer) const;
+  IndexedPage const& indexed(Slot slot) const { return index_[static_cast<std::size_t>(slot.index)]; }
 
   /// A page of this rank's own placed on itself: from the home's share of the arena to the owner's. False: quota full.
   bool adopt();
   /// It is released (its slot is given back by the home).
   void disown() { --used_; }
 
-  /// Drops one page under memory pressure; its home will find it stale and rewind.
+  /// Drops one page, rotten or in the way; its home will find it stale and rewind.
   void evict(Slot slot, Step step);
 
   std::size_t quota() const { return quota_; }
@@ -92,7 +105,7 @@ class Owner {
   Fingerprint fingerprint_;
   Counts& counts_;
   std::vector<Writer> writers_;
-  std::vector<comm::Rank> home_of_slot_;    // -1: not indexed
+  std::vector<IndexedPage> index_;          // by slot
   std::vector<std::uint32_t> pages_by_home_;
   std::unordered_map<StreamId, std::vector<std::int32_t>> slots_of_stream_;
 };

@@ -104,8 +104,8 @@ void Queries::read_queries(comm::Rank from) {
         ++to_answer_.back().stale;
         continue;
       }
-      PageHeader const& header = arena_.header({page.slot, 0});
-      plan_.page(page.slot, header.first_position, static_cast<std::int32_t>(header.tokens));
+      IndexedPage const& held = owner_.indexed({page.slot, 0});
+      plan_.page(page.slot, held.first_position, held.tokens);
     }
     plan_.end_group(query.first_position, query.rows);
     q_.insert(q_.end(), q.begin(), q.end());
@@ -149,13 +149,17 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
   // The kernels' view is of mutable floats; merge only reads its second argument.
   kernels::PartialView const part{const_cast<float*>(sum.data()), const_cast<float*>(max.data()), const_cast<float*>(denom.data())};
   std::int32_t const d = options_.layout.head_dim;
-  if (answer.rows != asked.rows || !kernels::check_wire(part, asked.rows, options_.q_heads, d))
-    throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered a query with a partial that is not a number; try --kv-dtype f32, or test its memory");
+  if (answer.rows != asked.rows)
+    throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered another query than it was asked; the query exchange is broken");
   for (std::int32_t const i : stale) {
     Block const block = asked_blocks_[asked.first_block + static_cast<std::size_t>(i)];
     damages.push_back({asked.stream, block});
     ++counts_.stale;
     ++counts_.lost;
+  }
+  if (!kernels::check_wire(part, asked.rows, options_.q_heads, d)) {
+    damages.push_back({asked.stream, asked_blocks_[asked.first_block], true});
+    return;
   }
   kernels::host::merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), part, asked.rows,
                        options_.q_heads, d, stream);
@@ -173,7 +177,7 @@ void finish_or_throw(comm::World& world, comm::Exchange& exchange, double deadli
   std::string const where = "step " + std::to_string(step) + (layer < 0 ? "" : ", layer " + std::to_string(layer)) + ", " + exchange.options().name;
   if (status == comm::Status::corrupt)
     throw RunError("a message from rank " + who + " arrived damaged (" + where + "); test the network of that host");
-  if (status == comm::Status::peer_gone) throw RunError("another rank ended (" + where + "): rank " + who + "; see its own message");
+  if (status == comm::Status::peer_gone) throw RunError("rank " + who + " ended or fell silent (" + where + "); see its own message, or look at that host");
   throw RunError("rank " + who + " did not answer within " + seconds_text(deadline_s) + " (" + where +
                  "); look at that host, or raise --deadline");
 }

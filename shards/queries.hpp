@@ -32,7 +32,8 @@ class Queries {
   void start() { queries_->start(); }
   /// Waits for everyone's queries, attends own pages for them, and starts the answers.
   void answer(Step step, std::int32_t layer, kernels::Stream& stream);
-  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become damages.
+  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become damages, and so does an answer
+  /// that is not finite, which is not merged.
   void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages, kernels::Stream& stream);
 
   comm::Exchange const& queries() const { return *queries_; }

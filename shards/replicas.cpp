@@ -103,6 +103,17 @@ void Replicas::drop(Stream const& stream, Block from) {
     });
 }
 
+bool Replicas::drop(Slot slot) {
+  std::size_t const before = pages_;
+  for (auto& copies : held_)
+    copies.erase_if([&](Copy const& copy) {
+      if (copy.slot != slot) return false;
+      free(copy);
+      return true;
+    });
+  return pages_ < before;
+}
+
 void Replicas::free(Copy const& copy) {
   copy.stream->directory_.at(copy.layer, copy.block).replica = {};
   arena_.give_back(copy.slot);

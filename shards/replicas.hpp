@@ -19,6 +19,7 @@ namespace pikv::shards {
 struct Damage {
   Stream* stream = nullptr;
   Block block = 0;
+  bool not_finite = false;   // attention over pages from `block` on gave no number: computed again, it would be the same
 };
 
 /// Verified copies of remote pages in the home's part of the arena, fetched by one-sided get. A copy is good as long as the
@@ -40,6 +41,8 @@ class Replicas {
   bool drop_one(std::int32_t layer, bool any);
   /// Frees the copies of a stream from a block on.
   void drop(Stream const& stream, Block from);
+  /// Frees the copy in a slot; false if there is none in it.
+  bool drop(Slot slot);
   std::size_t pages() const { return pages_; }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "kernels/append.hpp"
 #include "kernels/attend.hpp"
@@ -37,6 +38,7 @@ Store::Store(comm::World& world, StoreOptions const& options)
       home_{world, *transport_, arena_, owner_, options_, counts_},
       replicas_{world, *transport_, arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
+      scrub_{arena_, owner_, options_, counts_},
       remote_(static_cast<std::size_t>(world.size())) {
   plan_.reserve(index(options.most_streams) * index(options.most_blocks));
   for (auto& blocks : remote_) blocks.reserve(index(options.most_blocks));
@@ -45,6 +47,8 @@ Store::Store(comm::World& world, StoreOptions const& options)
 Store::~Store() = default;
 
 Stream& Store::open(StreamId id, Block most_blocks) {
+  for (auto const& open : streams_)
+    if (open->id() == id) throw std::logic_error("store: a stream of this id is open");
   streams_.push_back(std::make_unique<Stream>(id, options_.layers));
   streams_.back()->directory_.reserve(most_blocks);
   return *streams_.back();
@@ -99,6 +103,7 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
+  scrub();
   segments_.assign(segments.begin(), segments.end());
   damages_.clear();
   rows_ = 0;
@@ -108,6 +113,31 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
     home_.extend(*segment.stream, segment.rows);
     rows_ += segment.rows;
   }
+}
+
+// A rotten page is gone before anyone asks for it in this step: queries for an indexed one find it stale.
+void Store::scrub() {
+  for (Slot const slot : scrub_.step()) {
+    if (owner_.indexed(slot).home < 0) {
+      mark_rotten(slot);
+      continue;
+    }
+    owner_.evict(slot, step_);
+    ++counts_.corrupt;
+  }
+}
+
+// Of a page at its home: a copy is dropped, the only one marked, which is found when its stream reads it. A released page interests nobody.
+void Store::mark_rotten(Slot slot) {
+  if (replicas_.drop(slot)) ++counts_.corrupt;
+  for (auto const& stream : streams_)
+    for (Block block = 0; block < stream->directory_.blocks(); ++block)
+      for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+        DirectoryEntry& entry = stream->directory_.at(layer, block);
+        if (entry.local != slot || entry.rotten) continue;
+        entry.rotten = true;
+        ++counts_.corrupt;
+      }
 }
 
 void Store::append(std::int32_t layer, float const* k, float const* v) {
@@ -142,12 +172,16 @@ void Store::gather_remote(Segment const& segment, std::int32_t layer) {
   counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
   for (Block block = 0; block < directory.blocks(); ++block) {
     DirectoryEntry const& entry = directory.at(layer, block);
-    if (entry.local.valid())
+    if (entry.rotten) {
+      ++counts_.lost;
+      damages_.push_back({segment.stream, block});
+    } else if (entry.local.valid()) {
       ++counts_.local_reads;
-    else if (entry.replica.valid())
+    } else if (entry.replica.valid()) {
       ++counts_.replica_hits;
-    else if (entry.life == PageLife::remote)
+    } else if (entry.life == PageLife::remote) {
       remote_[index(entry.owner)].push_back(block);
+    }
   }
 }
 
@@ -212,11 +246,14 @@ bool Store::damaged(Stream const& stream) const {
 std::span<Damage const> Store::end_step() {
   lost_.clear();
   for (Segment const& segment : segments_) {
-    Block first = no_block;
+    Damage first{segment.stream, no_block};
     for (Damage const& damage : damages_)
-      if (damage.stream == segment.stream) first = std::min(first, damage.block);
-    if (first != no_block)
-      lost_.push_back({segment.stream, first});
+      if (damage.stream == segment.stream) {
+        first.block = std::min(first.block, damage.block);
+        first.not_finite = first.not_finite || damage.not_finite;
+      }
+    if (first.block != no_block)
+      lost_.push_back(first);
     else
       home_.advance(*segment.stream, segment.rows, step_);
   }

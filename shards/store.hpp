@@ -15,6 +15,7 @@
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
 #include "shards/replicas.hpp"
+#include "shards/scrub.hpp"
 #include "shards/segment.hpp"
 #include "shards/store_options.hpp"
 
@@ -38,6 +39,7 @@ class Store {
   Store(comm::World& world, StoreOptions const& options);
   ~Store();
 
+  /// Throws std::logic_error if a stream of that id is open.
   Stream& open(StreamId id, Block most_blocks);
   /// The sequence has ended: its pages are freed everywhere.
   void release(Stream& stream);
@@ -88,6 +90,8 @@ class Store {
   double communication_seconds() const { return communication_seconds_; }
 
  private:
+  void scrub();
+  void mark_rotten(Slot slot);
   void gather_remote(Segment const& segment, std::int32_t layer);
   void choose_moves(Segment const& segment, std::int32_t first_row, std::int32_t layer, float const* q);
   void plan_local(std::int32_t layer);
@@ -101,6 +105,7 @@ class Store {
   Home home_;
   Replicas replicas_;
   Queries queries_;
+  Scrub scrub_;
   kernels::Stream host_;
   std::vector<std::unique_ptr<Stream>> streams_;
 

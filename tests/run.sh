@@ -31,7 +31,7 @@ build_tests() {
   compile "$folder" "${targets[@]}"
 }
 
-install_missing_packages
+install_missing_packages tests
 run_plain=()
 say "building in build"
 configure default build

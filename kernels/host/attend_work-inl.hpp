@@ -26,8 +26,8 @@ struct Tile {
   };
   std::int32_t count = 0, padded = 0, segments = 0;
   std::int32_t first_position = std::numeric_limits<std::int32_t>::max();   // smallest
-  std::byte const* key[tile_keys];
-  std::byte const* value[tile_keys];
+  std::byte const* key[tile_keys] = {};   // null: an entry that was never filled must not be read by chance
+  std::byte const* value[tile_keys] = {};
   HWY_ALIGN std::int32_t position[tile_keys];
   Segment segment[tile_keys];
 };
@@ -59,7 +59,8 @@ inline void fill_tile(AttendJob const& job, Run const& run, std::int32_t& page, 
     ++page;
     token = 0;
   }
-  auto const multiple = static_cast<std::int32_t>(2 * lanes);
+  constexpr std::int32_t least = 4;   // scores are made four keys at a time where vectors are shorter than two
+  auto const multiple = std::max(least, static_cast<std::int32_t>(2 * lanes));
   tile.padded = (tile.count + multiple - 1) / multiple * multiple;
   for (std::int32_t i = tile.count; i < tile.padded; ++i) {
     tile.key[i] = tile.key[tile.count - 1];

@@ -48,12 +48,14 @@ Table::Table(hid_t file, std::string name, RowType const& type, std::size_t chun
       type_{compound_type(type)},
       dataset_{make_dataset(file, name_, type_.get(), chunk_rows)} {}
 
-void Table::append(std::span<std::byte const> rows, std::size_t first, std::size_t total, hid_t transfer) {
-  hsize_t const start = rows_ + first, count = rows.size() / row_bytes_;
-  rows_ += total;
-  std::string trouble;
-  if (H5Dset_extent(dataset_.get(), &rows_) < 0) trouble = failure("grow table " + name_);
+void Table::grow(std::size_t rows) {
+  rows_before_ = rows_;
+  rows_ += rows;
+  if (H5Dset_extent(dataset_.get(), &rows_) < 0) throw RunError(failure("grow table " + name_));
+}
 
+void Table::write(std::span<std::byte const> rows, std::size_t first, hid_t transfer) {
+  hsize_t const start = rows_before_ + first, count = rows.size() / row_bytes_;
   Space const here{H5Screate_simple(1, &count, nullptr), "make a memory space"};
   Space const there{H5Dget_space(dataset_.get()), "get the space of " + name_};
   if (count == 0) {
@@ -62,9 +64,7 @@ void Table::append(std::span<std::byte const> rows, std::size_t first, std::size
   } else {
     H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr);
   }
-  if (H5Dwrite(dataset_.get(), type_.get(), here.get(), there.get(), transfer, rows.data()) < 0 && trouble.empty())
-    trouble = failure("write table " + name_);
-  if (!trouble.empty()) throw RunError(trouble);
+  if (H5Dwrite(dataset_.get(), type_.get(), here.get(), there.get(), transfer, rows.data()) < 0) throw RunError(failure("write table " + name_));
 }
 
 }  // namespace pikv::runtime::hdf5

@@ -16,9 +16,10 @@ class Table {
  public:
   Table(hid_t file, std::string name, RowType const& type, std::size_t chunk_rows);
 
-  /// Grows by `total` rows, of which this rank writes `rows` (packed) starting `first` rows into the new part. Every rank calls it with
-  /// the same total; when it fails on one rank, that rank has still made all the collective calls. Throws RunError.
-  void append(std::span<std::byte const> rows, std::size_t first, std::size_t total, hid_t transfer);
+  /// Grows by `rows`, the same on every rank. Throws RunError.
+  void grow(std::size_t rows);
+  /// Writes this rank's `rows` (packed), perhaps none, starting `first` rows into the part that grew last. Throws RunError.
+  void write(std::span<std::byte const> rows, std::size_t first, hid_t transfer);
   /// Leaves the dataset open, see Handle::abandon.
   void abandon() { dataset_.abandon(); }
 
@@ -27,7 +28,7 @@ class Table {
   std::size_t row_bytes_;
   Type type_;
   Dataset dataset_;
-  hsize_t rows_ = 0;
+  hsize_t rows_ = 0, rows_before_ = 0;
 };
 
 }  // namespace pikv::runtime::hdf5

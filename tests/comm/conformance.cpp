@@ -1,6 +1,7 @@
 #include "conformance.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <random>
 #include <set>
 #include <string>
@@ -29,8 +30,13 @@ std::vector<std::byte> pattern(std::size_t bytes, int from, int to, int round) {
     return made;
   }();
   auto const start = (static_cast<unsigned>((round * 64 + from) * 64 + to) * 2654435761u) % starts;
-  auto const part = std::span{noise}.subspan(start, bytes);
-  return {part.begin(), part.end()};
+  std::vector<std::byte> made(bytes);
+  for (std::size_t done = 0; done < bytes;) {   // more than `longest` repeats, from another start
+    std::size_t const part = std::min(longest, bytes - done);
+    std::memcpy(made.data() + done, noise.data() + (start + done / 4096 * 67) % starts, part);
+    done += part;
+  }
+  return made;
 }
 
 }  // namespace pikv::comm::test

@@ -294,6 +294,19 @@ TEST(Faults, TheSameSeedGivesTheSameFaults) {
   EXPECT_LT(counts.total(), 180u);   // 7 of 10 of 200
 }
 
+TEST(Faults, TheKindsByNameAreAllThereAre) {
+  FaultCounts counts;
+  std::uint64_t bit = 1;
+  for (auto const& kind : fault_kinds) {
+    counts.*kind.count = bit;
+    bit *= 2;
+    EXPECT_EQ(counts.total(), bit - 1) << kind.name;   // each counts in the total, once
+    std::string const plan = std::string{"{\""} + kind.name + "\": 0.5}";
+    EXPECT_NO_THROW((void)parse_fault_plan(plan));
+  }
+  EXPECT_EQ(std::size(fault_kinds) * sizeof(std::uint64_t), sizeof(FaultCounts));
+}
+
 TEST(Faults, ConformanceHoldsUnderAPlanWithoutFaults) {
   for (Case const& test : all_cases())
     run_inprocess({.ranks = 3}, [&](World& inner) {

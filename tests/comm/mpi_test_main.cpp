@@ -2,11 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <iostream>
 
-#include "comm/mpi_world.hpp"
+#include "comm/transports.hpp"
 
 namespace pikv::comm::test {
 namespace {
@@ -45,7 +46,8 @@ World& mpi_world() { return *the_world; }
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
-  auto const world = pikv::comm::make_mpi_world({});
+  char const* const transport = std::getenv("PIKV_TEST_TRANSPORT");
+  auto const world = pikv::comm::transports().at(transport != nullptr ? transport : "mpi").make({});
   pikv::comm::test::the_world = world.get();
   try {
     return pikv::comm::test::run_everywhere(*world);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A rank that stands still (SIGSTOP) or is killed ends the job: non-zero, within the deadline, one sentence that names it, no process and no
 file under a final name left behind. Usage: lost_rank_test.py PIKV"""
+import itertools
 import json
 import os
 import pathlib
@@ -28,15 +29,20 @@ def ranks_of(folder):
     return found
 
 
-def lose_a_rank(pikv, how, folder):
+def transports(pikv):
+    names = subprocess.run([pikv, "list", "transports"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [name for name in (line.split("\t")[0] for line in names) if name != "auto"]
+
+
+def lose_a_rank(pikv, transport, how, folder):
     prompts = folder / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": "Once upon a time", "max_new_tokens": 8000}) + "\n" for _ in range(6)))
     output, trace, log = folder / "output.jsonl", folder / "trace.h5", folder / "log"
     # A rank that stands still inside a collective call of HDF5 cannot be named: no trace where the name is asked for.
     with_trace = ["--trace", str(trace)] if how == signal.SIGKILL else []
     with log.open("w") as errors:
-        job = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "3", pikv, "generate", "--prompts", str(prompts), "--deadline",
-                                f"{DEADLINE}s", "--output", str(output), *with_trace], stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
+        job = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "3", pikv, "generate", "--transport", transport, "--prompts",
+                                str(prompts), "--deadline", f"{DEADLINE}s", "--output", str(output), *with_trace], stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
     while job.poll() is None and "KV memory" not in log.read_text():   # said when set-up is nearly over
         time.sleep(0.05)
     time.sleep(3)   # into the steps
@@ -66,10 +72,10 @@ def lose_a_rank(pikv, how, folder):
 
 def main():
     failed = False
-    for how in (signal.SIGSTOP, signal.SIGKILL):
+    for transport, how in itertools.product(transports(sys.argv[1]), (signal.SIGSTOP, signal.SIGKILL)):
         with tempfile.TemporaryDirectory() as folder:
-            for problem in lose_a_rank(sys.argv[1], how, pathlib.Path(folder)):
-                print(f"{how.name}: {problem}")
+            for problem in lose_a_rank(sys.argv[1], transport, how, pathlib.Path(folder)):
+                print(f"{transport}, {how.name}: {problem}")
                 failed = True
     sys.exit(failed)
 

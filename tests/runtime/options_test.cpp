@@ -89,7 +89,7 @@ TEST(Options, EachIsReadInBothSpellings) {
   auto const options = parse({"--model", "m", "--prompts=-", "--prompt-format", "text", "--max-new-tokens=5", "--temperature", "0.7", "--top-k=40", "--top-p", "0.9",
                               "--seed=18446744073709551615", "--batch", "3", "--page-tokens=16", "--prefill-chunk", "9", "--kv-dtype=f16", "--kv-budget", "3 MiB",
                               "--attention=exact", "--home", "round_robin", "--kv-experts=7", "--scheduler", "none", "--codec=none", "--store", "sharded",
-                              "--move=page", "--fault-plan", "f", "--in-process=4", "--schedule-seed", "11", "--reproducible", "--output", "o", "--logits=l",
+                              "--move=page", "--fault-plan", "f", "--scrub=2MiB", "--in-process=4", "--schedule-seed", "11", "--reproducible", "--output", "o", "--logits=l",
                               "--trace", "t", "--report=r", "--deadline", "2 min", "--threads=2", "--log-level", "debug"});
   EXPECT_EQ(options.model, "m");
   EXPECT_EQ(options.prompts, "-");
@@ -108,6 +108,7 @@ TEST(Options, EachIsReadInBothSpellings) {
   EXPECT_EQ(options.kv_experts, 7);
   EXPECT_EQ(options.move, Move::page);
   EXPECT_EQ(options.fault_plan, "f");
+  EXPECT_EQ(options.scrub, 2097152u);
   EXPECT_EQ(options.in_process, 4);
   EXPECT_EQ(options.schedule_seed, 11u);
   EXPECT_TRUE(options.reproducible);
@@ -118,6 +119,11 @@ TEST(Options, EachIsReadInBothSpellings) {
   EXPECT_EQ(options.deadline_s, 120);
   EXPECT_EQ(options.threads, 2);
   EXPECT_EQ(options.log_level, "debug");
+}
+
+TEST(Options, AScrubOfNothingIsNone) {
+  EXPECT_EQ(parse({"--scrub", "0"}).scrub, 0u);
+  EXPECT_THAT(complaint([] { (void)parse({"--scrub", "100"}); }), HasSubstr("--scrub=100 has no unit"));
 }
 
 TEST(Options, CommandLineBeatsEnvironmentBeatsFile) {
@@ -192,12 +198,14 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--page-tokens=24"}, "not a power of two"}, BadArguments{{"--kv-dtype=int8"}, "choose one of: bf16, f16, f32"},
         BadArguments{{"--kv-budget=100"}, "has no unit"}, BadArguments{{"--deadline=30"}, "has no unit"}, BadArguments{{"--home=nowhere"}, "choose one of: "},
         BadArguments{{"--scheduler=lru"}, "choose one of: none"}, BadArguments{{"--codec=int8"}, "choose one of: none"},
-        BadArguments{{"--transport=ucx"}, "choose one of: auto, mpi"}, BadArguments{{"--attention=routed"}, "choose one of: exact"},
+        BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
+        BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=routed"}, "choose one of: exact"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
         BadArguments{{"--top-k=5"}, "--top-k=5 has no effect at temperature 0, which is greedy; add --temperature"},
         BadArguments{{"--top-p=0.5"}, "add --temperature"}, BadArguments{{"--seed=1"}, "add --temperature"},
         BadArguments{{"--store=local", "--move=page"}, "choose --store sharded"}, BadArguments{{"--store=local", "--home=mod"}, "choose --store sharded"},
         BadArguments{{"--schedule-seed=1"}, "add --in-process N"}, BadArguments{{"--in-process=2", "--transport=mpi"}, "leave out --in-process"},
+        BadArguments{{"--transport=mpi", "--progress-thread=off"}, "where UCX carries nothing"},
         BadArguments{{"--prompt=a", "--prompts=b"}, "keep one of the two"}, BadArguments{{"--prompt-format=text"}, "add --prompts FILE"}));
 
 TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
@@ -224,6 +232,7 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     EXPECT_EQ(options.transport, defaults.transport);
     EXPECT_EQ(options.deadline_s, defaults.deadline_s);
     EXPECT_EQ(options.log_level, defaults.log_level);
+    EXPECT_EQ(options.scrub, defaults.scrub);
   }
 }
 

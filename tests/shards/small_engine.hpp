@@ -29,6 +29,7 @@ struct SmallEngine {
     int streams = 2;                 // per rank, one after the other released when done
     std::function<void(Step, Store&)> between = [](Step, Store&) {};   // after end_step, on every rank
     std::function<void(Step)> before = [](Step) {};
+    std::function<bool(Step)> rest = [](Step) { return false; };   // steps in which no stream grows
   };
 
   SmallEngine(comm::World& on, Store& over, Plan with) : world{on}, store{over}, plan{std::move(with)} {}
@@ -62,7 +63,7 @@ struct SmallEngine {
       for (Running const& r : running) {
         auto const rows = static_cast<std::int32_t>(std::min<std::int64_t>(plan.rows, plan.length - r.stream->length()));
         std::size_t const pages = store.new_pages(*r.stream, rows);
-        if (rows == 0 || pages > room) continue;
+        if (rows == 0 || pages > room || plan.rest(step)) continue;
         room -= pages;
         segments.push_back({r.stream, rows});
         ids.push_back(r.id);

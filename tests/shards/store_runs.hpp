@@ -28,9 +28,26 @@ struct Outcome {
 
 inline void add(Counts& sum, Counts const& part) {
   for (auto const count : {&Counts::tokens_appended, &Counts::pages_sealed, &Counts::pages_pushed, &Counts::pages_remote, &Counts::pages_acknowledged, &Counts::lost, &Counts::pages_fetched,
-                           &Counts::page_reads, &Counts::local_reads, &Counts::replica_hits, &Counts::checked, &Counts::corrupt, &Counts::stale,
+                           &Counts::page_reads, &Counts::local_reads, &Counts::replica_hits, &Counts::checked, &Counts::scrubbed, &Counts::corrupt, &Counts::stale,
                            &Counts::timeout, &Counts::refetched, &Counts::rewinds})
     sum.*count += part.*count;
+}
+
+/// Slots in which this rank has indexed pages of others.
+inline std::vector<Slot> indexed_pages(Store& store) {
+  std::vector<Slot> slots;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
+    if (store.owner().indexed({i, 0}).home >= 0) slots.push_back({i, 0});
+  return slots;
+}
+
+/// Slots in which this rank holds sealed pages of its own streams, and copies.
+inline std::vector<Slot> own_pages(Store& store) {
+  std::vector<Slot> slots;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
+    if (Slot const slot{i, 0}; store.owner().indexed(slot).home < 0 && store.arena().booked(slot) && store.arena().header(slot).state == PageState::ready)
+      slots.push_back(slot);
+  return slots;
 }
 
 /// The small engine on one rank of `world`; sums into `outcome` (ranks in process run one at a time).

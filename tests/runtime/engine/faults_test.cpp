@@ -2,9 +2,12 @@
 // its own ends all ranks with one sentence. Nothing hangs (the clock is virtual, so a deadline that passes shows at once).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "comm/inprocess_world.hpp"
+#include "shards/mix.hpp"
 #include "tests/runtime/engine/harness.hpp"
 #include "tests/runtime/reference_data.hpp"
 
@@ -74,6 +77,55 @@ TEST(EngineFaults, EvictedPagesAreComputedAgainAndTheTokensStayRight) {
     }
   };
   auto const decoded = decode(options(3, shards::Move::query), requests, watch);
+  EXPECT_GT(decoded.counts.rewinds, 0u);
+  for (auto const& [index, result] : decoded.results) EXPECT_EQ(result.tokens, right.results.at(index).tokens) << "request " << index;
+}
+
+// The same on one rank, where the keys lie at home, and on three, where owners attend them: the request ends, the others go on.
+TEST(EngineFaults, KeysThatAreNotNumbersEndTheirRequestAndNoOther) {
+  auto const requests = some_requests();
+  for (int const ranks : {1, 3}) {
+    auto with = options(ranks, shards::Move::query);
+    with.scrub = 0;   // it would find what is written here
+    auto const right = decode(with, requests);
+    std::int64_t const victim = 5;
+    shards::StreamId const stream{shards::mix(victim), shards::mix(~static_cast<std::uint64_t>(victim))};
+    Watch watch;
+    watch.after_step = [&](comm::World const&, runtime::StepRecord const&, shards::Store& store) {
+      for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i) {
+        shards::PageKey const& key = store.arena().header({i, 0}).key;
+        bool const away = ranks == 1 || store.owner().indexed({i, 0}).home >= 0;
+        if (away && key.stream == stream && key.block == 3) std::ranges::fill(store.arena().payload({i, 0}), std::byte{0xFF});
+      }
+    };
+    auto const decoded = decode(with, requests, watch);
+    for (auto const& [index, result] : decoded.results) {
+      EXPECT_EQ(result.finish == runtime::Finish::error, index == victim) << ranks << " ranks, request " << index;
+      if (index != victim) {
+        EXPECT_EQ(result.tokens, right.results.at(index).tokens);
+      }
+    }
+    EXPECT_NE(decoded.results.at(victim).error.find("not finite"), std::string::npos) << decoded.results.at(victim).error;
+  }
+}
+
+TEST(EngineFaults, RotAnywhereIsFoundAndTheTokensStayRight) {
+  auto const requests = some_requests();
+  auto const right = decode(options(1, shards::Move::query), requests);
+  auto with = options(3, shards::Move::query);
+  with.scrub = 1 << 30;
+  std::uint64_t rotten = 0;
+  Watch watch;
+  watch.after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
+    if (row.step != 9) return;
+    for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
+      if (store.arena().booked({i, 0}) && store.arena().header({i, 0}).state == shards::PageState::ready) {
+        store.arena().payload({i, 0})[store.options().layout.bytes() / 2 + 3] ^= std::byte{128};
+        ++rotten;
+      }
+  };
+  auto const decoded = decode(with, requests, watch);
+  EXPECT_GT(rotten, 0u);
   EXPECT_GT(decoded.counts.rewinds, 0u);
   for (auto const& [index, result] : decoded.results) EXPECT_EQ(result.tokens, right.results.at(index).tokens) << "request " << index;
 }

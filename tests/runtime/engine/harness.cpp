@@ -36,6 +36,7 @@ runtime::EngineOptions engine_options(runtime::GenerateOptions const& options, r
   store.most_streams = options.batch;
   store.most_blocks = sizing.most_blocks;
   store.deadline_s = options.deadline_s;
+  store.scrub_bytes_per_step = options.scrub;
   return engine;
 }
 

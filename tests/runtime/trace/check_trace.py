@@ -25,14 +25,14 @@ NUMBERED = (
     + [f"{purpose}_messages" for purpose in PURPOSES]
     + [f"to_{where}_bytes" for where in ("rank", "node", "remote")]
     + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits".split()
-    + "checked corrupt stale timeout refetched rewinds".split()
+    + "checked scrubbed corrupt stale timeout refetched rewinds".split()
     + [f"memory_{part}_bytes" for part in "payload header summaries slack replicas free".split()]
     + ["pages_home", "pages_owned", "tokens_resident"]
 )
 
 
 def check_run(trace, ranks):
-    assert trace.attrs["format"] == 1 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
+    assert trace.attrs["format"] == 2 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
     assert trace.attrs["version"] == "0.1.0" and trace.attrs["started"] == "2025-01-31T12:00:00Z"
     assert trace.attrs["command_line"] == "pikv generate --prompt " + "y" * 100_000
     assert trace["libraries"].attrs["hdf5"] == "1.10"
@@ -68,6 +68,13 @@ def check_pages(trace, ranks, steps):
     rows = trace["pages_by_owner"][:]
     assert len(rows) == steps // 64 * ranks * ranks
     assert (rows["step"] % 64 == 63).all() and (rows["pages"] == 10 * rows["owner"] + rows["home"]).all()
+
+
+def check_faults(trace, ranks, steps):
+    rows = trace["faults"][:]
+    assert rows.dtype.names == ("step", "rank", "drop", "delay", "duplicate", "reorder", "flip", "truncate", "stall")
+    assert sorted(set(rows["rank"])) == list(range(ranks)) and len(rows) == steps // 64 * ranks
+    assert (rows["drop"] == 2).all() and (rows["stall"] == rows["step"]).all() and (rows["flip"] == 0).all()
 
 
 def run_example(doc, file):
@@ -119,6 +126,7 @@ def main():
         check_requests(trace, ranks)
         check_steps(trace, ranks, steps)
         check_pages(trace, ranks, steps)
+        check_faults(trace, ranks, steps)
     if given.example:
         run_example(given.example, given.file)
 

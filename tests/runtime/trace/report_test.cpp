@@ -34,6 +34,7 @@ struct ReportTest : ::testing::Test {
                       .pages_sealed = 12,
                       .pages_remote = 6,
                       .checked = 30,
+                      .scrubbed = 9,
                       .corrupt = 1,
                       .stale = 2,
                       .timeout = 3,
@@ -48,7 +49,7 @@ struct ReportTest : ::testing::Test {
                       .stage_s = {1, 0.5, 0, 0.25, 0, 2, 0.25}};
     summary.by_rank = {{.bytes = {1000, 256, 64, 100, 50, 9000}, .tokens_resident = 20, .peak = 1500},
                        {.bytes = {2000, 512, 64, 200, 0, 8000}, .tokens_resident = 15, .peak = 2800}};
-    summary.memory = {.bytes = {3000, 768, 128, 300, 50, 17000}, .tokens_resident = 35, .peak = 4300};
+    summary.memory = {.bytes = {3000, 768, 128, 300, 50, 17000}, .tokens_resident = 35, .peak = 4300, .message_buffers = 12345};
 
     add_result(10, {1, 2, 3}, Finish::eos, 0, 0.5, 1.5);
     add_result(20, {4}, Finish::length, 0.25, 0.5, 0.5);
@@ -110,6 +111,7 @@ TEST_F(ReportTest, ResidentBytesAreAllButFree) {
   EXPECT_EQ(kv["by_rank"][1]["bytes_resident"], 2776);
   EXPECT_EQ(kv["by_rank"][1]["header"], 512);
   EXPECT_EQ(kv["bytes_peak"], 4300);
+  EXPECT_EQ(kv["message_buffers"], 12345);
 }
 
 TEST_F(ReportTest, UncompressedEquivalentIsTokensTimesLayersTimesKeysAndValuesInBf16) {
@@ -147,12 +149,21 @@ TEST_F(ReportTest, HasTheKeysOfTheContract) {
   EXPECT_EQ(keys(r["kv"]["by_rank"][0]),
             (std::set<std::string>{"payload", "header", "summaries", "slack", "replicas", "bytes_resident"}));
   EXPECT_EQ(keys(r["codec"]), (std::set<std::string>{"name", "stated_ratio"}));
-  EXPECT_EQ(keys(r["integrity"]), (std::set<std::string>{"checked", "corrupt", "stale", "timeout", "refetched", "rewinds"}));
+  EXPECT_EQ(keys(r["integrity"]), (std::set<std::string>{"checked", "scrubbed", "corrupt", "stale", "timeout", "refetched", "rewinds"}));
   EXPECT_EQ(keys(r["cache"]), (std::set<std::string>{"page_reads", "hits", "hit_rate"}));
   EXPECT_EQ(keys(r["stages_s"]),
             (std::set<std::string>{"attention", "ffn", "routing", "codec", "scheduling", "communication", "other"}));
   EXPECT_EQ(r["model"]["parameters"], 999);
   EXPECT_FALSE(r.contains("fidelity"));
+}
+
+TEST_F(ReportTest, FaultsAreToldByKindOnlyWithAFaultPlan) {
+  EXPECT_FALSE(report().contains("faults"));
+  EXPECT_THAT(summary_text(report()), ::testing::Not(::testing::HasSubstr("fault")));
+  summary.faults = {.drop = 1, .delay = 2, .duplicate = 3, .reorder = 4, .flip = 5, .truncate = 6, .stall = 7};
+  EXPECT_EQ(report()["faults"],
+            (Json{{"drop", 1}, {"delay", 2}, {"duplicate", 3}, {"reorder", 4}, {"flip", 5}, {"truncate", 6}, {"stall", 7}}));
+  EXPECT_THAT(summary_text(report()), ::testing::HasSubstr("1 drop, 2 delay, 3 duplicate"));
 }
 
 TEST_F(ReportTest, ACommandThatIsNotUtf8StillMakesJson) {
@@ -176,7 +187,7 @@ TEST_F(ReportTest, TheSummaryIsOnePageOfTheSameNumbers) {
   EXPECT_THAT(text, ::testing::HasSubstr("12 sealed, 6 (50.0 %) stored on another rank"));
   EXPECT_THAT(text, ::testing::HasSubstr("hit rate 75.0 %"));
   EXPECT_THAT(text, ::testing::ContainsRegex("attention +1.00 s +25.0 %"));
-  EXPECT_THAT(text, ::testing::HasSubstr("1 corrupt, 2 stale, 3 timed out, 4 fetched again, 5 rewinds"));
+  EXPECT_THAT(text, ::testing::HasSubstr("30 pages checked (9 in the background): 1 corrupt, 2 stale, 3 timed out, 4 fetched again, 5 rewinds"));
   ::testing::Test::RecordProperty("summary", text);
 }
 

@@ -20,7 +20,7 @@ inline StepRecord sample_step(std::int64_t step, std::int32_t rank) {
   for (auto& messages : row.messages) messages = number++;
   for (auto& bytes : row.bytes_by_locality) bytes = number++;
   for (auto* field : {&row.exchanges, &row.pages_sealed, &row.pages_pushed, &row.pages_acknowledged, &row.pages_fetched, &row.pages_read,
-                      &row.replica_hits, &row.checked, &row.corrupt, &row.stale, &row.timeout, &row.refetched, &row.rewinds})
+                      &row.replica_hits, &row.checked, &row.scrubbed, &row.corrupt, &row.stale, &row.timeout, &row.refetched, &row.rewinds})
     *field = static_cast<std::uint32_t>(number++);
   for (auto& bytes : row.memory) bytes = number++;
   row.pages_home = static_cast<std::uint32_t>(number++);
@@ -68,6 +68,7 @@ inline void add_sample(TraceWriter& trace, std::int32_t rank, std::int32_t ranks
     if (step % trace_batch_steps != trace_batch_steps - 1) continue;
     for (std::int32_t home = 0; home < ranks; ++home)
       trace.add(PagesByOwner{.step = step, .owner = rank, .home = home, .pages = static_cast<std::uint64_t>(10 * rank + home)});
+    trace.add(fault_record(step, rank, {.drop = 3, .stall = static_cast<std::uint64_t>(step)}, {.drop = 1}));
     trace.write_batch();
   }
 }

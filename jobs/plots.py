@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Draws a trace of `pikv generate` as PNG files of 1200 x 675 pixels into OUTDIR, which is made.
+
+Run: jobs/plots.py TRACE OUTDIR   (needs python3-h5py and python3-matplotlib; docs/analyze.md says what each picture shows)
+"""
+import pathlib
+import sys
+
+try:
+    import h5py
+    import matplotlib
+    import numpy
+except ImportError as missing:
+    sys.exit(f"plots.py: error: {missing.name} is not installed for {sys.executable}; apt-get install python3-h5py python3-matplotlib and use /usr/bin/python3")
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402  (after the choice of Agg)
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: E402
+
+STAGES = ["attention", "ffn", "routing", "codec", "scheduling", "communication", "other"]
+PURPOSES = ["push", "fetch", "query", "partial", "dispatch", "combine", "control"]
+LOCALITIES = {"rank": "inside the rank", "node": "same host", "remote": "other hosts"}
+MEMORY = ["payload", "header", "summaries", "slack", "replicas", "free"]
+TABLES = ["steps", "requests", "ranks", "pages_by_owner"]
+MOST_WINDOWS = 64
+RANK_COLOURS = pyplot.get_cmap("tab20").colors[::2] + pyplot.get_cmap("tab20").colors[1::2]
+MOST_RANKS = 12   # with a bar or line of their own
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"]   # Okabe and Ito's, told apart by everyone
+
+
+class Trace:
+    def __init__(self, path):
+        with h5py.File(path, "r") as file:
+            self.steps, self.requests, self.ranks, self.pages = (file[name][:] for name in TABLES)
+            self.virtual = file["options"].attrs["in-process"] > 0
+        self.steps.sort(order=["step", "rank"])
+        self.numbers = numpy.unique(self.steps["step"])
+        if not len(self.numbers):
+            raise ValueError("no step was flushed, so there is nothing to draw")
+        parts = min(MOST_WINDOWS, len(self.numbers))
+        self.windows = numpy.array_split(self.numbers, parts)
+        busy = sum(numpy.bincount(self.steps["rank"], self.steps[f"stage_{stage}_s"], len(self.ranks)) for stage in STAGES if stage != "communication")
+        self.shown = sorted(numpy.argsort(-busy, kind="stable")[:MOST_RANKS])
+
+    def rank(self, rank):
+        return self.steps[self.steps["rank"] == rank]
+
+    def window(self, steps):
+        return self.steps[(self.steps["step"] >= steps[0]) & (self.steps["step"] <= steps[-1])]
+
+    def middles(self):
+        return [(steps[0] + steps[-1]) / 2 for steps in self.windows]
+
+    def per_step(self, columns):
+        """[columns][steps]: sums over ranks."""
+        place = numpy.searchsorted(self.numbers, self.steps["step"])
+        return [numpy.bincount(place, weights=self.steps[name].astype(float)) for name in columns]
+
+    def sums(self, column):
+        """Over the run, of each rank shown."""
+        return numpy.array([float(self.rank(rank)[column].sum()) for rank in self.shown])
+
+    def names(self):
+        return [f"rank {rank}" for rank in self.shown]
+
+    def of_how_many(self):
+        return "" if len(self.shown) == len(self.ranks) else f" (the {len(self.shown)} busiest of {len(self.ranks)} ranks)"
+
+
+def unit_for(most):
+    """(bytes, name) of the unit in which `most` bytes are a number a person reads."""
+    power = 0 if most < 1 else min(4, int(numpy.log2(most) // 10))
+    return 1024 ** power, ["B", "KiB", "MiB", "GiB", "TiB"][power]
+
+
+def plain_log(axis):
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def stacked_bars(trace, axes, parts):
+    """One bar per rank; parts: name -> value per rank. What is 0 everywhere gets no colour and no place in the legend."""
+    left = numpy.zeros(len(trace.shown))
+    for (name, values), colour in zip(parts.items(), COLOURS):
+        if values.any():
+            axes.barh(trace.names(), values, left=left, label=name, color=colour)
+            left += values
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.05 * left.max() or 1)
+
+
+def stacked_area(axes, x, parts):
+    kept = [(name, values, colour) for (name, values), colour in zip(parts.items(), COLOURS) if values.any()]
+    if kept:
+        axes.stackplot(x, [values for _, values, _ in kept], labels=[name for name, _, _ in kept], colors=[colour for _, _, colour in kept])
+
+
+def resident(rows):
+    return sum(rows[f"memory_{part}_bytes"].astype(float) for part in MEMORY if part != "free")
+
+
+def variation(values):
+    """Population standard deviation / mean over ranks, in percent; nan where all are 0."""
+    mean = numpy.mean(values)
+    return 100 * numpy.std(values) / mean if len(values) > 1 and mean > 0 else numpy.nan
+
+
+def time_by_stage(trace, axes):
+    stacked_bars(trace, axes, {stage: trace.sums(f"stage_{stage}_s") for stage in STAGES})
+    axes.set(title="Where the time of each rank went" + trace.of_how_many(), xlabel="time of the main thread, s")
+
+
+def time_over_steps(trace, axes):
+    parts = {stage: numpy.array([1000 * trace.window(steps)[f"stage_{stage}_s"].sum() / len(steps) / len(trace.ranks) for steps in trace.windows])
+             for stage in STAGES}
+    stacked_area(axes, trace.middles(), parts)
+    total = sum(parts.values())
+    usual = 1.1 * numpy.max(total[1:]) if len(total) > 2 else numpy.inf   # the first part may hold the set-up
+    beyond = f" (the first steps: {total[0]:.0f} ms each)" if total[0] > usual else ""
+    axes.set(title="Where the time of a step went, mean over ranks" + beyond, xlabel="step", ylabel="time per step, ms")
+    axes.set_ylim(0, min(usual, 1.1 * numpy.max(total)) or 1)
+
+
+def stragglers(trace, axes):
+    shown = [stage for stage in STAGES if stage != "communication"]
+    if len(trace.ranks) < 2:
+        return "needs two ranks"
+    seconds = numpy.array([numpy.bincount(trace.steps["rank"], trace.steps[f"stage_{stage}_s"], len(trace.ranks)) for stage in shown])
+    others = (seconds.sum(axis=1, keepdims=True) - seconds) / (len(trace.ranks) - 1)
+    beyond = 1000 * (seconds - others)
+    width = 0.8 / len(trace.shown)
+    for place, rank in enumerate(trace.shown):
+        axes.bar(numpy.arange(len(shown)) + (place - (len(trace.shown) - 1) / 2) * width, beyond[:, rank], width, label=f"rank {rank}", color=RANK_COLOURS[place])
+    axes.axhline(0, color="black", linewidth=1)
+    axes.set_xticks(range(len(shown)), shown)
+    axes.set(title="Stragglers: time of a rank beyond the mean of the others" + trace.of_how_many(), xlabel="stage (communication is mostly waiting, and left out)",
+             ylabel="beyond the others over the whole run, ms")
+
+
+def load_variation(trace, axes):
+    if len(trace.ranks) < 2:
+        return "needs two ranks"
+    loads = {"expert\n(page reads)": lambda rows: rows["pages_read"], "memory\n(KV bytes)": resident,
+             "communication\n(bytes to others)": lambda rows: rows["to_node_bytes"] + rows["to_remote_bytes"]}
+    for (name, load), colour in zip(loads.items(), COLOURS):
+        of_windows = []
+        for steps in trace.windows:
+            rows = trace.window(steps)
+            of_windows.append(variation(numpy.bincount(rows["rank"], weights=load(rows).astype(float), minlength=len(trace.ranks))))
+        axes.plot(trace.middles(), of_windows, label=name, color=colour, linewidth=2.5)
+    axes.set(title="How unevenly the loads lie on the ranks", xlabel="step", ylabel="coefficient of variation over ranks, %")
+    axes.set_ylim(bottom=0)
+
+
+def memory(trace, axes):
+    used = [part for part in MEMORY if part != "free"]
+    capacity = trace.ranks["kv_capacity_bytes"].astype(float).sum()
+    unit, name = unit_for(capacity)
+    stacked_area(axes, trace.numbers, {part: values / unit for part, values in zip(used, trace.per_step([f"memory_{part}_bytes" for part in used]))})
+    axes.axhline(capacity / unit, color="black", linestyle="--", label="all it may use")
+    axes.set(title="KV memory of all ranks by category", xlabel="step", ylabel=f"memory at the end of the step, {name}")
+
+
+def memory_by_rank(trace, axes):
+    unit, name = unit_for(resident(trace.steps).max())
+    for rank, colour in zip(trace.shown, RANK_COLOURS):
+        rows = trace.rank(rank)
+        axes.plot(rows["step"], resident(rows) / unit, label=f"rank {rank}", color=colour, linewidth=2)
+    axes.set(title="KV memory of each rank" + trace.of_how_many(), xlabel="step", ylabel=f"memory at the end of the step, {name}")
+    axes.set_ylim(bottom=0)
+
+
+def stacked_bytes(trace, axes, columns):
+    """The name of the unit."""
+    sums = {label: trace.sums(column) for column, label in columns.items()}
+    unit, name = unit_for(sum(sums.values()).max())
+    stacked_bars(trace, axes, {label: values / unit for label, values in sums.items()})
+    return name
+
+
+def traffic_by_purpose(trace, axes):
+    unit = stacked_bytes(trace, axes, {f"{purpose}_bytes": purpose for purpose in PURPOSES})
+    axes.set(title="What each rank moved to and from other ranks, by purpose" + trace.of_how_many(), xlabel=f"over the whole run, {unit}")
+
+
+def traffic_by_locality(trace, axes):
+    unit = stacked_bytes(trace, axes, {f"to_{where}_bytes": label for where, label in LOCALITIES.items()})
+    axes.set(title="What each rank moved, by distance" + trace.of_how_many(), xlabel=f"over the whole run, {unit}")
+
+
+def pages_by_owner(trace, axes):
+    if not len(trace.pages):
+        return "no pages at other ranks were sampled"
+    last = trace.pages[trace.pages["step"] == trace.pages["step"].max()]
+    matrix = numpy.zeros((len(trace.ranks), len(trace.ranks)))
+    matrix[last["owner"], last["home"]] = last["pages"]
+    image = axes.imshow(matrix, cmap="Blues", vmin=0, aspect="auto")
+    axes.grid(False)
+    axes.figure.colorbar(image, ax=axes, label="pages")
+    if len(matrix) <= 16:
+        for owner, home in numpy.ndindex(matrix.shape):
+            dark = matrix[owner, home] > 0.6 * matrix.max()
+            axes.text(home, owner, f"{matrix[owner, home]:.0f}", ha="center", va="center", color="white" if dark else "black")
+    axes.set(title=f"Who stores whose pages, at the end of step {last['step'][0]}", xlabel="home: the rank that decodes the stream",
+             ylabel="owner: the rank that stores the page")
+    ticks = range(0, len(matrix), 1 + len(matrix) // 16)
+    axes.set_xticks(ticks, [f"rank {rank}" if len(matrix) <= 8 else rank for rank in ticks])
+    axes.set_yticks(ticks, [f"rank {rank}" for rank in ticks])
+
+
+def page_reads(trace, axes):
+    reads, replicas, stale = (numpy.array([part.mean() for part in numpy.array_split(values, len(trace.windows))])
+                              for values in trace.per_step(["pages_read", "replica_hits", "stale"]))
+    for name, values, colour in (("all", reads, COLOURS[0]), ("from a replica", replicas, COLOURS[2]), ("stale: not\nthere any more", stale, COLOURS[5])):
+        if values.any() or name == "all":
+            axes.plot(trace.middles(), values, label=name, color=colour, linewidth=2.5)
+    axes.set(title="Page reads of all ranks", xlabel="step", ylabel="page reads per step")
+    axes.set_ylim(bottom=0)
+
+
+def latency(trace, axes):
+    if trace.virtual:
+        return "the clock is virtual"
+    rows = trace.requests
+    served, several = rows[rows["generated"] > 0], rows[rows["generated"] > 1]
+    first = 1000 * (served["first_token_s"] - served["arrival_s"])
+    later = 1000 * (several["end_s"] - several["first_token_s"]) / (several["generated"] - 1)
+    if not len(first):
+        return "no request generated a token"
+    for name, values, colour in (("time to first token", first, COLOURS[0]), ("time per later token", later, COLOURS[5])):
+        if len(values):
+            axes.step(numpy.sort(values), 100 * numpy.arange(1, len(values) + 1) / len(values), where="post", label=f"{name} ({len(values)})", color=colour, linewidth=2.5)
+    axes.set_xscale("log")
+    plain_log(axes.xaxis)
+    axes.set(title="Latency of requests", xlabel="ms, logarithmic", ylabel="share of requests that waited no longer, %")
+
+
+def integrity(trace, axes):
+    columns = ["checked", "scrubbed", "corrupt", "stale", "timeout", "refetched", "rewinds"]
+    for name, values, colour in zip(columns, trace.per_step(columns), COLOURS):
+        if values.sum():
+            axes.plot(trace.numbers, numpy.cumsum(values), label=f"{name} ({values.sum():.0f})", color=colour, linewidth=2.5)
+    if not axes.lines:
+        return "no page was checked"
+    axes.set_yscale("log")
+    plain_log(axes.yaxis)
+    axes.set(title="Pages verified, and what was found", xlabel="step", ylabel="pages since the start, logarithmic")
+
+
+PICTURES = [time_by_stage, time_over_steps, stragglers, load_variation, memory, memory_by_rank, traffic_by_purpose, traffic_by_locality, pages_by_owner,
+            page_reads, latency, integrity]
+
+
+def draw(picture, trace, file):
+    """The reason why there is nothing to draw; None if there is a picture."""
+    figure, axes = pyplot.subplots(figsize=(12, 6.75), dpi=100, layout="constrained")
+    why_not = picture(trace, axes)
+    if not why_not:
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+        figure.savefig(file)
+    pyplot.close(figure)
+    return why_not
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("plots.py: error: two words are needed; write plots.py TRACE OUTDIR")
+    path, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    try:
+        trace = Trace(path)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).strip("'\"").splitlines()[0]
+        print(f"plots.py: error: {path} cannot be read as a trace ({reason}); give a file that --trace of `pikv generate` wrote", file=sys.stderr)
+        return 1
+    folder.mkdir(parents=True, exist_ok=True)
+    pyplot.rcParams.update({"font.size": 15, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.4})
+    for picture in PICTURES:
+        file = folder / f"{picture.__name__}.png"
+        why_not = draw(picture, trace, file)
+        print(f"{file.name}: not drawn, {why_not}" if why_not else file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
