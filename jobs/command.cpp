@@ -1,10 +1,13 @@
 #include "jobs/command.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <span>
+#include <string>
 
 #include "comm/cores.hpp"
 #include "comm/error.hpp"
@@ -16,12 +19,29 @@
 namespace pikv::jobs {
 namespace {
 
-std::unique_ptr<comm::World> make_world(JobShape const& shape) {
+comm::WorldOptions world_options(JobShape const& shape) {
+  return {.threads_per_rank = shape.threads > 0 ? shape.threads : comm::usable_cores(), .progress = shape.progress, .silence_s = shape.deadline_s / 2};
+}
+
+/// All ranks make the same one, also where one's options are bad: what they agree in.
+std::unique_ptr<comm::World> make_first_world(JobShape const& shape) {
   if (!comm::launched_by_mpi()) return comm::make_solo_world();
-  int const cores = comm::usable_cores();
-  comm::WorldOptions const options{
-      .threads_per_rank = shape.threads > 0 ? shape.threads : cores, .progress = shape.progress, .silence_s = shape.deadline_s / 2};
-  return comm::transports().at(shape.transport).make(options);
+  return comm::make_mpi_world(world_options(shape));
+}
+
+/// The world of the transport that was asked for, beside the first; null where that one does.
+std::unique_ptr<comm::World> make_world(JobShape const& shape, comm::World& first) {
+  if (first.in_process() || comm::transports().at(shape.transport).make == comm::make_mpi_world) return nullptr;
+  return comm::transports().at(shape.transport).make(world_options(shape));
+}
+
+void agree_on_transport(comm::World& world, JobShape const& shape) {
+  auto const names = world.all_gather(std::as_bytes(std::span{shape.transport}), world.in(shape.deadline_s));
+  auto const differs = std::ranges::find_if(names, [&](comm::Bytes const& name) { return name != names[0]; });
+  if (differs == names.end()) return;
+  auto const text = [](comm::Bytes const& name) { return std::string{reinterpret_cast<char const*>(name.data()), name.size()}; };
+  throw runtime::AgreedError{{2, "rank 0 was given --transport " + text(names[0]) + ", rank " + std::to_string(differs - names.begin()) + " " +
+                                    text(*differs) + "; give all ranks the same (see PIKV_TRANSPORT on each host)"}};
 }
 
 void check_stdout_took_all() {
@@ -60,7 +80,7 @@ int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm:
   JobShape shape;
   auto const parsed = runtime::outcome_of([&] { shape = parse(); });
   std::unique_ptr<comm::World> world;
-  if (auto const started = runtime::outcome_of([&] { world = make_world(shape); }); started.code != 0) {
+  if (auto const started = runtime::outcome_of([&] { world = make_first_world(shape); }); started.code != 0) {
     runtime::say_error(started.sentence);
     return started.code;
   }
@@ -68,7 +88,9 @@ int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm:
     runtime::agree(all, shape.deadline_s, [&] {
       if (parsed.code != 0) throw runtime::AgreedError{parsed};
     });
-    return body(all);
+    agree_on_transport(all, shape);
+    auto const other = make_world(shape, all);
+    return body(other ? *other : all);
   });
 }
 

@@ -43,15 +43,18 @@ void Owner::after_control(Step step, Step oldest_step_in_flight) {
   arena_.reclaim(oldest_step_in_flight);
   for (comm::Rank writer = 0; writer < static_cast<int>(writers_.size()); ++writer) {
     if (writer == self_) continue;
-    index_arrived(writer);
+    index_arrived(writer, step);
     drop_released(writer, step);
     take_back_unwanted(writer, step);
   }
   answer_requests(step);
 }
 
-void Owner::index_arrived(comm::Rank from) {
+void Owner::index_arrived(comm::Rank from, Step step) {
   Writer& writer = writers_[static_cast<std::size_t>(from)];
+  // A writer hears of damage in the control exchange of the next step and repeats at that step's end: until the one after, a put may be
+  // landing here, and what is verified now may be damaged by it a moment later.
+  if (writer.damaged == writer.indexed + 1 && writer.damaged_in == step - 1) return;
   while (writer.indexed < writer.sent) {
     Grant const grant = writer.lent.front();
     Slot const slot = in_arena(grant.slot);
@@ -60,6 +63,7 @@ void Owner::index_arrived(comm::Rank from) {
     if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1) {
       if (writer.damaged != writer.indexed + 1) ++counts_.corrupt;   // once, however often it is looked at
       writer.damaged = writer.indexed + 1;
+      writer.damaged_in = step;
       return;   // not acknowledged: the writer repeats from here on, so nothing behind it is indexed either
     }
     arena_.book(slot, header.payload_bytes, false);

@@ -87,13 +87,14 @@ class Owner {
     Queue<Grant> lent;                 // granted, not yet indexed; the front is number indexed + 1
     std::uint64_t granted = 0, indexed = 0, sent = 0;
     std::uint64_t damaged = 0;        // number of the push that was last found damaged
+    Step damaged_in = 0;
     std::uint32_t asked = 0;
     std::uint64_t unwanted = 0;       // of `lent`, the newest: given back unused
     std::size_t unsent_grants = 0;    // the newest of `lent` that the next control message carries
     std::span<Drop const> drops;
     std::span<Grant const> retires;
   };
-  void index_arrived(comm::Rank writer);
+  void index_arrived(comm::Rank writer, Step step);
   void drop_released(comm::Rank writer, Step step);
   void take_back_unwanted(comm::Rank writer, Step step);
   void answer_requests(Step step);

@@ -89,6 +89,7 @@ def options():
     yield generate("environment misspelt", [], "PIKV_BATCHS.*PIKV_BATCH", environment={"PIKV_BATCHS": "3"})
     yield generate("in process under mpirun", ["--in-process", "2"], "--in-process", ranks=(MPI_RANKS,))
     yield generate("one rank alone has a bad option", [], "rank 1: --batch=3x", environment={"RANK_1": "--batch=3x"}, ranks=(MPI_RANKS,))
+    yield generate("one rank alone has another transport", [], "rank 1 mpi; give all ranks the same", environment={"RANK_1": "--transport mpi"}, ranks=(MPI_RANKS,))
     yield generate("one rank alone has no model", [], "rank 2: .*gone", environment={"RANK_2": "--model gone"}, ranks=(MPI_RANKS,))
 
 
