@@ -29,6 +29,8 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9
 
 class Trace:
     def __init__(self, path):
+        if not pathlib.Path(path).is_file():
+            raise ValueError("there is no such file")
         with h5py.File(path, "r") as file:
             self.steps, self.requests, self.ranks, self.pages = (file[name][:] for name in TABLES)
             self.virtual = file["options"].attrs["in-process"] > 0
@@ -116,8 +118,8 @@ def time_over_steps(trace, axes):
     stacked_area(axes, trace.middles(), parts)
     total = sum(parts.values())
     usual = 1.1 * numpy.max(total[1:]) if len(total) > 2 else numpy.inf   # the first part may hold the set-up
-    beyond = f" (the first steps: {total[0]:.0f} ms each)" if total[0] > usual else ""
-    axes.set(title="Where the time of a step went, mean over ranks" + beyond, xlabel="step", ylabel="time per step, ms")
+    beyond = f" (the first ones took {total[0]:.0f} ms each)" if total[0] > usual else ""
+    axes.set(title="Where the time of a step went, mean over ranks", xlabel="step" + beyond, ylabel="time per step, ms")
     axes.set_ylim(0, min(usual, 1.1 * numpy.max(total)) or 1)
 
 
@@ -133,7 +135,7 @@ def stragglers(trace, axes):
         axes.bar(numpy.arange(len(shown)) + (place - (len(trace.shown) - 1) / 2) * width, beyond[:, rank], width, label=f"rank {rank}", color=RANK_COLOURS[place])
     axes.axhline(0, color="black", linewidth=1)
     axes.set_xticks(range(len(shown)), shown)
-    axes.set(title="Stragglers: time of a rank beyond the mean of the others" + trace.of_how_many(), xlabel="stage (communication is mostly waiting, and left out)",
+    axes.set(title="Stragglers: time beyond the mean of the others" + trace.of_how_many(), xlabel="stage (communication is mostly waiting, and left out)",
              ylabel="beyond the others over the whole run, ms")
 
 
@@ -171,8 +173,10 @@ def memory_by_rank(trace, axes):
 
 
 def stacked_bytes(trace, axes, columns):
-    """The name of the unit."""
+    """The name of the unit; None if no byte was moved."""
     sums = {label: trace.sums(column) for column, label in columns.items()}
+    if not any(values.any() for values in sums.values()):
+        return None
     unit, name = unit_for(sum(sums.values()).max())
     stacked_bars(trace, axes, {label: values / unit for label, values in sums.items()})
     return name
@@ -180,11 +184,15 @@ def stacked_bytes(trace, axes, columns):
 
 def traffic_by_purpose(trace, axes):
     unit = stacked_bytes(trace, axes, {f"{purpose}_bytes": purpose for purpose in PURPOSES})
+    if not unit:
+        return "nothing went to other ranks"
     axes.set(title="What each rank moved to and from other ranks, by purpose" + trace.of_how_many(), xlabel=f"over the whole run, {unit}")
 
 
 def traffic_by_locality(trace, axes):
     unit = stacked_bytes(trace, axes, {f"to_{where}_bytes": label for where, label in LOCALITIES.items()})
+    if not unit:
+        return "no byte was moved"
     axes.set(title="What each rank moved, by distance" + trace.of_how_many(), xlabel=f"over the whole run, {unit}")
 
 
@@ -239,7 +247,8 @@ def integrity(trace, axes):
     columns = ["checked", "scrubbed", "corrupt", "stale", "timeout", "refetched", "rewinds"]
     for name, values, colour in zip(columns, trace.per_step(columns), COLOURS):
         if values.sum():
-            axes.plot(trace.numbers, numpy.cumsum(values), label=f"{name} ({values.sum():.0f})", color=colour, linewidth=2.5)
+            style = "--" if name == "scrubbed" else "-"   # a part of `checked`, often all of it
+            axes.plot(trace.numbers, numpy.cumsum(values), style, label=f"{name} ({values.sum():.0f})", color=colour, linewidth=2.5)
     if not axes.lines:
         return "no page was checked"
     axes.set_yscale("log")

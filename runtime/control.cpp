@@ -39,16 +39,33 @@ std::vector<ControlState> const& Control::exchange(shards::Step step, ControlSta
   return states_;
 }
 
-bool admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local) {
-  ControlState const& mine = states[static_cast<std::size_t>(rank)];
-  if (mine.head_index < 0) return false;
-  if (local) return mine.head_pages <= mine.capacity_pages - mine.reserved_pages;
+std::size_t admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local) {
+  struct Waiting {
+    std::int64_t turn;   // a head never starts before those in front of it at its own rank
+    comm::Rank rank;
+    std::int64_t pages;
+  };
+  std::vector<Waiting> waiting;
   std::int64_t room = 0;
-  for (ControlState const& state : states) {
+  for (comm::Rank of = 0; of < static_cast<comm::Rank>(states.size()); ++of) {
+    if (local && of != rank) continue;
+    ControlState const& state = states[static_cast<std::size_t>(of)];
     room += state.capacity_pages - state.reserved_pages;
-    if (state.head_index >= 0 && state.head_index <= mine.head_index) room -= state.head_pages;   // first come, first served
+    std::int64_t turn = 0;
+    for (Head const& head : state.heads) {
+      if (head.index < 0) break;
+      turn = std::max(turn, head.index);
+      waiting.push_back({turn, of, head.pages});
+    }
   }
-  return room >= 0;
+  std::ranges::stable_sort(waiting, {}, &Waiting::turn);
+  std::size_t mine = 0;
+  for (Waiting const& next : waiting) {
+    room -= next.pages;
+    if (room < 0) break;
+    mine += next.rank == rank ? 1 : 0;
+  }
+  return mine;
 }
 
 }  // namespace pikv::runtime

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -12,6 +14,12 @@
 
 namespace pikv::runtime {
 
+/// A request that has arrived and waits.
+struct Head {
+  std::int64_t index = -1;   // of the input; -1: none
+  std::int64_t pages = 0;    // that it needs in the long run
+};
+
 /// What each rank tells all others once a step, at one place.
 struct ControlState {
   shards::Step oldest_step_in_flight = 0;
@@ -21,7 +29,7 @@ struct ControlState {
   std::int32_t reserved = 0;
   double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock
   std::int64_t capacity_pages = 0, reserved_pages = 0;
-  std::int64_t head_index = -1, head_pages = 0; // first waiting request that has arrived; -1: none
+  std::array<Head, 8> heads;                    // the first that wait and would have a place in the batch, in order
   std::uint64_t tokens_resident = 0;            // at the end of the last step
   std::uint64_t requests_done = 0, tokens_generated = 0;
 };
@@ -44,8 +52,8 @@ class Control {
   std::vector<ControlState> states_;
 };
 
-/// Whether the rank's head may start: heads in order of index, as far as all capacity less all reservations goes; a smaller request behind
-/// does not overtake (store local: as far as the own rank's goes).
-bool admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local);
+/// How many of the rank's heads may start: those of all ranks in order of index, as far as all capacity less all reservations goes; a smaller
+/// request behind does not overtake (store local: the own ones, as far as the own rank's goes).
+std::size_t admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local);
 
 }  // namespace pikv::runtime

@@ -40,10 +40,9 @@ ControlState Engine::state(shards::Step step) {
   mine.next_arrival = sequences_.next_arrival();
   mine.capacity_pages = static_cast<std::int64_t>(store_.capacity());
   mine.reserved_pages = sequences_.reserved_pages(step);
-  if (Request const* head = sequences_.head(world_.now() - start_)) {
-    mine.head_index = head->index;
-    mine.head_pages = Sequences::pages_needed(*head, store_.options().layout.page_tokens, store_.options().layers);
-  }
+  auto const heads = sequences_.heads(world_.now() - start_);
+  for (std::size_t i = 0; i < std::min(heads.size(), mine.heads.size()); ++i)
+    mine.heads[i] = {heads[i]->index, Sequences::pages_needed(*heads[i], store_.options().layout.page_tokens, store_.options().layers)};
   mine.tokens_resident = recorder_.tokens_resident();
   mine.requests_done = sequences_.results().size();
   mine.tokens_generated = sequences_.generated();
@@ -82,7 +81,7 @@ bool Engine::step(shards::Step step) {
   if (stalled_steps_ == most_stalled_steps)   // seen by all ranks alike
     throw AgreedError({1, "no sequence found room for its next page in " + std::to_string(most_stalled_steps) + " steps (step " +
                               std::to_string(step) + "); raise --kv-budget, or lower --batch"});
-  bool const start_one = admitted(states, world_.rank(), store_.options().local);
+  std::size_t const starting = admitted(states, world_.rank(), store_.options().local);
 
   store_.begin_step(step, oldest, batch_.segments);
   std::span<float const> logits;
@@ -101,7 +100,7 @@ bool Engine::step(shards::Step step) {
   } catch (std::exception const& error) {
     trouble_ = error.what();   // no other rank waits for this one here: all hear of it in the next control exchange
   }
-  if (start_one) sequences_.admit();
+  for (std::size_t i = 0; i < starting; ++i) sequences_.admit();
   clock_.enter(Stage::other);
   StepRecord const& row = recorder_.record(step, begin, end, batch_, running);
   if (hooks_.after_step) hooks_.after_step(row, store_);
@@ -110,7 +109,7 @@ bool Engine::step(shards::Step step) {
 
 void Engine::wait_for_arrival(std::vector<ControlState> const& states) {
   double first = std::numeric_limits<double>::infinity();
-  for (ControlState const& state : states) first = std::min(first, state.head_index >= 0 ? 0 : state.next_arrival);
+  for (ControlState const& state : states) first = std::min(first, state.heads[0].index >= 0 ? 0 : state.next_arrival);
   double const wait = std::min(first - (world_.now() - start_), options_.deadline_s / 4);
   if (wait > 0) world_.pause(wait);
 }

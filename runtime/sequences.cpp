@@ -48,9 +48,11 @@ Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer 
   });
 }
 
-Request const* Sequences::head(double now) const {
-  bool const none = next_waiting_ == waiting_.size() || running_.size() == static_cast<std::size_t>(options_.batch);
-  return none || waiting_[next_waiting_]->arrival_s > now ? nullptr : waiting_[next_waiting_];
+std::span<Request const* const> Sequences::heads(double now) const {
+  auto const waiting = std::span{waiting_}.subspan(next_waiting_);
+  auto const places = std::min(waiting.size(), static_cast<std::size_t>(options_.batch) - running_.size());
+  auto const arrived = std::ranges::find_if(waiting.first(places), [&](Request const* request) { return request->arrival_s > now; });
+  return waiting.first(static_cast<std::size_t>(arrived - waiting.begin()));
 }
 
 double Sequences::next_arrival() const {

@@ -33,11 +33,11 @@ class Sequences {
   Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
             std::vector<Request const*> requests, LogitsObserver observer);
 
-  /// The first waiting request that has arrived, if there is room for one more; null otherwise.
-  Request const* head(double now) const;
+  /// The first waiting requests that have arrived, as many as may run beside those that do.
+  std::span<Request const* const> heads(double now) const;
   /// Pages it needs in the long run: every block of prompt and new tokens, in every layer.
   static std::int64_t pages_needed(Request const& request, std::int32_t page_tokens, std::int32_t layers);
-  /// The head starts to run in the next plan.
+  /// The first that waits starts to run in the next plan.
   void admit();
 
   void plan(Batch& batch);

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,15 +33,26 @@ std::string trouble_in(auto const& work) {
   return {};
 }
 
-/// Takes the disk's room for all that the file has grown to, where the file system can: a write that fails later, inside a collective call
-/// and on one rank alone, is one that the other ranks wait for.
-void make_room(hid_t file, std::filesystem::path const& part) {
-  hsize_t end = 0;
-  int const handle = ::open(part.c_str(), O_WRONLY | O_CLOEXEC);
-  bool const made = H5Fget_filesize(file, &end) >= 0 && handle >= 0 && (::fallocate(handle, 0, 0, static_cast<off_t>(end)) == 0 || errno == EOPNOTSUPP);
-  int const reason = errno;
-  if (handle >= 0) ::close(handle);
-  if (!made) throw RunError(fmt::format("could not make room for {} bytes of {} ({}); free some space or give another name", end, part.string(), std::strerror(reason)));
+constexpr off_t metadata_bytes = 1 << 20;   // more than chunks rounded up and HDF5's own records add to a file in a batch
+
+/// Takes the disk's room for `bytes` more, where the file system can: a write that fails inside a collective call, on one rank alone, is one
+/// that the other ranks wait for until the deadline.
+void make_room(std::filesystem::path const& part, std::size_t bytes) {
+  int const file = ::open(part.c_str(), O_WRONLY | O_CLOEXEC);
+  struct stat now {};
+  rlimit most{};
+  bool made = file >= 0 && ::fstat(file, &now) == 0 && ::getrlimit(RLIMIT_FSIZE, &most) == 0;
+  off_t const more = static_cast<off_t>(bytes) + metadata_bytes;
+  if (made && most.rlim_cur != RLIM_INFINITY && static_cast<rlim_t>(now.st_size + more) > most.rlim_cur) {
+    made = false;
+    errno = EFBIG;
+  } else if (made) {
+    made = ::fallocate(file, FALLOC_FL_KEEP_SIZE, now.st_size, more) == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
+  }
+  std::string const reason = std::strerror(errno);
+  if (file >= 0) ::close(file);
+  if (!made) throw RunError(fmt::format("could not make room for {} more bytes of {} ({}); free some space or give another name", more,
+                                 part.string(), reason));
 }
 
 }  // namespace
@@ -115,10 +128,12 @@ void TraceWriter::make_file(RunMetadata const& metadata) {
 
 void TraceWriter::write_batch() {
   Batch const batch = every_rank_writes_ ? agree_on_rows() : gather_rows();
+  std::size_t bytes = 0;
+  for (std::size_t t = 0; t < tables; ++t) bytes += batch.total[t] * buffers_[t].type().row_bytes();
+  write([&] { make_room(part_of(name_), bytes); });
   write([&] {
     for (std::size_t t = 0; t < tables; ++t)
       if (batch.total[t] > 0) file_->table[t].grow(batch.total[t]);
-    make_room(file_->file.get(), part_of(name_));
   });
   for (std::size_t t = 0; t < tables; ++t)
     if (batch.total[t] > 0) write([&] { file_->table[t].write(batch.rows[t], batch.first[t], file_->transfer.get()); });

@@ -28,7 +28,7 @@ struct RunMetadata {
 /// The HDF5 trace of a job (docs/trace.md has the schema). Ranks buffer rows and write them together every N steps; each batch ends
 /// with a flush, so that NAME.part of a killed job can be opened and holds all rows up to its last batch. Over MPI all ranks write
 /// one file; in process rank 0 writes what the others hand it. Trouble of one rank (disk full) is agreed on: all ranks throw the
-/// same RunError. Over MPI a batch costs a small all_gather per table and two more, besides what HDF5 does.
+/// same RunError. Over MPI a batch costs a small all_gather per table and four more, besides what HDF5 does.
 class TraceWriter {
  public:
   /// Collective. Makes NAME.part, complete but for rows of steps. Throws the same InputError on every rank if it cannot be made.

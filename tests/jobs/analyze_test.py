@@ -1,9 +1,12 @@
 """`pikv analyze` on traces of real jobs: its figures are computed again here with numpy, its files are read with other readers than ours,
-damaged traces are refused in one sentence.  Run: analyze_test.py build/pikv   (needs h5py)"""
+damaged traces are refused in one sentence.  Run: analyze_test.py build/pikv   (needs h5py, matplotlib)"""
 import csv
 import json
+import os
 import pathlib
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -16,6 +19,7 @@ import traces
 from pikv_runs import run
 
 PIKV = pathlib.Path(sys.argv.pop(1)).resolve()
+DOC = pathlib.Path(__file__).resolve().parents[2] / "docs/analyze.md"
 STAGES = "attention ffn routing codec scheduling communication other".split()
 PURPOSES = "push fetch query partial dispatch combine control".split()
 RESIDENT = [f"memory_{part}_bytes" for part in "payload header summaries slack replicas".split()]
@@ -137,10 +141,18 @@ class Report(Analyze):
         self.assertEqual(self.analyze(self.traces["mpi"], ranks=3), text)
         self.assertEqual(self.analyze("--json", "a.json", self.traces["mpi"], "--csv=a"), text)
 
+    def test_the_cells_of_the_documentation_run(self):
+        shutil.copy(self.traces["mpi"], self.folder / "run.h5")
+        cells = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
+        self.assertEqual(len(cells), 4)
+        done = subprocess.run([sys.executable, "-c", "\n".join(cells)], cwd=self.folder, env=os.environ | {"MPLBACKEND": "Agg"}, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"(?s)9 requests.*rank 2 \{'attention': .*waited [\d.]+ s behind 2 others")
+
     def test_csv_files_hold_the_tables_of_the_json(self):
         found = self.json_of("mpi")
         self.analyze(self.traces["mpi"], "--csv", "tables")
-        files = {path.stem: list(csv.DictReader(path.open(newline=""))) for path in (self.folder / "tables").iterdir()}
+        files = {path.stem: list(csv.DictReader(path.read_text().splitlines())) for path in (self.folder / "tables").iterdir()}
         self.assertEqual(set(files), set(found))
         for name, rows in files.items():
             if name == "job":
@@ -149,7 +161,8 @@ class Report(Analyze):
             self.assertEqual(len(rows), len(found[name]))
             for row, expected in zip(rows, found[name]):
                 for column, value in expected.items():
-                    self.assertEqual(row[column], "" if value is None else value if isinstance(value, str) else json.dumps(value), f"{name}.{column}")
+                    text = row[column]
+                    self.assertEqual(text if isinstance(value, str) else json.loads(text or "null"), value, f"{name}.{column}")
         self.assertEqual(files["requests"][0]["id"], "r,0")
 
 

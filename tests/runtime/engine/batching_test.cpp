@@ -68,7 +68,7 @@ TEST(Batching, RunsAsManyAsItMayMostOfTheTime) {
     busy += step.sequences > 0 ? 1 : 0;
     full += step.sequences == 2 ? 1 : 0;
   }
-  EXPECT_GT(2 * full, busy);   // one is admitted a step, and pages of an ended request are free some steps later
+  EXPECT_GT(2 * full, busy);   // pages of an ended request are free some steps later
 }
 
 TEST(Batching, StartsNoRequestBeforeItArrives) {

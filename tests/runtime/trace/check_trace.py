@@ -2,7 +2,7 @@
 
 Runs `LAUNCHER... WRITER KIND RANKS STEPS FILE` and reads the trace with h5py: every field of every row is computed again here, from
 the list of names in docs/trace.md's order. --kill: the writer is killed after its last batch, and FILE.part is read. --full-disk: no
-file may pass 256 KiB, so the writer ends with 1 and there is no FILE. --example: also
+file may pass 2 MiB, so the writer ends with 1 and there is no FILE. --example: also
 runs the python block of DOC on the trace.
 """
 import argparse

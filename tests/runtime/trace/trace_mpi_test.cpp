@@ -64,7 +64,7 @@ TEST_F(TraceMpiTest, ARankThatLetsGoAloneDoesNotWaitForTheOthers) {
 
 TEST_F(TraceMpiTest, ADiskThatIsFullForOneRankIsTheSameRunErrorOnEveryRankAndNothingAppears) {
   std::optional<test::FileSizeLimit> limit;
-  if (world->rank() == 0) limit.emplace(256 << 10);
+  if (world->rank() == 0) limit.emplace(2 << 20);
   std::string const said = test::error_of([&] { test::write_and_close(*world, name, 10'000); });
   EXPECT_THAT(said, ::testing::StartsWith("RunError: rank 0: could not"));
   EXPECT_EQ(said, from_rank_0(said));

@@ -56,7 +56,7 @@ TEST_P(TraceTest, DestroyedWithoutCloseItLeavesAPartThatOpens) {
 }
 
 TEST_P(TraceTest, AFullDiskIsTheSameRunErrorOnEveryRankAndNothingAppears) {
-  test::FileSizeLimit const limit{256 << 10};
+  test::FileSizeLimit const limit{2 << 20};
   auto const said = on_ranks(
       [&](comm::World& world) { return test::error_of([&] { test::write_and_close(world, name, 10'000); }); });
   EXPECT_THAT(said, ::testing::Each(said.front()));

@@ -1,5 +1,5 @@
 // write_sample_trace inprocess|mpi RANKS STEPS FILE [wait|full]: writes the rows of sample_rows.hpp; ends with 1 after an error.
-// wait: rank 0 does not close the trace, it says "written" and sleeps until it is killed. full: no file may pass 256 KiB.
+// wait: rank 0 does not close the trace, it says "written" and sleeps until it is killed. full: no file may pass 2 MiB.
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   std::string const kind = argv[1], file = argv[4], mode = argc > 5 ? argv[5] : "";
   std::optional<runtime::test::FileSizeLimit> limit;
   auto const body = [&](comm::World& world) {
-    if (mode == "full" && !limit) limit.emplace(256 << 10);
+    if (mode == "full" && !limit) limit.emplace(2 << 20);
     runtime::TraceWriter trace{world, file, runtime::test::sample_metadata(world.rank())};
     runtime::test::add_sample(trace, world.rank(), world.size(), std::stoll(argv[3]));
     if (mode == "wait" && world.rank() == 0) {
