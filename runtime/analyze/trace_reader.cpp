@@ -1,0 +1,165 @@
+#include "runtime/analyze/trace_reader.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+#include <tuple>
+
+#include "comm/error.hpp"
+#include "runtime/analyze/hdf5_input.hpp"
+#include "runtime/analyze/probe.hpp"
+#include "runtime/trace.hpp"
+
+namespace pikv::runtime::analyze {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t slowest_read = 1 << 20;   // bytes a second
+
+[[noreturn]] void refuse(fs::path const& path, std::string const& why) {
+  throw RunError(fmt::format("{} {}; give a file that --trace of `pikv generate` wrote", path.string(), why));
+}
+
+std::uint64_t bytes_of_file(fs::path const& path) {
+  std::error_code trouble;
+  auto const kind = fs::status(path, trouble).type();
+  if (kind == fs::file_type::not_found) {
+    auto const part = path.string() + ".part";
+    if (fs::exists(part, trouble)) refuse(path, fmt::format("does not exist, but {} does, from a job that runs or did not end", part));
+    refuse(path, "does not exist");
+  }
+  if (kind == fs::file_type::directory) refuse(path, "is a folder");
+  auto const bytes = fs::file_size(path, trouble);
+  if (trouble) refuse(path, "is not a file that can be read (" + trouble.message() + ")");
+  if (bytes == 0) refuse(path, "is empty");
+  return bytes;
+}
+
+hdf5::File open_file(fs::path const& path) {
+  hid_t const file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (file >= 0) return {file, ""};
+  std::string const reason = hdf5::failure("be opened as an HDF5 file");
+  if (H5Fis_hdf5(path.c_str()) == 0) refuse(path, "is not an HDF5 file");
+  refuse(path, reason);
+}
+
+void check_format(Attributes const& run) {
+  auto const format = number_in(run, "format", 0);
+  if (format == 0) throw RunError("it does not say its format");
+  if (format != trace_format) throw RunError(fmt::format("its format is {}, and this pikv reads {}", format, trace_format));
+}
+
+Attributes group_attributes(hid_t file, std::string const& name) {
+  if (H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) throw RunError("it has no /" + name);
+  hdf5::Group const group{H5Gopen2(file, name.c_str(), H5P_DEFAULT), "open /" + name};
+  return read_attributes(group.get());
+}
+
+void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
+  Attributes const run = read_attributes(file);
+  check_format(run);
+  trace.version = text_in(run, "version");
+  trace.commit = text_in(run, "commit");
+  trace.command_line = text_in(run, "command_line");
+  trace.started = text_in(run, "started");
+  trace.hosts = number_in(run, "hosts", 1);
+  trace.options = group_attributes(file, "options");
+  trace.model = group_attributes(file, "model");
+  trace.libraries = group_attributes(file, "libraries");
+  auto const table = [&](char const* name) { return TableInput{file, name, file_bytes}; };
+  trace.ranks = table("ranks").rows<RankRecord>(rank_rows());
+  trace.requests = table("requests").rows<RequestRecord>(request_rows());
+  trace.steps = table("steps").rows<StepRecord>(step_rows());
+  trace.pages_by_owner = table("pages_by_owner").rows<PagesByOwner>(pages_by_owner_rows());
+  trace.faults = table("faults").rows<FaultRecord>(fault_rows());
+  if (H5Lexists(file, "events", H5P_DEFAULT) > 0) {
+    auto const events = table("events");
+    trace.events = Events{events.rows<PageEvent>(page_event_rows()), events.names_of("kind")};
+  }
+  if (number_in(run, "ranks", -1) != static_cast<std::int64_t>(trace.ranks.size())) throw RunError("/ranks does not have a row per rank");
+}
+
+/// Throws RunError if a row of `table` does not hold.
+template <typename Row>
+void check(std::vector<Row> const& rows, char const* table, auto const& holds) {
+  auto const wrong = std::ranges::find_if_not(rows, holds);
+  if (wrong != rows.end()) throw RunError(fmt::format("row {} of /{} is none that a job writes", wrong - rows.begin(), table));
+}
+
+void check_rows(Trace const& trace) {
+  auto const is_rank = [&](std::int32_t rank) { return rank >= 0 && static_cast<std::size_t>(rank) < trace.ranks.size(); };
+  auto const finite = [](auto... moments) { return (std::isfinite(moments) && ...); };
+  check(trace.ranks, "ranks", [&](RankRecord const& row) { return &row - trace.ranks.data() == row.rank; });
+  check(trace.requests, "requests",
+        [&](RequestRecord const& row) { return is_rank(row.home) && row.generated >= 0 && finite(row.arrival, row.first_token, row.end); });
+  check(trace.steps, "steps", [&](StepRecord const& row) {
+    return is_rank(row.rank) && row.step >= 0 && finite(row.begin, row.end) && row.begin <= row.end &&
+           std::ranges::all_of(row.stage_s, [&](double seconds) { return finite(seconds); });
+  });
+  check(trace.pages_by_owner, "pages_by_owner", [&](PagesByOwner const& row) { return is_rank(row.owner) && is_rank(row.home); });
+  check(trace.faults, "faults", [&](FaultRecord const& row) { return is_rank(row.rank); });
+}
+
+Trace read_file(fs::path const& path, std::uint64_t bytes) {
+  auto file = open_file(path);
+  Trace trace;
+  trace.path = path;
+  trace.whole = path.extension() != ".part";
+  try {
+    read_into(trace, file.get(), bytes);
+    check_rows(trace);
+  } catch (RunError const& error) {
+    file.abandon();
+    refuse(path, std::string{"is no trace that can be read: "} + error.what());
+  }
+  return trace;
+}
+
+void sort_rows(Trace& trace) {
+  std::ranges::sort(trace.requests, {}, &RequestRecord::index);
+  std::ranges::stable_sort(trace.steps, {}, [](StepRecord const& row) { return std::tuple{row.step, row.rank}; });
+  if (trace.events) std::ranges::stable_sort(trace.events->rows, {}, [](PageEvent const& row) { return std::tuple{row.step, row.rank}; });
+}
+
+}   // namespace
+
+hdf5::RowType page_event_rows() {
+  return hdf5::RowType{}
+      .add("step", &PageEvent::step)
+      .add("rank", &PageEvent::rank)
+      .add("kind", &PageEvent::kind)
+      .add("layer", &PageEvent::layer)
+      .add("block", &PageEvent::block)
+      .add("owner", &PageEvent::owner)
+      .add("slot", &PageEvent::slot)
+      .add("stream_hi", &PageEvent::stream_hi)
+      .add("stream_lo", &PageEvent::stream_lo)
+      .add("generation", &PageEvent::generation);
+}
+
+std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise) {
+  auto const found = std::ranges::find(attributes, name, &Attribute::name);
+  auto const* const value = found == attributes.end() ? nullptr : std::get_if<std::int64_t>(&found->value);
+  return value ? *value : otherwise;
+}
+
+std::string text_in(Attributes const& attributes, std::string_view name) {
+  auto const found = std::ranges::find(attributes, name, &Attribute::name);
+  auto const* const value = found == attributes.end() ? nullptr : std::get_if<std::string>(&found->value);
+  return value ? *value : "";
+}
+
+Trace read_trace(fs::path const& path) {
+  hdf5::prepare();
+  auto const bytes = bytes_of_file(path);
+  auto const limit_s = static_cast<unsigned>(20 + bytes / slowest_read);
+  if (!comes_to_an_end(limit_s, [&] { (void)read_file(path, bytes); })) refuse(path, "is damaged: HDF5 does not come to an end with it");
+  auto trace = read_file(path, bytes);
+  sort_rows(trace);
+  return trace;
+}
+
+}   // namespace pikv::runtime::analyze
