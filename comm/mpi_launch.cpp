@@ -13,11 +13,10 @@
 
 namespace pikv::comm {
 
-int launched_ranks() {
-  int most = 0;
+int launched_ranks() {   // the launcher next to this process is asked first: mpirun inside a step of Slurm overrules it
   for (char const* const name : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (char const* const value = std::getenv(name)) most = std::max({most, std::atoi(value), 1});
-  return most;
+    if (char const* const value = std::getenv(name)) return std::max(std::atoi(value), 1);
+  return 0;
 }
 
 bool launched_by_mpi() { return launched_ranks() > 1 || (launched_ranks() == 0 && std::getenv("PMIX_RANK") != nullptr); }

@@ -73,7 +73,8 @@ Region MpiTransport::allocate(std::size_t bytes, Space space) {
   made.dirty.resize(static_cast<std::size_t>(mpi_.size()));
   {
     Watchdog::Alarm const alarm{mpi_.watchdog(), mpi_.rank(), "the allocation of remote memory (MPI_Win_allocate)", setup_seconds};
-    auto const what = fmt::format("allocate {} bytes of remote memory (between hosts over TCP it needs OMPI_MCA_osc=^ucx in the environment)", bytes);
+    auto const what = fmt::format("allocate {} bytes of remote memory{}", bytes,
+                                  mpi_.hosts() > 1 ? " (between hosts over TCP it needs OMPI_MCA_osc=^ucx in the environment)" : "");
     check_mpi(MPI_Win_allocate(static_cast<MPI_Aint>(bytes), 1, MPI_INFO_NULL, mpi_.data_comm(), &made.own, &made.handle), what.c_str());
     check_mpi(MPI_Win_set_errhandler(made.handle, MPI_ERRORS_RETURN), "set an error handler");
     check_mpi(MPI_Win_lock_all(MPI_MODE_NOCHECK, made.handle), "lock a window");

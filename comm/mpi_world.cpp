@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "comm/cores.hpp"
 #include "comm/error.hpp"
 #include "comm/mpi_context.hpp"
 #include "comm/setup.hpp"
@@ -68,7 +69,7 @@ MpiWorld::MpiWorld(WorldOptions const& options) {
   data_comm_ = duplicate_of_world();
   learn_hosts();
   auto const ranks_here = std::ranges::count(hosts_, host(rank_));
-  yields_ = ranks_here * options.threads_per_rank >= ::sysconf(_SC_NPROCESSORS_ONLN);
+  yields_ = ranks_here * options.threads_per_rank >= usable_cores();
 }
 
 MpiWorld::~MpiWorld() {
@@ -147,7 +148,9 @@ std::vector<Bytes> MpiWorld::all_gather(std::span<std::byte const> mine, Deadlin
     bool const received = all_done(receives);
     return all_done(sends) && received && unseen.empty();
   };
-  if (wait(complete, deadline) == Status::arrived) return all;
+  Status const status = wait(complete, deadline);
+  if (status == Status::arrived) return all;
+  if (status == Status::peer_gone) throw RunError(gone_ranks_sentence(*this));
   for (Rank r = 0; r < size_ && unseen.empty(); ++r) {
     bool const pending = sends[static_cast<std::size_t>(r)] != MPI_REQUEST_NULL || receives[static_cast<std::size_t>(r)] != MPI_REQUEST_NULL;
     if (pending) unseen.push_back(r);

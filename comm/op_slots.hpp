@@ -41,7 +41,7 @@ class OpSlots {
     State state{};
     std::uint32_t serial = 1;
   };
-  std::deque<Slot> slots_;   // states stay where they are: MPI may point into them
+  std::deque<Slot> slots_;   // states stay where they are: MPI and UCX may point into them
   std::vector<std::uint32_t> free_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,7 +41,7 @@ class UcxHeart {
   Rank self_;
   ProgressThread options_;
   Clock::duration silence_, period_;
-  std::vector<Beat> beats_;
+  std::shared_ptr<std::vector<Beat>> beats_;   // by peer; the worker keeps them too, since some may be under way at the end
   Clock::time_point last_;      // beat
   std::atomic<bool> main_waits_ = false, stop_ = false, in_trouble_ = false;
   std::string trouble_;

@@ -9,27 +9,13 @@
 #include "comm/setup.hpp"
 
 namespace pikv::comm {
-namespace {
-
-bool knows_cuda(ucp_context_h context) {
-  ucp_context_attr_t attributes{};
-  attributes.field_mask = UCP_ATTR_FIELD_MEMORY_TYPES;
-  check_ucx(ucp_context_query(context, &attributes), "tell the memory it knows");
-  return (attributes.memory_types & UCS_BIT(UCS_MEMORY_TYPE_CUDA)) != 0;
-}
-
-}  // namespace
-
 UcxRegion::UcxRegion(UcxWorld& world, std::size_t bytes, Space space) : context_{world.worker().context()}, bytes_{bytes} {
-  if (space == Space::device && !knows_cuda(context_))
-    throw InputError("this UCX has no CUDA support, so it cannot hold pages in device memory; install one built --with-cuda, or keep them in host memory");
+  if (space == Space::device) throw InputError("the ucx transport has no device memory yet; allocate host memory");
   {
-    UcxWorker::Lock const lock{world.worker().mutex()};
-    ucp_mem_map_params_t params{};
-    params.field_mask = UCP_MEM_MAP_PARAM_FIELD_LENGTH | UCP_MEM_MAP_PARAM_FIELD_FLAGS | UCP_MEM_MAP_PARAM_FIELD_MEMORY_TYPE;
+    ucp_mem_map_params_t params{};   // without the worker's lock: pinning takes long, and heartbeats must go on
+    params.field_mask = UCP_MEM_MAP_PARAM_FIELD_LENGTH | UCP_MEM_MAP_PARAM_FIELD_FLAGS;
     params.length = std::max<std::size_t>(bytes, 1);
     params.flags = UCP_MEM_MAP_ALLOCATE;
-    params.memory_type = space == Space::device ? UCS_MEMORY_TYPE_CUDA : UCS_MEMORY_TYPE_HOST;
     auto const what = fmt::format("allocate {} bytes of memory that other ranks reach; lower --kv-budget, or see the limits on shared memory", bytes);
     check_ucx(ucp_mem_map(context_, &params, &memory_), what.c_str());
     ucp_mem_attr_t attributes{};
@@ -37,17 +23,14 @@ UcxRegion::UcxRegion(UcxWorld& world, std::size_t bytes, Space space) : context_
     check_ucx(ucp_mem_query(memory_, &attributes), "tell where its memory lies");
     data_ = static_cast<std::byte*>(attributes.address);
   }
-  if (space == Space::host) std::memset(data_, 0, bytes);
+  std::memset(data_, 0, bytes);
   tell(world);
 }
 
 void UcxRegion::tell(UcxWorld& world) {
   void* packed = nullptr;
   std::size_t packed_bytes = 0;
-  {
-    UcxWorker::Lock const lock{world.worker().mutex()};
-    check_ucx(ucp_rkey_pack(context_, memory_, &packed, &packed_bytes), "make a key to its memory");
-  }
+  check_ucx(ucp_rkey_pack(context_, memory_, &packed, &packed_bytes), "make a key to its memory");
   std::vector<std::byte> mine(sizeof(std::uint64_t) + packed_bytes);
   auto const address = reinterpret_cast<std::uint64_t>(data_);
   std::memcpy(mine.data(), &address, sizeof address);

@@ -14,7 +14,7 @@ namespace pikv::comm {
 /// One collective allocation: this rank's memory, which UCX has chosen so that peers reach it fast, and the keys to the others'.
 class UcxRegion {
  public:
-  /// Collective. Zeroed. Throws InputError for device memory where UCX has no CUDA support.
+  /// Collective. Zeroed. Throws InputError for device memory.
   UcxRegion(UcxWorld& world, std::size_t bytes, Space space);
   ~UcxRegion();
   UcxRegion(UcxRegion const&) = delete;   // owns registered memory

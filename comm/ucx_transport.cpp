@@ -65,7 +65,11 @@ class UcxTransport : public CheckedTransport {
   Lane& lane(Rank peer) { return lanes_[static_cast<std::size_t>(peer)]; }
   std::byte* own(Offset at) { return regions_[at.region]->data() + at.byte; }
   bool test_locked(Op op);
-  Op ended_at_once() { return ops_.take({}); }
+  Op ended_at_once() {
+    UcxWorker::Lock const lock{worker_.mutex()};
+    return ops_.take({});
+  }
+  void give_up(Op op);
   Op post(Transfer transfer);
   void start(Op op);
   void start_waiting();
@@ -246,13 +250,22 @@ Status UcxTransport::wait(Op op, Deadline deadline) {
     Status const status = ucx_.wait([&] { return test(op); }, deadline);
     lock.lock();
     if (status != Status::arrived) {
-      ops_.at(op).kind = Kind::nothing;   // an answer that comes late is not written
+      give_up(op);
       return status;
     }
   }
-  bool const failed = ops_.at(op).status != UCS_OK;
+  Transfer const it = ops_.at(op);
   ops_.release(op);
-  return failed ? Status::peer_gone : Status::arrived;
+  if (it.status == UCS_OK) return Status::arrived;
+  if (!worker_.gone(it.peer)) check_ucx(it.status, fmt::format("move bytes to or from rank {} ({})", it.peer, ucx_.host_name(it.peer)).c_str());
+  return Status::peer_gone;
+}
+
+// It keeps its slot: UCX may still work on it. What has not begun never does, and an answer that has not begun to come is not taken.
+void UcxTransport::give_up(Op op) {
+  Transfer& it = ops_.at(op);
+  it.kind = Kind::nothing;
+  waiting_ -= std::erase_if(lane(it.peer).waiting, [&](Op other) { return other.index == op.index; });
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ ucp_context_h make_context() {
   check_ucx(ucp_config_read(nullptr, nullptr, &config), "read its settings (UCX_...)");
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_MT_WORKERS_SHARED;
+  params.mt_workers_shared = 1;   // memory is registered beside the progress thread
   params.features = UCP_FEATURE_RMA | UCP_FEATURE_AMO64 | UCP_FEATURE_AM;
   ucp_context_h context = nullptr;
   ucs_status_t const status = ucp_init(&params, config, &context);

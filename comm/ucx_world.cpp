@@ -21,6 +21,9 @@ UcxWorld::UcxWorld(WorldOptions const& options) : MpiWorld{options} {
 UcxWorld::~UcxWorld() {
   worker_->expect_end();
   if (!all_come()) worker_->freeze();   // peers may be stuck, and UCX would wait for them
+  Watchdog::Alarm const alarm{watchdog(), rank(), "the closing of UCX's connections", setup_seconds};
+  heart_.reset();
+  worker_.reset();
 }
 
 bool UcxWorld::all_come() {

@@ -42,6 +42,13 @@ void expect_same_everywhere(World& world, std::span<std::byte const> mine, std::
     if (!std::ranges::equal(theirs, mine)) throw std::logic_error(what + " is not the same on all ranks");
 }
 
+std::string gone_ranks_sentence(World const& world) {
+  std::string who;
+  for (Rank rank = 0; rank < world.size(); ++rank)
+    if (world.known_gone(rank)) who += fmt::format("{}rank {} on {}", who.empty() ? "" : ", ", rank, world.host_name(rank));
+  return (who.empty() ? "another rank" : who) + " ended or fell silent; see its own message, or look at that host";
+}
+
 std::string missing_ranks_sentence(std::vector<Rank> const& missing) {
   return fmt::format("rank{} {} did not answer before the deadline, and a collective step of the set-up needs every rank; "
                      "look for {} own message or raise --deadline",

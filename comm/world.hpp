@@ -81,6 +81,9 @@ class World {
   [[noreturn]] virtual void abort(int code, std::string const& sentence) = 0;
 };
 
+/// After peer_gone: "rank 3 on node2 ended or fell silent; see its own message, or look at that host", as far as the world knows which.
+std::string gone_ranks_sentence(World const& world);
+
 /// One rank, no peers, wall-clock time. For `pikv` started without mpirun by tools that want no MPI, and for unit tests.
 std::unique_ptr<World> make_solo_world();
 

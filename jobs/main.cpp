@@ -70,7 +70,7 @@ void set_up_libraries(char** argv) {
   setenv("UCX_LOG_FILE", "stderr", 0);
   std::error_code unreadable;
   auto const self = std::filesystem::read_symlink("/proc/self/exe", unreadable);   // its own name stays what `ps` shows
-  execv(self.c_str(), argv);   // comes back only if it failed: then both are as they are
+  execv(self.c_str(), argv);   // comes back only if it failed: then UCX writes to stdout, and threads spin
 }
 
 }  // namespace

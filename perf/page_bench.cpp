@@ -189,7 +189,7 @@ void run(Settings const& settings) {
   if (world->rank() == 0) fmt::print("# {}\n# kind  memory pages page_bytes  us_a_page     GB/s\n", world->data_path());
   for (std::size_t const kib : settings.kib) {
     std::size_t const page_bytes = kib << 10, slots = settings.pool_bytes() / page_bytes;
-    std::size_t const window = std::min(settings.window, slots / 4);
+    std::size_t const window = std::max<std::size_t>(1, std::min(settings.window, slots / 4));
     for (std::size_t const pages_at_once : {std::size_t{1}, window}) {
       measure(*world, pages, settings, {page_bytes, pages_at_once, 1}, "warm");
       measure(*world, pages, settings, {page_bytes, pages_at_once, slots}, "cold");

@@ -215,6 +215,7 @@ void Home::wait_for_all(char const* what) {
     comm::Status const status = transport_.wait(started.op, deadline);
     if (status == comm::Status::arrived) continue;
     ++counts_.timeout;
+    if (status == comm::Status::peer_gone) throw RunError(gone_ranks_sentence(world_));
     throw RunError(std::string{what} + " to rank " + std::to_string(started.peer) + " (" + world_.host_name(started.peer) + ") ended as " +
                    to_string(status) + "; look at that host, or raise --deadline");
   }

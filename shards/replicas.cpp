@@ -37,6 +37,7 @@ void Replicas::wait(Get const& get, comm::Deadline deadline) {
     comm::Status const status = transport_.wait(op, deadline);
     if (status == comm::Status::arrived) continue;
     ++counts_.timeout;
+    if (status == comm::Status::peer_gone) throw RunError(gone_ranks_sentence(world_));
     throw RunError("a fetch from rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") ended as " + to_string(status) +
                    "; look at that host, or raise --deadline");
   }

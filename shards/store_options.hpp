@@ -14,7 +14,7 @@ namespace pikv::shards {
 /// Ship the query to the page, fetch the page to the query, or decide by bytes (methods 1.7).
 enum class Move { query, page, automatic };
 
-/// A page of the embedded model: some 5 us of cold memory, 0.3 % of its step of 1.5 ms on one thread.
+/// A page of the embedded model (docs/page.md: what that costs).
 inline constexpr std::size_t default_scrub_bytes = 16 << 10;
 
 struct StoreOptions {
