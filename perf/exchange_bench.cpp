@@ -10,13 +10,13 @@
 #include <chrono>
 #include <cstring>
 #include <span>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "comm/error.hpp"
 #include "comm/exchange.hpp"
 #include "comm/transports.hpp"
+#include "perf/bench_main.hpp"
 
 namespace {
 
@@ -123,23 +123,10 @@ int main(int argc, char** argv) {
   Settings settings;
   po::options_description options{"exchange_bench"};
   auto add = options.add_options();
-  add("help", "this text");
   add("bytes", po::value(&settings.bytes)->multitoken()->default_value({0, 1024, 65536, 1048576}, "0 1024 65536 1048576"), "of each message");
   add("rounds", po::value(&settings.rounds)->default_value(50), "in a block");
   add("blocks", po::value(&settings.blocks)->default_value(10), "of each transport, in turn");
-  po::variables_map given;
-  try {
-    po::store(po::parse_command_line(argc, argv, options), given);
-    po::notify(given);
-    if (given.count("help")) {
-      std::ostringstream text;
-      text << options;
-      fmt::print("{}", text.str());
-      return 0;
-    }
+  return perf::bench_main("exchange_bench", options, argc, argv, [&] {
     run(settings);
-  } catch (std::exception const& error) {
-    fmt::print(stderr, "exchange_bench: {}; see --help\n", error.what());
-    return 2;
-  }
+  });
 }

@@ -1,24 +1,23 @@
-// Question: what do the checksums of a page cost: sealing it and verifying it, beside xxh3 over the same bytes as one block?
+// Question: what do the checksums of a page cost: sealing it and verifying it, beside xxh3 (comm/checksum.hpp) over the same bytes as one block?
 // Run: hash_bench [--kv-heads 8] [--kib 4 64 1024] [--report run.json --page-kib 16]
 // With the report of `pikv generate --report run.json`: which share of that run's time its checksums were, at the speeds just measured.
 // Hashed are pages sealed and pages checked (cold), and each message of the exchanges by its sender and by its receiver (warm: in page-sized parts).
 // Both answers are checked first: a sealed page verifies, and one flipped bit is found. Seal, verify and xxh3 take turns; medians.
 // warm: one page over and over. cold: pages that follow each other through memory larger than the caches.
 #include <fmt/core.h>
-#define XXH_INLINE_ALL   // as shards/header.cpp has it
-#include <xxhash.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <vector>
 
+#include "comm/checksum.hpp"
 #include "comm/error.hpp"
 #include "kernels/pool.hpp"
 #include "shards/header.hpp"
+#include "perf/bench_main.hpp"
 
 namespace {
 
@@ -76,7 +75,7 @@ class Pages {
     for (int repeat = 0; repeat < settings_.repeats; ++repeat) {
       seal.push_back(seconds([&](auto& header, auto page) { shards::seal(header, page, layout_); }));
       check.push_back(seconds([&](auto& header, auto page) { sink_ = verify(header, page) == shards::Verdict::good; }));
-      xxh3.push_back(seconds([&](auto&, auto page) { sink_ = XXH3_64bits(page.data(), page.size()) != 0; }));
+      xxh3.push_back(seconds([&](auto&, auto page) { sink_ = comm::checksum(page) != 0; }));
     }
     return {median(seal), median(check), median(xxh3)};
   }
@@ -139,26 +138,13 @@ int main(int argc, char** argv) {
   Settings settings;
   po::options_description options{"hash_bench"};
   auto add = options.add_options();
-  add("help", "this text");
   add("kib", po::value(&settings.kib)->multitoken()->default_value({4, 16, 64, 256, 1024}, "4 16 64 256 1024"), "page sizes");
   add("kv-heads", po::value(&settings.kv_heads)->default_value(2), "a page has a checksum per K and V head, 16 at most");
   add("repeats", po::value(&settings.repeats)->default_value(201), "medians of so many");
   add("pool-mib", po::value(&settings.pool_mib)->default_value(512), "memory that cold pages walk through; more than the caches");
   add("report", po::value(&settings.report), "of pikv generate");
   add("page-kib", po::value(&settings.page_kib)->default_value(16), "payload of a page in that report; 16 for the embedded model");
-  po::variables_map given;
-  try {
-    po::store(po::parse_command_line(argc, argv, options), given);
-    po::notify(given);
-    if (given.count("help")) {
-      std::ostringstream text;
-      text << options;
-      fmt::print("{}", text.str());
-      return 0;
-    }
+  return perf::bench_main("hash_bench", options, argc, argv, [&] {
     run(settings);
-  } catch (std::exception const& error) {
-    fmt::print(stderr, "hash_bench: {}; see --help\n", error.what());
-    return 2;
-  }
+  });
 }

@@ -16,7 +16,6 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +23,7 @@
 #include "comm/exchange.hpp"
 #include "comm/transport.hpp"
 #include "comm/transports.hpp"
+#include "perf/bench_main.hpp"
 
 namespace {
 
@@ -204,27 +204,14 @@ int main(int argc, char** argv) {
   Settings settings;
   po::options_description options{"page_bench"};
   auto add = options.add_options();
-  add("help", "this text");
   add("transport", po::value(&settings.transport)->default_value("auto"), "as of pikv");
   add("kib", po::value(&settings.kib)->multitoken()->default_value({4, 16, 64, 256, 1024, 8192}, "4 16 64 256 1024 8192"), "page sizes");
   add("window", po::value(&settings.window)->default_value(64), "pages under way at once, beside 1");
   add("pool-mib", po::value(&settings.pool_mib)->default_value(512), "memory that cold pages walk through; more than the caches");
   add("volume-mib", po::value(&settings.volume_mib)->default_value(256), "bytes moved for each number");
   add("progress-thread", po::value(&settings.progress_thread)->default_value(true), "of UCX");
-  po::variables_map given;
-  try {
-    po::store(po::parse_command_line(argc, argv, options), given);
-    po::notify(given);
-    if (given.count("help")) {
-      std::ostringstream text;
-      text << options;
-      fmt::print("{}", text.str());
-      return 0;
-    }
+  return perf::bench_main("page_bench", options, argc, argv, [&] {
     if (!comm::transports().contains(settings.transport)) throw InputError("no transport named '" + settings.transport + "' in this build");
     run(settings);
-  } catch (std::exception const& error) {
-    fmt::print(stderr, "page_bench: {}; see --help\n", error.what());
-    return 2;
-  }
+  });
 }

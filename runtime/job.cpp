@@ -296,12 +296,23 @@ int judge(Job const& job, std::vector<Result> const& results) {
 
 }  // namespace
 
-int threads_per_rank(GenerateOptions const& options, comm::World const& world) {
+int threads_per_rank(GenerateOptions const& options, comm::World& world) {
+  int const sharing = comm::ranks_on_these_cores(world, world.in(options.deadline_s));
   if (options.threads > 0) return options.threads;
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
-  int const bound = comm::usable_cores();
-  bool const own = bound < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));   // mpirun or srun gave it some of its own
-  return own ? bound : std::max(1, bound / ranks_on_host(world));
+  return std::max(1, comm::usable_cores() / sharing);
+}
+
+// Ranks may be reached in different ways: each way is said once, with the first rank that has it.
+void say_transport(comm::World& world, GenerateOptions const& options) {
+  std::string const mine = world.data_path();
+  auto const paths = world.all_gather(std::as_bytes(std::span{mine}), world.in(options.deadline_s));
+  if (world.rank() != 0 || world.size() == 1) return;
+  bool const chosen = options.transport == "auto" && !world.in_process();
+  spdlog::info("transport: {}{}", mine, chosen ? fmt::format(" (auto: {})", comm::transports().at("auto").sentence) : "");
+  for (auto path = paths.begin(); path != paths.end(); ++path)
+    if (std::find(paths.begin(), path, *path) == path && path != paths.begin())
+      spdlog::info("transport of rank {}: {}", path - paths.begin(), std::string_view{reinterpret_cast<char const*>(path->data()), path->size()});
 }
 
 int run_generate(comm::World& inner, GenerateOptions const& options, std::string const& command_line) {
@@ -320,10 +331,7 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
   });
   read_prompts_of(job);
   size_job(job);
-  if (world.rank() == 0 && world.size() > 1) {
-    bool const chosen = options.transport == "auto" && !world.in_process();
-    spdlog::info("transport: {}{}", world.data_path(), chosen ? fmt::format(" (auto: {})", comm::transports().at("auto").sentence) : "");
-  }
+  say_transport(world, options);
   if (world.rank() == 0)
     spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
   if (world.rank() == 0 && !job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);

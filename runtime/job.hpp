@@ -13,6 +13,6 @@ namespace pikv::runtime {
 int run_generate(comm::World& world, GenerateOptions const& options, std::string const& command_line);
 
 /// Cores this rank may use: those it is bound to, else its share of the host's.
-int threads_per_rank(GenerateOptions const& options, comm::World const& world);
+int threads_per_rank(GenerateOptions const& options, comm::World& world);
 
 }  // namespace pikv::runtime
