@@ -8,6 +8,7 @@
 
 #include "comm/error.hpp"
 #include "jobs/command.hpp"
+#include "runtime/analyze/apart.hpp"
 #include "runtime/analyze/csv.hpp"
 #include "runtime/analyze/explain.hpp"
 #include "runtime/analyze/json.hpp"
@@ -99,7 +100,10 @@ void run(AnalyzeOptions const& options) {
 }   // namespace
 
 int analyze(Arguments args) {
-  return run_on_rank_0([&] { run(parse(args)); });
+  return run_on_rank_0([&] {
+    auto const options = parse(args);
+    runtime::analyze::run_apart_on(options.trace, [&] { run(options); });
+  });
 }
 
 std::string analyze_help() {

@@ -20,7 +20,8 @@ import subprocess
 import tempfile
 import time
 
-ENVIRONMENT = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+# What pikv sets for itself (comm/ucx_worker.cpp) ucx_perftest gets too.
+ENVIRONMENT = {"UCX_TCP_TX_SEG_SIZE": "64k"} | os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 WINDOW, SMALL = 64, 8
 
 

@@ -9,15 +9,12 @@
 
 #include "comm/error.hpp"
 #include "runtime/analyze/hdf5_input.hpp"
-#include "runtime/analyze/probe.hpp"
 #include "runtime/trace.hpp"
 
 namespace pikv::runtime::analyze {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t slowest_read = 1 << 20;   // bytes a second
 
 [[noreturn]] void refuse(fs::path const& path, std::string const& why) {
   throw RunError(fmt::format("{} {}; give a file that --trace of `pikv generate` wrote", path.string(), why));
@@ -155,8 +152,6 @@ std::string text_in(Attributes const& attributes, std::string_view name) {
 Trace read_trace(fs::path const& path) {
   hdf5::prepare();
   auto const bytes = bytes_of_file(path);
-  auto const limit_s = static_cast<unsigned>(20 + bytes / slowest_read);
-  if (!comes_to_an_end(limit_s, [&] { (void)read_file(path, bytes); })) refuse(path, "is damaged: HDF5 does not come to an end with it");
   auto trace = read_file(path, bytes);
   sort_rows(trace);
   return trace;

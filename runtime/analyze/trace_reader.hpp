@@ -53,7 +53,7 @@ std::string text_in(Attributes const& attributes, std::string_view name);   // e
 inline bool clock_is_virtual(Trace const& trace) { return number_in(trace.options, "in-process", 0) > 0; }
 
 /// Serial HDF5. Throws RunError, one sentence that names the file, whatever is wrong with it: missing, a folder, empty, not HDF5, cut
-/// short, of another format, without a table or field, with rows that no job writes.
+/// short, of another format, without a table or field, with rows that no job writes. HDF5 1.10 crashes on some damaged files: apart.hpp.
 Trace read_trace(std::filesystem::path const& path);
 
 /// A text field of a row, without its padding.
