@@ -227,10 +227,7 @@ void UcxTransport::take_fetched(UcxArrival const& message) {
   it->done(UCS_OK);
 }
 
-void UcxTransport::poll() {
-  worker_.progress();
-  std::atomic_thread_fence(std::memory_order_acquire);
-}
+void UcxTransport::poll() { worker_.progress(); }   // its lock orders what is read afterwards
 
 bool UcxTransport::test(Op op) {
   UcxWorker::Lock const lock{worker_.mutex()};
