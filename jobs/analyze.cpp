@@ -8,7 +8,7 @@
 
 #include "comm/error.hpp"
 #include "jobs/command.hpp"
-#include "runtime/analyze/apart.hpp"
+#include "runtime/apart.hpp"
 #include "runtime/analyze/csv.hpp"
 #include "runtime/analyze/explain.hpp"
 #include "runtime/analyze/json.hpp"
@@ -102,7 +102,7 @@ void run(AnalyzeOptions const& options) {
 int analyze(Arguments args) {
   return run_on_rank_0([&] {
     auto const options = parse(args);
-    runtime::analyze::run_apart_on(options.trace, [&] { run(options); });
+    runtime::run_apart_on(options.trace, "--trace", [&] { run(options); });
   });
 }
 

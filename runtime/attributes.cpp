@@ -1,7 +1,8 @@
 #include "runtime/attributes.hpp"
 
 #include <fmt/core.h>
-#include <fmt/format.h>
+
+#include <algorithm>
 
 namespace pikv::runtime {
 namespace {
@@ -17,9 +18,36 @@ char const* name_of(Move move) {
 
 char const* name_of(StoreMode mode) { return mode == StoreMode::sharded ? "sharded" : "local"; }
 
+template <typename T>
+T const* value_in(Attributes const& attributes, std::string_view name) {
+  auto const found = std::ranges::find(attributes, name, &Attribute::name);
+  return found == attributes.end() ? nullptr : std::get_if<T>(&found->value);
+}
+
+std::string names_of(GivenOptions const& given) {
+  std::string names;
+  for (auto const& [name, value] : given) names += (names.empty() ? "" : " ") + name;
+  return names;
+}
+
 std::int64_t whole(auto number) { return static_cast<std::int64_t>(number); }
 
 }  // namespace
+
+std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise) {
+  auto const* const value = value_in<std::int64_t>(attributes, name);
+  return value != nullptr ? *value : otherwise;
+}
+
+double real_in(Attributes const& attributes, std::string_view name, double otherwise) {
+  auto const* const value = value_in<double>(attributes, name);
+  return value != nullptr ? *value : otherwise;
+}
+
+std::string text_in(Attributes const& attributes, std::string_view name) {
+  auto const* const value = value_in<std::string>(attributes, name);
+  return value != nullptr ? *value : "";
+}
 
 Attributes model_attributes(ModelConfig const& model, std::int64_t parameters) {
   return {
@@ -76,7 +104,12 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"reproducible", whole(options.reproducible)},
       {"threads", whole(options.threads)},
       {"deadline", options.deadline_s},
-      {"given", fmt::format("{}", fmt::join(options.given, " "))},
+      {"checkpoint", options.checkpoint},
+      {"checkpoint-every", whole(options.checkpoint_every)},
+      {"resume", options.resume},
+      {"time-limit", options.time_limit_s},
+      {"time-margin", options.time_margin_s},
+      {"given", names_of(options.given)},
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct Attribute {
   std::variant<std::string, std::int64_t, double> value;
 };
 using Attributes = std::vector<Attribute>;
+
+std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise);
+double real_in(Attributes const& attributes, std::string_view name, double otherwise);
+std::string text_in(Attributes const& attributes, std::string_view name);   // empty if missing
 
 /// `parameters`: of the whole model. Yes-or-no values are 0 or 1.
 Attributes model_attributes(ModelConfig const& model, std::int64_t parameters);

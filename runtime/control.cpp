@@ -39,6 +39,10 @@ std::vector<ControlState> const& Control::exchange(shards::Step step, ControlSta
   return states_;
 }
 
+bool all_idle(std::vector<ControlState> const& states) {
+  return std::ranges::all_of(states, [](ControlState const& state) { return state.idle != 0; });
+}
+
 std::size_t admitted(std::vector<ControlState> const& states, comm::Rank rank, bool local) {
   struct Waiting {
     std::int64_t turn;   // a head never starts before those in front of it at its own rank

@@ -26,6 +26,8 @@ struct ControlState {
   std::int32_t rows = 0;                        // it brings to this step
   std::int32_t idle = 0;                        // 1: nothing runs and nothing waits
   std::int32_t running = 0;                     // sequences
+  std::int32_t loading = 0;                     // of them, whose pages are still being read from a checkpoint
+  std::int32_t stop = 0;                        // why this rank wants the job to stop, see stop.hpp; 0: it does not
   std::int32_t reserved = 0;
   double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock
   std::int64_t capacity_pages = 0, reserved_pages = 0;
@@ -51,6 +53,8 @@ class Control {
   std::unique_ptr<comm::Exchange> exchange_;
   std::vector<ControlState> states_;
 };
+
+bool all_idle(std::vector<ControlState> const& states);
 
 /// How many of the rank's heads may start: those of all ranks in order of index, as far as all capacity less all reservations goes; a smaller
 /// request behind does not overtake (store local: the own ones, as far as the own rank's goes).

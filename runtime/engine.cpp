@@ -22,13 +22,13 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
       forward_{model, store_, experts_, clock_},
       control_{world, options.deadline_s},
-      sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits},
+      sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed},
       recorder_{world.rank(), store_, control_, experts_, clock_} {}
 
 void Engine::run() {
   world_.barrier(world_.in(options_.deadline_s));
-  start_ = world_.now();
-  for (shards::Step number = 0; step(number); ++number) {}
+  start_ = world_.now() - options_.first_clock_s;
+  for (shards::Step number = options_.first_step; step(number); ++number) {}
 }
 
 ControlState Engine::state(shards::Step step) {
@@ -37,6 +37,8 @@ ControlState Engine::state(shards::Step step) {
   mine.rows = batch_.rows();
   mine.idle = sequences_.idle() ? 1 : 0;
   mine.running = static_cast<std::int32_t>(sequences_.running());
+  mine.loading = static_cast<std::int32_t>(sequences_.loading());
+  mine.stop = hooks_.stop ? hooks_.stop() : 0;
   mine.next_arrival = sequences_.next_arrival();
   mine.capacity_pages = static_cast<std::int64_t>(store_.capacity());
   mine.reserved_pages = sequences_.reserved_pages(step);
@@ -61,23 +63,24 @@ bool Engine::step(shards::Step step) {
   clock_.enter(Stage::scheduling);
 
   std::uint64_t tokens_everywhere = 0;
-  std::int32_t rows_everywhere = 0, running_everywhere = 0;
+  std::int32_t rows_everywhere = 0, running_everywhere = 0, loading_everywhere = 0;
   shards::Step oldest = step;
-  bool idle = true;
   for (ControlState const& state : states) {
     tokens_everywhere += state.tokens_resident;
     rows_everywhere += state.rows;
     running_everywhere += state.running;
+    loading_everywhere += state.loading;
     oldest = std::min(oldest, state.oldest_step_in_flight);
-    idle = idle && state.idle != 0;
   }
+  bool const idle = all_idle(states);
+  if (!idle) stopped_ = stop_in(states);
   recorder_.moment(tokens_everywhere);
   if (hooks_.control_slot) hooks_.control_slot(step, states);
-  if (idle) {
+  if (idle || stopped_) {
     recorder_.finish();
     return false;
   }
-  stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 ? stalled_steps_ + 1 : 0;
+  stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 && loading_everywhere == 0 ? stalled_steps_ + 1 : 0;
   if (stalled_steps_ == most_stalled_steps)   // seen by all ranks alike
     throw AgreedError({1, "no sequence found room for its next page in " + std::to_string(most_stalled_steps) + " steps (step " +
                               std::to_string(step) + "); raise --kv-budget, or lower --batch"});

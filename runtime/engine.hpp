@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "runtime/recorder.hpp"
 #include "runtime/sequences.hpp"
 #include "runtime/stage_clock.hpp"
+#include "runtime/stop.hpp"
 #include "shards/store.hpp"
 
 namespace pikv::runtime {
@@ -20,6 +22,9 @@ struct EngineOptions {
   shards::StoreOptions store;
   SequenceOptions sequences;
   double deadline_s = 30;
+  shards::Step first_step = 0;        // a job that goes on from a checkpoint counts on,
+  double first_clock_s = 0;           // and so does its clock
+  Resumed const* resumed = nullptr;   // borrowed
 };
 
 /// What a caller may do at fixed places of a step. All are optional.
@@ -28,6 +33,7 @@ struct EngineHooks {
   std::function<void(shards::Step, std::vector<ControlState> const&)> control_slot;    // after the control exchange: collectives are allowed
   std::function<void(StepRecord const&, shards::Store&)> after_step;
   LogitsObserver logits;
+  std::function<std::int32_t()> stop;                                                  // why this rank wants to stop (stop.hpp); 0: it does not
 };
 
 /// The step of design 4 on one rank, all ranks together: control exchange, the model, sampling, sealing and pushing, until every rank
@@ -38,8 +44,15 @@ class Engine {
   Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options, std::vector<Request const*> mine,
          EngineHooks hooks);
 
-  /// Runs to the end. What a rank throws alone while it takes tokens ends all ranks at the next control exchange with AgreedError.
+  /// Runs to the end, or until a rank wants to stop: then the last thing that happens is the control slot of that step. What a rank throws alone while it takes tokens ends all ranks at the next control exchange with AgreedError.
   void run();
+
+  /// Who stopped it and why; nothing if it came to its end.
+  std::optional<Stop> const& stopped() const { return stopped_; }
+  /// At the control slot.
+  HomeState state_of_home() const { return sequences_.state(); }
+  double clock() const { return world_.now() - start_; }
+  shards::Step first_step() const { return options_.first_step; }
 
   std::vector<Result>& results() { return sequences_.results(); }
   Recorder const& recorder() const { return recorder_; }
@@ -63,6 +76,7 @@ class Engine {
   Recorder recorder_;
   Batch batch_;
   std::string trouble_;
+  std::optional<Stop> stopped_;
   int stalled_steps_ = 0;   // in a row, with sequences running and no rows anywhere
   double start_ = 0;   // of the job's clock, on the world's
 };

@@ -6,16 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <sstream>
-#include <thread>
 
 #include "comm/cores.hpp"
 #include "comm/error.hpp"
@@ -23,6 +20,8 @@
 #include "runtime/agree.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/build_info.hpp"
+#include "runtime/checkpoint/resume.hpp"
+#include "runtime/checkpoint/saver.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/gather.hpp"
 #include "runtime/log.hpp"
@@ -30,12 +29,11 @@
 #include "runtime/model/tokenizer.hpp"
 #include "runtime/output_file.hpp"
 #include "runtime/output_paths.hpp"
-#include "runtime/progress.hpp"
 #include "runtime/prompts.hpp"
 #include "runtime/report.hpp"
 #include "runtime/sizing.hpp"
 #include "runtime/summary.hpp"
-#include "runtime/trace.hpp"
+#include "runtime/watcher.hpp"
 #include "shards/codec.hpp"
 
 namespace pikv::runtime {
@@ -55,6 +53,7 @@ struct Job {
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<Request> requests;
   Sizing sizing;
+  std::string resumed_from;   // empty: a job of its own
 };
 
 // The bytes of a file that an option names; `-` is stdin.
@@ -138,21 +137,13 @@ EngineOptions engine_options(Job const& job) {
 
 std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
-std::string iso_time() {
-  std::time_t const now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
-
 RunMetadata metadata(Job const& job) {
   RunMetadata run;
   run.version = version();
   run.commit = commit();
   run.command_line = job.command_line;
   run.started = iso_time();
+  run.resumed_from = job.resumed_from;
   for (BuildFact const& fact : build_facts()) run.libraries.push_back({fact.name, fact.value});
   run.options = option_attributes(job.options);
   run.model = model_attributes(job.model->config(), job.model->parameters());
@@ -160,84 +151,6 @@ RunMetadata metadata(Job const& job) {
   run.deadline_s = job.options.deadline_s;
   return run;
 }
-
-constexpr comm::Rank not_shown = -1;   // Progress shows on rank 0 alone
-
-/// Progress and trace of a running engine.
-class Watcher {
- public:
-  Watcher(Job& job, comm::FaultyWorld* faulty)
-      : job_{job}, faulty_{faulty}, progress_{spdlog::should_log(spdlog::level::info) ? job.world.rank() : not_shown} {
-    if (!job.options.trace.empty()) trace_ = std::make_unique<TraceWriter>(job.world, job.options.trace, metadata(job));
-  }
-
-  EngineHooks hooks(Engine*& engine) {
-    EngineHooks hooks;
-    if (faulty_ != nullptr) hooks.before_step = [this](shards::Step step) { faulty_->set_step(step); };
-    hooks.control_slot = [this](shards::Step step, auto const& states) { control_slot(step, states); };
-    if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
-    return hooks;
-  }
-
-  void close(Engine& engine) {
-    progress_.finish(last_);
-    if (!trace_) return;
-    add_requests(engine);
-    add_faults(engine.recorder().steps());
-    trace_->close();
-  }
-
- private:
-  void control_slot(shards::Step step, std::vector<ControlState> const& states) {
-    last_ = {};
-    last_.requests = static_cast<std::int64_t>(job_.requests.size());
-    for (ControlState const& state : states) {
-      last_.requests_done += static_cast<std::int64_t>(state.requests_done);
-      last_.tokens += static_cast<std::int64_t>(state.tokens_generated);
-    }
-    double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-    last_.tokens_per_second = seconds > 0 ? static_cast<double>(last_.tokens) / seconds : 0;
-    progress_.show(last_);
-    if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
-    add_faults(step);
-    trace_->write_batch();
-  }
-
-  void sample_pages(shards::Step step, Engine& engine) {
-    if (step % (trace_batch_steps / 4) != 0) return;
-    auto const pages = engine.store().owner().pages_by_home();
-    for (std::size_t home = 0; home < pages.size(); ++home)
-      if (pages[home] > 0) trace_->add(PagesByOwner{step, job_.world.rank(), static_cast<std::int32_t>(home), pages[home]});
-  }
-
-  void after_step(StepRecord const& row, Engine& engine) {
-    trace_->add(row);
-    sample_pages(row.step, engine);
-    add_requests(engine);
-  }
-
-  void add_requests(Engine& engine) {
-    for (; requests_written_ < engine.results().size(); ++requests_written_) {
-      Result const& result = engine.results()[requests_written_];
-      trace_->add(request_record(job_.requests[static_cast<std::size_t>(result.index)].id, result));
-    }
-  }
-
-  void add_faults(shards::Step step) {
-    if (faulty_ == nullptr) return;
-    trace_->add(fault_record(step, job_.world.rank(), faulty_->fault_counts(), faults_written_));
-    faults_written_ = faulty_->fault_counts();
-  }
-
-  Job& job_;
-  comm::FaultyWorld* faulty_;   // null without a fault plan
-  comm::FaultCounts faults_written_;
-  Progress progress_;
-  std::unique_ptr<TraceWriter> trace_;
-  ProgressState last_;
-  std::size_t requests_written_ = 0;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-};
 
 void print_text(Job const& job, std::vector<Result> const& results) {
   for (Result const& result : results) {
@@ -294,6 +207,16 @@ int judge(Job const& job, std::vector<Result> const& results) {
   return 1;
 }
 
+void say_start(Job const& job, Resumed const* resumed) {
+  comm::World const& world = job.world;
+  spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
+  if (!job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
+  if (resumed == nullptr) return;
+  auto const in_phase = [&](Phase phase) { return std::ranges::count(resumed->requests, phase, &SavedRequest::phase); };
+  spdlog::info("goes on from {}: {} requests done, {} running, {} waiting; {} pages, all verified", job.resumed_from, in_phase(Phase::done),
+               in_phase(Phase::running), in_phase(Phase::waiting), resumed->pages.checkpoint().pages().size());
+}
+
 }  // namespace
 
 int threads_per_rank(GenerateOptions const& options, comm::World& world) {
@@ -315,13 +238,18 @@ void say_transport(comm::World& world, GenerateOptions const& options) {
       spdlog::info("transport of rank {}: {}", path - paths.begin(), std::string_view{reinterpret_cast<char const*>(path->data()), path->size()});
 }
 
-int run_generate(comm::World& inner, GenerateOptions const& options, std::string const& command_line) {
+int run_generate(comm::World& inner, GenerateOptions const& given, std::string const& command_line) {
+  std::unique_ptr<Continuation> continued;
+  if (!given.resume.empty()) continued = std::make_unique<Continuation>(inner, given);
+  GenerateOptions options = given;
+  if (continued) agree(inner, given.deadline_s, [&] { options = resumed_options(given, continued->checkpoint().facts(), continued->name()); });
+
   std::unique_ptr<comm::FaultyWorld> faulty;
   if (!options.fault_plan.empty())
     agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
-  Job job{world, options, command_line, {}, {}, {}, {}, {}};
+  Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : ""};
   agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
@@ -329,22 +257,50 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
     job.model = Model::load(job.model_dir, world.rank(), world.size());
     job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
   });
-  read_prompts_of(job);
+  std::optional<Resumed> resumed;
+  if (continued) {
+    continued->verify(world, *job.model, options);
+    resumed.emplace(Resumed{continued->checkpoint().requests(), continued->pages()});
+    for (SavedRequest const& saved : resumed->requests) job.requests.push_back(saved.request);
+  } else {
+    read_prompts_of(job);
+  }
   size_job(job);
   say_transport(world, options);
-  if (world.rank() == 0)
-    spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
-  if (world.rank() == 0 && !job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
+  if (world.rank() == 0) say_start(job, resumed ? &*resumed : nullptr);
 
+  std::unique_ptr<Saver> saver;
+  if (!options.checkpoint.empty()) saver = std::make_unique<Saver>(world, options, continued ? continued->checkpoint().path() : "");
   std::vector<Request const*> mine;
   for (Request const& request : job.requests)
     if (request.index % world.size() == world.rank()) mine.push_back(&request);
-  Watcher watcher{job, faulty.get()};
+  Watcher watcher{world, job.requests, options.trace, metadata(job), faulty.get()};
+  EngineOptions engine_settings = engine_options(job);
+  if (resumed) {
+    engine_settings.first_step = continued->checkpoint().facts().step;
+    engine_settings.first_clock_s = continued->checkpoint().facts().clock_s;
+    engine_settings.resumed = &*resumed;
+  }
   Engine* running = nullptr;
-  Engine engine{world, *job.model, job.tokenizer.get(), engine_options(job), mine, watcher.hooks(running)};
+  EngineHooks hooks;
+  if (faulty) hooks.before_step = [&](shards::Step step) { watcher.before_step(step); };
+  hooks.control_slot = [&](shards::Step step, auto const& states) {
+    watcher.control_slot(step, states);
+    if (saver && !all_idle(states))
+      saver->control_slot(step, *running, running->store(), job.requests, resumed ? &resumed->pages : nullptr, *job.model);
+  };
+  if (!options.trace.empty()) hooks.after_step = [&](StepRecord const& row, shards::Store&) { watcher.after_step(row, *running); };
+  if (saver) hooks.stop = [&] { return saver->wants_to_stop(); };
+  Engine engine{world, *job.model, job.tokenizer.get(), engine_settings, mine, hooks};
   running = &engine;
   engine.run();
-  watcher.close(engine);
+  watcher.close(engine, engine.stopped() ? "stopped: " + to_string(*engine.stopped()) : "finished");
+  if (engine.stopped()) {
+    if (world.rank() == 0)
+      spdlog::warn("stopped ({}) after a complete checkpoint; go on with --resume {}", to_string(*engine.stopped()), options.checkpoint);
+    world.barrier(world.in(options.deadline_s));   // so that nobody's code ends the others before it is said
+    return stopped_code;
+  }
 
   RunSummary const summary = gather_summary(world, engine.recorder(), faulty ? &faulty->fault_counts() : nullptr, options.deadline_s);
   std::vector<Result> const results = gather_results(world, engine.results(), options.deadline_s);

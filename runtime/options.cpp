@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <map>
+#include <utility>
 
 #include "comm/error.hpp"
 #include "runtime/scheduling/schedulers.hpp"
@@ -108,6 +109,11 @@ Row const rows[] = {
     {"logits", "FILE", "", "HDF5, logits of each generated token", [](Options& o, Given const& g) { o.logits = file(g); }},
     {"trace", "FILE", "", "HDF5 trace of the run", [](Options& o, Given const& g) { o.trace = file(g); }},
     {"report", "FILE", "", "JSON summary of the run", [](Options& o, Given const& g) { o.report = file(g); }},
+    {"checkpoint", "DIR", "", "saves the job into this folder, which is made; SIGTERM or SIGUSR1 then stops it with code 75; the last two are kept", [](Options& o, Given const& g) { o.checkpoint = file(g); }},
+    {"checkpoint-every", "N", "1000", "steps between two checkpoints; 0: only when the job is stopped", [](Options& o, Given const& g) { o.checkpoint_every = whole_number(g, 0, std::int64_t{1} << 40); }},
+    {"resume", "PATH", "", "goes on from a checkpoint, or the newest of a folder: prompts and options come from it", [](Options& o, Given const& g) { o.resume = file(g); }},
+    {"time-limit", "TIME", "", "stops the job with a checkpoint this long after its start, less --time-margin", [](Options& o, Given const& g) { o.time_limit_s = seconds(g); }},
+    {"time-margin", "TIME", "60s", "what a checkpoint may take at the end of --time-limit", [](Options& o, Given const& g) { o.time_margin_s = seconds(g); }},
     {"deadline", "TIME", "30s", "longest wait before the job ends", [](Options& o, Given const& g) { o.deadline_s = seconds(g); }},
     {"config", "FILE", "", "INI file with options, name = value", [](Options&, Given const&) {}},
     {"threads", "N", "cores of the host / ranks on it", "threads per rank", [](Options& o, Given const& g) { o.threads = count(g, 1, 1024); }},
@@ -124,6 +130,8 @@ bool samples(Options const& o) { return o.sampling.temperature > 0; }
 bool shards_pages(Options const& o) { return o.store == StoreMode::sharded; }
 bool in_process(Options const& o) { return o.in_process > 0; }
 constexpr char const* greedy = "at temperature 0, which is greedy; add --temperature";
+bool checkpoints(Options const& o) { return !o.checkpoint.empty(); }
+constexpr char const* not_saved = "where nothing is saved; add --checkpoint DIR";
 constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
 
 EffectRow const effects[] = {
@@ -137,6 +145,10 @@ EffectRow const effects[] = {
     {"move", shards_pages, local},
     {"transport", [](Options const& o) { return !in_process(o); }, "inside one process; leave it out, or leave out --in-process"},
     {"progress-thread", [](Options const& o) { return o.transport != "mpi" && !in_process(o); }, "where UCX carries nothing; leave it out"},
+    {"checkpoint-every", checkpoints, not_saved},
+    {"time-limit", checkpoints, not_saved},
+    {"time-margin", [](Options const& o) { return o.time_limit_s > 0; }, "without a time limit; add --time-limit TIME"},
+    {"logits", [](Options const& o) { return !checkpoints(o) && o.resume.empty(); }, "with --checkpoint or --resume, since a checkpoint does not hold them; leave it out"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 
@@ -149,17 +161,23 @@ std::vector<OptionSpec> generate_option_specs() {
 }
 
 GenerateOptions parse_generate_options(std::span<std::string const> args) {
-  auto const given = read_given("generate", generate_option_specs(), args);
+  GenerateOptions options = generate_options_from(read_given("generate", generate_option_specs(), args));
+  if (options.resume.empty()) check_effects(options);
+  return options;
+}
+
+GenerateOptions generate_options_from(GivenOptions given) {
   GenerateOptions options;
   for (auto const& row : rows)
-    if (auto const found = given.find(row.name); found != given.end()) {
-      row.set(options, found->second);
-      options.given.emplace_back(row.name);
-    }
-  for (auto const& row : effects)
-    if (auto const found = given.find(row.name); found != given.end() && !row.has_effect(options))
-      throw InputError(fmt::format("{} has no effect {}", found->second.said, row.otherwise));
+    if (auto const found = given.find(row.name); found != given.end()) row.set(options, found->second);
+  options.given = std::move(given);
   return options;
+}
+
+void check_effects(GenerateOptions const& options) {
+  for (auto const& row : effects)
+    if (auto const found = options.given.find(row.name); found != options.given.end() && !row.has_effect(options))
+      throw InputError(fmt::format("{} has no effect {}", found->second.said, row.otherwise));
 }
 
 }  // namespace pikv::runtime

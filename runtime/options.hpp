@@ -40,17 +40,27 @@ struct GenerateOptions {
   std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
   bool reproducible = false;
   std::string output, logits, trace, report;
+  std::string checkpoint;                   // folder
+  std::int64_t checkpoint_every = 1000;     // steps; 0: only when the job is stopped
+  std::string resume;                       // a checkpoint or its folder
+  double time_limit_s = 0, time_margin_s = 60;
   double deadline_s = 30;
   int threads = 0;                          // --threads per rank; 0: cores of the host / ranks on it
   std::string log_level = "info";
-  std::vector<std::string> given;           // names of the options the user gave, for the trace
+  GivenOptions given;                       // what the user gave, by name
 };
 
 /// The rows of `pikv generate --help`.
 std::vector<OptionSpec> generate_option_specs();
 
 /// `args` is what follows `generate`, without --help. Throws InputError (given.hpp, units.hpp), also on an option that has no effect in
-/// the chosen mode and on names that do not exist. Touches no file but the one --config names: every rank may call it.
+/// the chosen mode and on names that do not exist. Touches no file but the one --config names: every rank may call it. With --resume the
+/// options of the checkpoint are still missing (checkpoint/resume.hpp): check_effects() then comes when they are known.
 GenerateOptions parse_generate_options(std::span<std::string const> args);
+
+/// The same from options that were read before.
+GenerateOptions generate_options_from(GivenOptions given);
+
+void check_effects(GenerateOptions const& options);
 
 }  // namespace pikv::runtime

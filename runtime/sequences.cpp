@@ -14,6 +14,7 @@ namespace {
 constexpr std::int32_t most_rewinds = 8;
 // Control exchanges from a release until its owners' slots can be taken again: pushes under way are acknowledged (3), dropped, retired.
 constexpr shards::Step linger_steps = 6;
+constexpr std::size_t most_read_bytes = 64 << 20;   // of a checkpoint's pages in a step, so that no peer waits for long
 
 shards::StreamId stream_of(Request const& request) {
   auto const index = static_cast<std::uint64_t>(request.index);
@@ -22,30 +23,42 @@ shards::StreamId stream_of(Request const& request) {
 }  // namespace
 
 Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
-                     std::vector<Request const*> requests, LogitsObserver observer)
+                     std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed)
     : store_{store},
       config_{config},
       tokenizer_{tokenizer},
       options_{options},
       rank_{rank},
       observer_{std::move(observer)},
+      resumed_{resumed},
       sampler_{config.vocab} {
   for (Request const* request : requests) {
-    if (request->refused.empty()) {
-      waiting_.push_back(request);
-      continue;
-    }
-    Result result;
-    result.index = request->index;
-    result.home = rank;
-    result.prompt_tokens = static_cast<std::int32_t>(request->prompt.size());
-    result.finish = Finish::error;
-    result.error = request->refused;
-    results_.push_back(std::move(result));
+    SavedRequest const* const known = saved(*request);
+    if (!request->refused.empty()) add_refused(*request);
+    else if (known != nullptr && known->phase == Phase::done) results_.push_back(known->result);
+    else waiting_.push_back(request);
   }
-  std::stable_sort(waiting_.begin(), waiting_.end(), [](Request const* a, Request const* b) {
-    return std::tie(a->arrival_s, a->index) < std::tie(b->arrival_s, b->index);
-  });
+  auto const turn = [&](Request const& request) {
+    bool const begun = saved(request) != nullptr;   // it has waited already
+    return std::tuple{!begun, begun ? 0 : request.arrival_s, request.index};
+  };
+  std::ranges::stable_sort(waiting_, {}, [&](Request const* request) { return turn(*request); });
+}
+
+void Sequences::add_refused(Request const& request) {
+  Result result;
+  result.index = request.index;
+  result.home = rank_;
+  result.prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
+  result.finish = Finish::error;
+  result.error = request.refused;
+  results_.push_back(std::move(result));
+}
+
+SavedRequest const* Sequences::saved(Request const& request) const {
+  if (resumed_ == nullptr) return nullptr;
+  SavedRequest const& known = resumed_->requests[static_cast<std::size_t>(request.index)];
+  return known.phase == Phase::waiting ? nullptr : &known;
 }
 
 std::span<Request const* const> Sequences::heads(double now) const {
@@ -69,7 +82,8 @@ void Sequences::admit() {
   auto sequence = std::make_unique<Sequence>();
   sequence->request = &request;
   sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
-  sequence->stream = &store_.open(stream_of(request), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  SavedRequest const* const known = saved(request);
+  sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request), static_cast<shards::Block>(sequence->pages / store_.options().layers));
   std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
   sequence->tokens.reserve(most);
   sequence->tokens = request.prompt;
@@ -77,6 +91,13 @@ void Sequences::admit() {
   sequence->result.home = rank_;
   sequence->result.prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   sequence->result.arrival = request.arrival_s;
+  if (known != nullptr) {
+    sequence->tokens.insert(sequence->tokens.end(), known->result.tokens.begin(), known->result.tokens.end());
+    if (!request.stop.empty()) sequence->text = tokenizer_->decode(known->result.tokens);
+    sequence->result = known->result;
+    sequence->result.home = rank_;
+    sequence->unread_end = resumed_->pages.blocks(known->stream);
+  }
   sequence->result.tokens.reserve(static_cast<std::size_t>(request.max_new_tokens));
   running_.push_back(std::move(sequence));
 }
@@ -84,8 +105,11 @@ void Sequences::admit() {
 void Sequences::plan(Batch& batch) {
   batch.clear();
   planned_.clear();
-  std::size_t free_slots = store_.free_home_slots();
-  auto const left = [](Sequence const& s) { return static_cast<std::int64_t>(s.tokens.size()) - s.stream->length(); };
+  std::size_t free_slots = store_.free_home_slots(), bytes_left = most_read_bytes;
+  for (auto& sequence : running_) load(*sequence, free_slots, bytes_left);
+  auto const left = [](Sequence const& s) {
+    return s.unread_from < s.unread_end ? 0 : static_cast<std::int64_t>(s.tokens.size()) - s.stream->length();
+  };
   for (auto& sequence : running_)
     if (left(*sequence) == 1) add_rows(batch, *sequence, 1, free_slots);
   batch.decode_rows = batch.rows();
@@ -96,6 +120,26 @@ void Sequences::plan(Batch& batch) {
     add_rows(batch, *sequence, static_cast<std::int32_t>(std::min<std::int64_t>(left(*sequence), budget)), free_slots);
     budget -= batch.rows() - before;
   }
+}
+
+void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& bytes_left) {
+  auto const layers = static_cast<std::size_t>(store_.options().layers);
+  std::size_t const block_bytes = layers * store_.options().layout.bytes();
+  while (sequence.unread_from < sequence.unread_end && free_slots >= layers && bytes_left > 0) {
+    auto const read = [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) {
+      resumed_->pages.checkpoint().read_page(resumed_->pages.row(sequence.stream->id(), layer, sequence.unread_from), header, payload);
+    };
+    bool const sound = store_.restore(*sequence.stream, read);
+    bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
+    ++sequence.unread_from;
+    if (!whole) sequence.unread_end = sequence.unread_from;   // the open page is the last; after a rotten one all is computed again
+    free_slots -= layers;
+    bytes_left -= std::min(bytes_left, block_bytes);
+  }
+}
+
+std::size_t Sequences::loading() const {
+  return static_cast<std::size_t>(std::ranges::count_if(running_, [](auto const& sequence) { return sequence->unread_from < sequence->unread_end; }));
 }
 
 void Sequences::add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots) {
@@ -190,6 +234,37 @@ void Sequences::retire_ended(shards::Step step) {
       results_.push_back(std::move(sequence->result));
     }
   std::erase_if(running_, [](auto const& sequence) { return sequence->ended; });
+}
+
+HomeState Sequences::state() const {
+  HomeState state;
+  for (Result const& result : results_) state.progress.push_back({result.index, Phase::done, result, {}, 0});
+  auto const add_unread = [&](shards::StreamId const& id, shards::Block from, shards::Block end) {
+    for (shards::Block block = from; block < end; ++block)
+      for (std::int32_t layer = 0; layer < store_.options().layers; ++layer) {
+        std::size_t const row = resumed_->pages.row(id, layer, block);
+        PageRow page = resumed_->pages.checkpoint().pages()[row];
+        page.rank = rank_;
+        page.slot = -1;
+        page.indexed = 0;
+        state.unread.push_back({static_cast<std::int64_t>(row), page});
+      }
+  };
+  for (auto const& sequence : running_) {
+    shards::Stream const& stream = *sequence->stream;
+    bool const reading = sequence->unread_from < sequence->unread_end;
+    std::int64_t const length = reading ? saved(*sequence->request)->length : stream.length();
+    state.progress.push_back({sequence->result.index, Phase::running, sequence->result, stream.id(), length});
+    auto const pages = shards::pages_of(store_, stream, rank_);
+    state.pages.insert(state.pages.end(), pages.begin(), pages.end());
+    add_unread(stream.id(), sequence->unread_from, sequence->unread_end);
+  }
+  for (Request const* request : std::span{waiting_}.subspan(next_waiting_))
+    if (SavedRequest const* const known = saved(*request)) {
+      state.progress.push_back({request->index, Phase::running, known->result, known->stream, known->length});
+      add_unread(known->stream, 0, resumed_->pages.blocks(known->stream));
+    }
+  return state;
 }
 
 std::int64_t Sequences::reserved_pages(shards::Step step) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/batch.hpp"
+#include "runtime/checkpoint/writer.hpp"
 #include "runtime/request.hpp"
 #include "runtime/sampler.hpp"
 #include "shards/store.hpp"
@@ -26,12 +27,19 @@ struct SequenceOptions {
 /// those of every position. `position` is of the token the row follows. A position computed again after a rewind comes again.
 using LogitsObserver = std::function<void(Request const& request, std::int64_t position, std::span<float const> logits)>;
 
+/// What a job that goes on from a checkpoint knows; borrowed. `requests` by index.
+struct Resumed {
+  std::vector<SavedRequest> const& requests;
+  RestoredPages const& pages;
+};
+
 /// The requests of one home: which wait, which run, what each step computes for them, and what became of them (continuous batching,
-/// chunked prefill, rewinds). Knows nothing of other ranks.
+/// chunked prefill, rewinds). Knows nothing of other ranks. Of a job that goes on, requests that ran are the first to be admitted, and their
+/// pages are read, a bounded part in each plan, before they compute again.
 class Sequences {
  public:
   Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
-            std::vector<Request const*> requests, LogitsObserver observer);
+            std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed = nullptr);
 
   /// The first waiting requests that have arrived, as many as may run beside those that do.
   std::span<Request const* const> heads(double now) const;
@@ -49,6 +57,10 @@ class Sequences {
   double next_arrival() const;   // infinity if none waits
   std::int64_t reserved_pages(shards::Step step);
   std::uint64_t generated() const { return generated_; }
+  /// Running sequences whose pages are still being read.
+  std::size_t loading() const;
+  /// At the control slot: what a checkpoint has to hold of this home.
+  HomeState state() const;
   std::vector<Result>& results() { return results_; }
 
  private:
@@ -58,6 +70,7 @@ class Sequences {
     std::vector<std::int32_t> tokens;   // prompt and generated
     std::string text;                   // generated, for stop strings
     std::int64_t pages = 0;
+    shards::Block unread_from = 0, unread_end = 0;   // blocks that are still only in the checkpoint
     bool ended = false;
     Result result;
   };
@@ -65,6 +78,10 @@ class Sequences {
     std::int64_t pages;
     shards::Step until;
   };
+  void add_refused(Request const& request);
+  /// The request's state in the checkpoint, null without one or where it had not begun.
+  SavedRequest const* saved(Request const& request) const;
+  void load(Sequence& sequence, std::size_t& free_slots, std::size_t& bytes_left);
   void add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots);
   void take_token(Sequence& sequence, std::span<float const> logits, double now);
   void damaged(Sequence& sequence, shards::Damage const& damage, double now);
@@ -77,6 +94,7 @@ class Sequences {
   SequenceOptions options_;
   int rank_;
   LogitsObserver observer_;
+  Resumed const* resumed_;
   Sampler sampler_;
   std::vector<Request const*> waiting_;   // by arrival, then index
   std::size_t next_waiting_ = 0;

@@ -1,9 +1,12 @@
 # What a run leaves behind: trace, report, summary, logits, progress.
 add_library(pikv_trace
+  ${CMAKE_CURRENT_LIST_DIR}/apart.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attributes.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/disk_room.cpp
   ${CMAKE_CURRENT_LIST_DIR}/finish.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/attribute.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/failure.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/hdf5/input.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/row_type.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/latency.cpp

@@ -1,12 +1,7 @@
 #include "runtime/trace.hpp"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -15,47 +10,14 @@
 
 #include "comm/error.hpp"
 #include "comm/hdf5_access.hpp"
+#include "runtime/disk_room.hpp"
 #include "runtime/hdf5/attribute.hpp"
 #include "runtime/hdf5/handle.hpp"
 #include "runtime/hdf5/table.hpp"
 #include "runtime/output_file.hpp"
+#include "runtime/trouble.hpp"
 
 namespace pikv::runtime {
-namespace {
-
-/// Runs `work` and returns what it threw, so that a rank in trouble still takes part in what follows.
-std::string trouble_in(auto const& work) {
-  try {
-    work();
-  } catch (Error const& error) {
-    return error.what();
-  }
-  return {};
-}
-
-constexpr off_t metadata_bytes = 1 << 20;   // more than chunks rounded up and HDF5's own records add to a file in a batch
-
-/// Takes the disk's room for `bytes` more, where the file system can: a write that fails inside a collective call, on one rank alone, is one
-/// that the other ranks wait for until the deadline.
-void make_room(std::filesystem::path const& part, std::size_t bytes) {
-  int const file = ::open(part.c_str(), O_WRONLY | O_CLOEXEC);
-  struct stat now {};
-  rlimit most{};
-  bool made = file >= 0 && ::fstat(file, &now) == 0 && ::getrlimit(RLIMIT_FSIZE, &most) == 0;
-  off_t const more = static_cast<off_t>(bytes) + metadata_bytes;
-  if (made && most.rlim_cur != RLIM_INFINITY && static_cast<rlim_t>(now.st_size + more) > most.rlim_cur) {
-    made = false;
-    errno = EFBIG;
-  } else if (made) {
-    made = ::fallocate(file, FALLOC_FL_KEEP_SIZE, now.st_size, more) == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
-  }
-  std::string const reason = std::strerror(errno);
-  if (file >= 0) ::close(file);
-  if (!made) throw RunError(fmt::format("could not make room for {} more bytes of {} ({}); free some space or give another name", more,
-                                 part.string(), reason));
-}
-
-}  // namespace
 
 struct TraceWriter::File {
   File(std::filesystem::path const& part, comm::World const& world, std::array<hdf5::RowBuffer, tables> const& buffers)
@@ -118,6 +80,7 @@ void TraceWriter::make_file(RunMetadata const& metadata) {
                        {"commit", metadata.commit},
                        {"command_line", metadata.command_line},
                        {"started", metadata.started},
+                       {"resumed_from", metadata.resumed_from},
                        {"ranks", static_cast<std::int64_t>(world_.size())},
                        {"hosts", static_cast<std::int64_t>(world_.hosts())}};
   for (auto const& attribute : run) hdf5::write(file, attribute);
@@ -153,8 +116,9 @@ void TraceWriter::write(Work const& work) {
   agree(trouble);   // before the next collective call, which would wait for a rank in trouble for ever
 }
 
-void TraceWriter::close() {
+void TraceWriter::close(std::string const& ended) {
   write_batch();
+  write([&] { hdf5::write(file_->file.get(), {"ended", ended}); });
   std::string trouble;
   if (file_) {
     auto const guard = world_.guard("closing the trace", deadline_s_);

@@ -20,6 +20,7 @@ inline constexpr int trace_batch_steps = 64;   // N: steps between two calls of 
 struct RunMetadata {
   std::string version, commit, command_line;
   std::string started;                    // ISO 8601, UTC
+  std::string resumed_from;               // the checkpoint it went on from; empty: none
   Attributes libraries, options, model;   // groups of these names
   std::uint64_t kv_capacity_bytes = 0;    // of this rank, the only value that may differ between ranks
   double deadline_s = 30;                 // of each wait here
@@ -44,8 +45,8 @@ class TraceWriter {
 
   /// Collective; at the control slot. Throws RunError.
   void write_batch();
-  /// Collective, once, the last call: writes the rest, then NAME.part becomes NAME. Throws RunError.
-  void close();
+  /// Collective, once, the last call: writes the rest and how the job ended, then NAME.part becomes NAME. Throws RunError.
+  void close(std::string const& ended);
 
  private:
   enum class Table { ranks, requests, steps, pages_by_owner, faults };

@@ -23,6 +23,7 @@ struct Counts {
   std::uint64_t timeout = 0;           // transfers that did not end in time
   std::uint64_t refetched = 0;         // pages got again after a corrupt or late get
   std::uint64_t rewinds = 0;
+  std::uint64_t blocks_restored = 0;   // of own streams, read from a checkpoint instead of computed, once, not per layer
 };
 
 }  // namespace pikv::shards

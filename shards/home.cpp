@@ -52,6 +52,53 @@ void Home::extend(Stream& stream, std::int32_t rows) {
     }
 }
 
+bool Home::restore(Stream& stream, ReadPage read) {
+  Block const block = stream.directory_.blocks();
+  stream.directory_.resize(block + 1);
+  std::uint32_t tokens = 0;
+  bool sound = true;
+  for (std::int32_t layer = 0; layer < options_.layers && sound; ++layer) {
+    DirectoryEntry& entry = stream.directory_.at(layer, block);
+    entry.local = arena_.take(0);
+    PageHeader& header = arena_.header(entry.local);
+    read(layer, header, arena_.payload(entry.local));
+    PageKey const key{stream.id_, static_cast<std::uint16_t>(layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0, block};
+    ++counts_.checked;
+    sound = verify(header, arena_.payload(entry.local), key, header.generation, options_.fingerprint) == Verdict::good &&
+            header.tokens >= 1 && header.tokens <= static_cast<std::uint32_t>(options_.layout.page_tokens) && (layer == 0 || header.tokens == tokens);
+    tokens = header.tokens;
+  }
+  if (!sound) {
+    ++counts_.corrupt;
+    for (std::int32_t layer = 0; layer < options_.layers; ++layer)
+      if (Slot const slot = stream.directory_.at(layer, block).local; slot.valid()) arena_.give_back(slot);
+    stream.directory_.resize(block);
+    return false;
+  }
+  stream.length_ += tokens;
+  KvExpert expert = 0;
+  Bucket const bucket = bucket_for(stream, block, &expert);
+  for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+    DirectoryEntry& entry = stream.directory_.at(layer, block);
+    arena_.book(entry.local, options_.layout.bytes(), false);
+    PageHeader& header = arena_.header(entry.local);
+    if (static_cast<std::int32_t>(tokens) < options_.layout.page_tokens) {
+      entry.life = PageLife::open;
+      header = {};   // a page that is being filled has none
+      continue;
+    }
+    header.generation = 0;
+    header.push = 0;
+    header.epoch = placement_.epoch();
+    stamp(header);
+    entry.life = PageLife::sealed;
+    entry.expert = expert;
+    if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
+  }
+  ++counts_.blocks_restored;
+  return true;
+}
+
 void Home::expect(Stream const& stream, std::int32_t rows) {
   if (options_.local) return;
   Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "comm/function_ref.hpp"
 #include "comm/message.hpp"
 #include "comm/world.hpp"
 #include "comm/error.hpp"
@@ -18,6 +20,9 @@
 #include "shards/stream.hpp"
 
 namespace pikv::shards {
+
+/// Brings a page's header and payload (layout.bytes() long) from where it was kept.
+using ReadPage = comm::FunctionRef<void(std::int32_t layer, PageHeader& header, std::span<std::byte> payload)>;
 
 /// This rank as a home: it alone decides the life of its streams' pages. It opens pages, seals full ones, asks owners for slots,
 /// pushes (payloads, flush, headers, flush), repeats until acknowledged, and frees its copy then.
@@ -45,6 +50,9 @@ class Home {
   void advance(Stream& stream, std::int32_t rows, Step step);
   /// Pushes what has a slot, repeats what was not acknowledged.
   void push(Step step);
+  /// The next block of a stream whose tokens are not computed but read: `read(layer, header, payload)` brings each page. All are verified,
+  /// and sealed, or open if they are not full; the caller has made sure of the room. False if one is not what it should be: then none is kept.
+  bool restore(Stream& stream, ReadPage read);
   /// Forgets all pages from `from` on, here and at their owners.
   void release(Stream& stream, Block from);
 

@@ -66,6 +66,11 @@ void Store::rewind(Stream& stream, Block block) {
   ++counts_.rewinds;
 }
 
+bool Store::restore(Stream& stream, ReadPage read) {
+  while (arena_.free_slots(0) < index(options_.layers) && replicas_.drop_one(0, true)) {}
+  return home_.restore(stream, read);
+}
+
 // What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's.
 std::size_t Store::free_home_slots() const {
   std::size_t const free = arena_.free_slots(0);

@@ -45,6 +45,9 @@ class Store {
   void release(Stream& stream);
   /// Drops `block` and what follows in all layers; the tokens from there on must be appended again.
   void rewind(Stream& stream, Block block);
+  /// Between steps: the next block of a stream that goes on, read instead of computed, see Home::restore. The caller has made sure that
+  /// free_home_slots() covers a page per layer.
+  bool restore(Stream& stream, ReadPage read);
   /// Gives back fetched copies of the stream's pages (its prompt is in: decode ships queries).
   void drop_replicas(Stream const& stream) { replicas_.drop(stream, 0); }
 

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "comm/error.hpp"
-#include "runtime/analyze/hdf5_input.hpp"
+#include "runtime/hdf5/input.hpp"
 #include "runtime/trace.hpp"
 
 namespace pikv::runtime::analyze {
@@ -52,11 +52,11 @@ void check_format(Attributes const& run) {
 Attributes group_attributes(hid_t file, std::string const& name) {
   if (H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) throw RunError("it has no /" + name);
   hdf5::Group const group{H5Gopen2(file, name.c_str(), H5P_DEFAULT), "open /" + name};
-  return read_attributes(group.get());
+  return hdf5::read_attributes(group.get());
 }
 
 void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
-  Attributes const run = read_attributes(file);
+  Attributes const run = hdf5::read_attributes(file);
   check_format(run);
   trace.version = text_in(run, "version");
   trace.commit = text_in(run, "commit");
@@ -66,7 +66,7 @@ void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   trace.options = group_attributes(file, "options");
   trace.model = group_attributes(file, "model");
   trace.libraries = group_attributes(file, "libraries");
-  auto const table = [&](char const* name) { return TableInput{file, name, file_bytes}; };
+  auto const table = [&](char const* name) { return hdf5::TableInput{file, name, file_bytes}; };
   trace.ranks = table("ranks").rows<RankRecord>(rank_rows());
   trace.requests = table("requests").rows<RequestRecord>(request_rows());
   trace.steps = table("steps").rows<StepRecord>(step_rows());
@@ -135,18 +135,6 @@ hdf5::RowType page_event_rows() {
       .add("stream_hi", &PageEvent::stream_hi)
       .add("stream_lo", &PageEvent::stream_lo)
       .add("generation", &PageEvent::generation);
-}
-
-std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise) {
-  auto const found = std::ranges::find(attributes, name, &Attribute::name);
-  auto const* const value = found == attributes.end() ? nullptr : std::get_if<std::int64_t>(&found->value);
-  return value ? *value : otherwise;
-}
-
-std::string text_in(Attributes const& attributes, std::string_view name) {
-  auto const found = std::ranges::find(attributes, name, &Attribute::name);
-  auto const* const value = found == attributes.end() ? nullptr : std::get_if<std::string>(&found->value);
-  return value ? *value : "";
 }
 
 Trace read_trace(fs::path const& path) {

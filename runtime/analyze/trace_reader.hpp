@@ -47,8 +47,6 @@ struct Trace {
   std::optional<Events> events;      // a trace need not have them
 };
 
-std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise);
-std::string text_in(Attributes const& attributes, std::string_view name);   // empty if missing
 /// In process the job's clock stands still while ranks compute.
 inline bool clock_is_virtual(Trace const& trace) { return number_in(trace.options, "in-process", 0) > 0; }
 

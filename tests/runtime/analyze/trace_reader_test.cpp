@@ -11,7 +11,7 @@
 #include <stdexcept>
 
 #include "comm/inprocess_world.hpp"
-#include "runtime/analyze/apart.hpp"
+#include "runtime/apart.hpp"
 #include "runtime/analyze/figures.hpp"
 #include "runtime/analyze/report.hpp"
 #include "runtime/hdf5/attribute.hpp"
@@ -193,7 +193,7 @@ TEST_F(TraceReaderTest, WithBitsInvertedItIsReadOrRefusedButNeverCrashes) {
       bytes[random() % std::min<std::size_t>(bytes.size(), 20'000)] ^= static_cast<char>(1 << random() % 8);
     auto const file = file_of(bytes);
     auto const said = test::error_of([&] {
-      run_apart_on(file, [&] {
+      run_apart_on(file, "--trace", [&] {
         auto const trace = read_trace(file);
         auto const figures = figures_of(trace);
         if (report_text(trace, figures, advice_for(trace, figures)).empty()) throw std::logic_error("an empty report");

@@ -49,7 +49,7 @@ inline RunMetadata sample_metadata(std::int32_t rank) {
   model.layers = 3;
   GenerateOptions options;
   options.page_tokens = 16;
-  options.given = {"page-tokens", "trace"};
+  options.given = {{"page-tokens", {}}, {"trace", {}}};
   return {.version = "0.1.0",
           .commit = "abc",
           .command_line = "pikv generate --prompt " + std::string(100'000, 'y'),

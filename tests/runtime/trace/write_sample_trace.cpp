@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
       std::fflush(stdout);
       ::sleep(60);
     }
-    trace.close();
+    trace.close("finished");
   };
   try {
     if (kind == "mpi")

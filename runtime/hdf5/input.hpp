@@ -11,7 +11,7 @@
 #include "runtime/hdf5/handle.hpp"
 #include "runtime/hdf5/row_type.hpp"
 
-namespace pikv::runtime::analyze {
+namespace pikv::runtime::hdf5 {
 
 /// Attributes of a group or file, in the order of their names; text, i64 or f64. Throws RunError on any other kind.
 Attributes read_attributes(hid_t where);
@@ -24,7 +24,7 @@ class TableInput {
   bool has(std::string const& field) const;
   /// All rows, fields matched by name and numbers converted; throws RunError if one of the row's fields is missing.
   template <typename Row>
-  std::vector<Row> rows(hdf5::RowType const& type) const {
+  std::vector<Row> rows(RowType const& type) const {
     std::vector<Row> all(static_cast<std::size_t>(count_));
     read(type, sizeof(Row), all.data());
     return all;
@@ -33,12 +33,12 @@ class TableInput {
   std::map<std::int64_t, std::string> names_of(std::string const& field) const;
 
  private:
-  void read(hdf5::RowType const& type, std::size_t row_bytes, void* into) const;
+  void read(RowType const& type, std::size_t row_bytes, void* into) const;
 
   std::string name_;
-  hdf5::Dataset dataset_;
-  hdf5::Type type_;
+  Dataset dataset_;
+  Type type_;
   std::uint64_t count_ = 0;
 };
 
-}   // namespace pikv::runtime::analyze
+}   // namespace pikv::runtime::hdf5

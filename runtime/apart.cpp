@@ -1,4 +1,4 @@
-#include "runtime/analyze/apart.hpp"
+#include "runtime/apart.hpp"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -15,7 +15,7 @@
 
 #include "comm/error.hpp"
 
-namespace pikv::runtime::analyze {
+namespace pikv::runtime {
 namespace {
 
 enum Ending : int { done = 0, run_error = 1, input_error = 2 };
@@ -60,7 +60,7 @@ void run_apart(unsigned limit_s, std::string const& otherwise, comm::FunctionRef
   std::fflush(stdout);   // the child has a copy of what waits there
   std::array<int, 2> pipe{};
   pid_t const child = ::pipe(pipe.data()) == 0 ? ::fork() : -1;
-  if (child < 0) throw RunError("no process can be started to read the trace with; end others, or raise the limit of processes (ulimit -u)");
+  if (child < 0) throw RunError("no process can be started to read a file with; end others, or raise the limit of processes (ulimit -u)");
   if (child == 0) run_here(limit_s, action, pipe[1]);
   ::close(pipe[1]);
   std::string const sentence = all_of(pipe[0]);
@@ -72,12 +72,12 @@ void run_apart(unsigned limit_s, std::string const& otherwise, comm::FunctionRef
   if (WEXITSTATUS(status) != done) throw RunError(sentence);
 }
 
-void run_apart_on(std::filesystem::path const& trace, comm::FunctionRef<void()> action) {
+void run_apart_on(std::filesystem::path const& path, std::string const& option, comm::FunctionRef<void()> action) {
   constexpr std::uintmax_t slowest_read = 1 << 20;   // bytes a second
   std::error_code unknown;
-  auto const bytes = std::filesystem::file_size(trace, unknown);
+  auto const bytes = std::filesystem::file_size(path, unknown);
   auto const limit_s = static_cast<unsigned>(20 + (unknown ? 0 : bytes / slowest_read));
-  run_apart(limit_s, trace.string() + " is damaged: HDF5 does not come to an end with it; give a file that --trace of `pikv generate` wrote", action);
+  run_apart(limit_s, path.string() + " is damaged: HDF5 does not come to an end with it; give a file that " + option + " of `pikv generate` wrote", action);
 }
 
-}   // namespace pikv::runtime::analyze
+}   // namespace pikv::runtime

@@ -1,0 +1,44 @@
+#include "runtime/checkpoint/files.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <functional>
+#include <regex>
+#include <string>
+#include <system_error>
+
+#include "comm/error.hpp"
+
+namespace pikv::runtime {
+
+namespace fs = std::filesystem;
+
+fs::path checkpoint_name(fs::path const& folder, std::int64_t step) { return folder / fmt::format("step-{:012}.h5", step); }
+
+std::vector<fs::path> checkpoints_in(fs::path const& folder) {
+  static std::regex const form{"step-[0-9]{12}\\.h5"};
+  std::vector<fs::path> found;
+  std::error_code unreadable;
+  for (auto const& entry : fs::directory_iterator{folder, unreadable})
+    if (std::regex_match(entry.path().filename().string(), form)) found.push_back(entry.path());
+  std::ranges::sort(found, std::greater{});
+  return found;
+}
+
+fs::path checkpoint_at(fs::path const& path) {
+  std::error_code unreadable;
+  if (!fs::exists(path, unreadable)) throw RunError(path.string() + " does not exist; give a checkpoint, or the folder that --checkpoint was given");
+  if (!fs::is_directory(path, unreadable)) return path;
+  auto const found = checkpoints_in(path);
+  if (found.empty()) throw RunError(path.string() + " holds no complete checkpoint (step-*.h5); give the folder that --checkpoint was given");
+  return found.front();
+}
+
+void remove_older(fs::path const& folder) {
+  auto const found = checkpoints_in(folder);
+  std::error_code ignored;   // one file too many harms nobody
+  for (std::size_t i = checkpoints_kept; i < found.size(); ++i) fs::remove(found[i], ignored);
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace pikv::runtime {
+
+/// Checkpoints lie in a folder as step-000000123.h5, each whole under that name.
+std::filesystem::path checkpoint_name(std::filesystem::path const& folder, std::int64_t step);
+
+/// Those of a folder, the newest (of the highest step) first; empty where it is none.
+std::vector<std::filesystem::path> checkpoints_in(std::filesystem::path const& folder);
+
+/// A file is itself, a folder means its newest. Throws RunError where there is none.
+std::filesystem::path checkpoint_at(std::filesystem::path const& path);
+
+/// Removes all but the newest checkpoints_kept.
+inline constexpr std::size_t checkpoints_kept = 2;
+void remove_older(std::filesystem::path const& folder);
+
+}  // namespace pikv::runtime

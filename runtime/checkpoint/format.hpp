@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/attributes.hpp"
+#include "runtime/hdf5/row_type.hpp"
+#include "runtime/request.hpp"
+#include "runtime/trace_rows.hpp"
+#include "shards/page.hpp"
+
+namespace pikv::runtime {
+
+/// A checkpoint is one HDF5 file; docs/checkpoint.md has its schema, reader.cpp and writer.cpp are the places that read and write it.
+inline constexpr std::int64_t checkpoint_format = 1;
+
+enum class Phase { waiting, running, done };
+char const* to_string(Phase phase);
+
+/// A request as a checkpoint holds it: what was asked, and how far it is.
+struct SavedRequest {
+  Request request;
+  Phase phase = Phase::waiting;
+  Result result;              // running: tokens so far; done: all
+  shards::StreamId stream{};  // running: under which its pages are keyed
+  std::int64_t length = 0;    // running: tokens whose keys and values are in pages
+};
+
+/// A row of /requests: numbers, and where in /tokens (prompt, then generated) and /text the rest is.
+struct RequestRow {
+  std::int64_t index = 0;
+  FixedText<8> phase{}, finish{};
+  std::int32_t home = 0, prompt_tokens = 0, generated = 0, max_new_tokens = 0, rewinds = 0;
+  std::int64_t first_token_at = 0;                              // in /tokens
+  std::int64_t id_at = 0, id_bytes = 0;                         // in /text
+  std::int64_t stop_at = 0, stop_bytes = 0;                     // a JSON array of strings
+  std::int64_t refused_at = 0, refused_bytes = 0, error_at = 0, error_bytes = 0;
+  double arrival = 0, first_token = 0, end = 0;                 // s on the job's clock, which goes on after a restore
+  std::uint64_t stream_hi = 0, stream_lo = 0;
+  std::int64_t length = 0;
+};
+
+/// A row of /pages: which page row i of /page_headers and /page_payloads is, and where it lay.
+struct PageRow {
+  std::uint64_t stream_hi = 0, stream_lo = 0;
+  std::int32_t layer = 0, block = 0, tokens = 0, rank = 0, slot = 0, indexed = 0;   // indexed: 1 at an owner, 0 at its home
+  std::uint64_t generation = 0;
+};
+
+hdf5::RowType saved_request_rows();
+hdf5::RowType page_rows();
+
+/// The requests as rows and as what they point into.
+struct PackedRequests {
+  std::vector<RequestRow> rows;
+  std::vector<std::int32_t> tokens;
+  std::string text;
+};
+PackedRequests pack(std::vector<SavedRequest> const& requests);
+/// Throws RunError if a row points outside, or names a phase or finish that does not exist.
+std::vector<SavedRequest> unpack(PackedRequests const& packed);
+
+/// What a checkpoint says of the job besides its requests and pages.
+struct CheckpointFacts {
+  std::string version, commit, saved;          // saved: date and time, UTC, ISO 8601
+  std::string reason;                          // "interval", or what stopped the job
+  std::int64_t step = 0, ranks = 0, hosts = 0;
+  double clock_s = 0;                          // the job's clock
+  shards::Fingerprint fingerprint{};           // of model and page shape
+  std::uint64_t payload_bytes = 0;             // of a page
+  Attributes options;                          // as the user gave them, name -> text
+  Attributes model;
+};
+
+std::string hex(shards::Fingerprint const& fingerprint);   // 32 digits
+
+}  // namespace pikv::runtime

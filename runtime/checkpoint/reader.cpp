@@ -1,0 +1,154 @@
+#include "runtime/checkpoint/reader.hpp"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <charconv>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "comm/error.hpp"
+#include "runtime/hdf5/input.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(fs::path const& path, std::string const& why) {
+  throw RunError(fmt::format("{} {}; give a checkpoint that `pikv checkpoint verify` accepts", path.string(), why));
+}
+
+std::uint64_t bytes_of(fs::path const& path) {
+  std::error_code trouble;
+  auto const bytes = fs::file_size(path, trouble);
+  if (trouble) refuse(path, "is not a file that can be read (" + trouble.message() + ")");
+  return bytes;
+}
+
+hdf5::File open_file(fs::path const& path) {
+  hdf5::prepare();
+  hid_t const file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (file >= 0) return {file, ""};
+  std::string const reason = hdf5::failure("be opened as an HDF5 file");
+  refuse(path, H5Fis_hdf5(path.c_str()) == 0 ? "is not an HDF5 file" : reason);
+}
+
+hdf5::Dataset open_dataset(hid_t file, std::string const& name) {
+  if (H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) throw RunError("it has no /" + name);
+  return {H5Dopen2(file, name.c_str(), H5P_DEFAULT), "open /" + name};
+}
+
+Attributes group_attributes(hid_t file, std::string const& name) {
+  if (H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) throw RunError("it has no /" + name);
+  hdf5::Group const group{H5Gopen2(file, name.c_str(), H5P_DEFAULT), "open /" + name};
+  return hdf5::read_attributes(group.get());
+}
+
+std::array<hsize_t, 2> extent_of(hdf5::Dataset const& dataset, std::string const& name, int dimensions) {
+  hdf5::Space const space{H5Dget_space(dataset.get()), "get the space of /" + name};
+  std::array<hsize_t, 2> extent{0, 1};
+  if (H5Sget_simple_extent_ndims(space.get()) != dimensions) throw RunError("/" + name + " has another shape");
+  H5Sget_simple_extent_dims(space.get(), extent.data(), nullptr);
+  return extent;
+}
+
+template <typename T>
+void read_list(hid_t file, std::string const& name, hid_t type, std::uint64_t file_bytes, T& into) {
+  auto const dataset = open_dataset(file, name);
+  auto const count = extent_of(dataset, name, 1)[0];
+  if (count > file_bytes / sizeof(typename T::value_type)) throw RunError("/" + name + " claims more than the file could hold");
+  into.resize(count);
+  if (count > 0 && H5Dread(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, into.data()) < 0) throw RunError(hdf5::failure("read /" + name));
+}
+
+shards::Fingerprint fingerprint_in(std::string const& text) {
+  shards::Fingerprint fingerprint;
+  auto const half = [&](std::size_t at, std::uint64_t& into) {
+    return text.size() == 32 && std::from_chars(text.data() + at, text.data() + at + 16, into, 16).ptr == text.data() + at + 16;
+  };
+  if (!half(0, fingerprint.hi) || !half(16, fingerprint.lo)) throw RunError("its fingerprint is not 32 hexadecimal digits");
+  return fingerprint;
+}
+
+CheckpointFacts facts_in(hid_t file) {
+  Attributes const root = hdf5::read_attributes(file);
+  auto const format = number_in(root, "format", 0);
+  if (format == 0 || text_in(root, "kind") != "checkpoint") throw RunError("it does not say that it is one");
+  if (format != checkpoint_format) throw RunError(fmt::format("its format is {}, and this pikv reads {}", format, checkpoint_format));
+  CheckpointFacts facts;
+  facts.version = text_in(root, "version");
+  facts.commit = text_in(root, "commit");
+  facts.saved = text_in(root, "saved");
+  facts.reason = text_in(root, "reason");
+  facts.step = number_in(root, "step", 0);
+  facts.ranks = number_in(root, "ranks", 0);
+  facts.hosts = number_in(root, "hosts", 0);
+  facts.clock_s = real_in(root, "clock_s", 0);
+  facts.fingerprint = fingerprint_in(text_in(root, "fingerprint"));
+  facts.payload_bytes = static_cast<std::uint64_t>(number_in(root, "payload_bytes", 0));
+  facts.options = group_attributes(file, "options");
+  facts.model = group_attributes(file, "model");
+  return facts;
+}
+
+hdf5::Dataset open_pages(hid_t file, std::string const& name, std::size_t pages, std::uint64_t bytes) {
+  auto dataset = open_dataset(file, name);
+  auto const extent = extent_of(dataset, name, 2);
+  if (extent[0] != pages || extent[1] != bytes) throw RunError(fmt::format("/{} does not hold a page per row of /pages", name));
+  return dataset;
+}
+
+void read_row(hdf5::Dataset const& dataset, std::size_t row, std::span<std::byte> into) {
+  std::array<hsize_t, 2> const start{row, 0}, count{1, into.size()};
+  hdf5::Space const here{H5Screate_simple(2, count.data(), nullptr), "make a memory space"};
+  hdf5::Space const there{H5Dget_space(dataset.get()), "get the space of a page"};
+  H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
+  if (H5Dread(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, into.data()) < 0)
+    throw RunError(hdf5::failure(fmt::format("read page {}", row)));
+}
+
+}  // namespace
+
+CheckpointReader::CheckpointReader(fs::path path) : path_{std::move(path)}, file_bytes_{bytes_of(path_)}, file_{open_file(path_)} {
+  try {
+    read_all();
+  } catch (RunError const& error) {
+    file_.abandon();
+    refuse(path_, std::string{"is no checkpoint that can be read: "} + error.what());
+  }
+}
+
+void CheckpointReader::read_all() {
+  facts_ = facts_in(file_.get());
+  PackedRequests packed;
+  packed.rows = hdf5::TableInput{file_.get(), "requests", file_bytes_}.rows<RequestRow>(saved_request_rows());
+  read_list(file_.get(), "tokens", H5T_NATIVE_INT32, file_bytes_, packed.tokens);
+  read_list(file_.get(), "text", H5T_NATIVE_UINT8, file_bytes_, packed.text);
+  requests_ = unpack(packed);
+  pages_ = hdf5::TableInput{file_.get(), "pages", file_bytes_}.rows<PageRow>(page_rows());
+  headers_.emplace(open_pages(file_.get(), "page_headers", pages_.size(), shards::header_bytes));
+  payloads_.emplace(open_pages(file_.get(), "page_payloads", pages_.size(), facts_.payload_bytes));
+}
+
+void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
+  read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
+  read_row(*payloads_, row, payload);
+}
+
+shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> payload) const {
+  PageRow const& page = pages_[row];
+  shards::PageHeader header;
+  read_page(row, header, payload);
+  shards::PageKey key = header.key;   // the head range is the fingerprint's to judge
+  key.stream = {page.stream_hi, page.stream_lo};
+  key.layer = static_cast<std::uint16_t>(page.layer);
+  key.block = page.block;
+  auto const found = shards::verify(header, payload, key, header.generation, facts_.fingerprint);
+  bool const as_listed = static_cast<std::int32_t>(header.tokens) == page.tokens;
+  return found == shards::Verdict::good && !as_listed ? shards::Verdict::bad_header : found;
+}
+
+}  // namespace pikv::runtime

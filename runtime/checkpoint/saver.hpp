@@ -1,0 +1,41 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "comm/world.hpp"
+#include "runtime/checkpoint/writer.hpp"
+#include "runtime/engine.hpp"
+#include "runtime/options.hpp"
+
+namespace pikv::runtime {
+
+/// When a job is saved, and when it stops for that: every N steps, and on a signal or when its time is nearly over.
+class Saver {
+ public:
+  /// Collective. Makes options.checkpoint. Throws AgreedError where it cannot, and where it holds checkpoints of another job, which would
+  /// be taken for this one's: `continued` is the checkpoint that this job goes on from, empty if none.
+  Saver(comm::World& world, GenerateOptions const& options, std::filesystem::path const& continued);
+
+  /// For EngineHooks::stop.
+  std::int32_t wants_to_stop() const;
+
+  /// Collective, at the control slot: saves the job if it is time, or if it stops now.
+  void control_slot(shards::Step step, Engine const& engine, shards::Store& store, std::vector<Request> const& requests, RestoredPages const* restored,
+                    Model const& model);
+
+ private:
+  double elapsed_s() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
+
+  comm::World& world_;
+  GenerateOptions const& options_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+/// Date and time, UTC, ISO 8601.
+std::string iso_time();
+
+}  // namespace pikv::runtime

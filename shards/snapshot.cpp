@@ -1,0 +1,77 @@
+#include "shards/snapshot.hpp"
+
+#include <algorithm>
+
+namespace pikv::shards {
+
+namespace {
+
+PageRef ref_of(DirectoryEntry const& entry, comm::Rank home) {
+  PageRef page;
+  if (entry.rotten) return page;
+  if (entry.local.valid()) {
+    page.at = home;
+    page.slot = entry.local.index;
+  } else if (entry.life == PageLife::remote) {
+    page.at = entry.owner;
+    page.slot = entry.slot.index;
+    page.indexed = 1;
+    page.generation = entry.generation;
+  }
+  return page;
+}
+
+// K[kv_heads][page_tokens][head_dim], then V likewise: each (K or V, head) has its own tail.
+void clear_unfilled(kernels::PageLayout const& layout, std::int32_t tokens, std::span<std::byte> payload) {
+  std::size_t const heads = 2 * static_cast<std::size_t>(layout.kv_heads);
+  std::size_t const head_bytes = payload.size() / heads;
+  std::size_t const filled = head_bytes / static_cast<std::size_t>(layout.page_tokens) * static_cast<std::size_t>(tokens);
+  for (std::size_t head = 0; head < heads; ++head) std::ranges::fill(payload.subspan(head * head_bytes + filled, head_bytes - filled), std::byte{0});
+}
+
+void copy_open(Store& store, PageRef const& page, PageHeader& header, std::span<std::byte> payload) {
+  StoreOptions const& options = store.options();
+  std::ranges::copy(store.arena().payload({page.slot, 0}), payload.begin());
+  clear_unfilled(options.layout, page.tokens, payload);
+  header = {};
+  header.key = {page.stream, static_cast<std::uint16_t>(page.layer), 0, static_cast<std::uint16_t>(options.layout.kv_heads), 0, page.block};
+  header.first_position = first_position(page.block, options.layout.page_tokens);
+  header.tokens = static_cast<std::uint32_t>(page.tokens);
+  header.fingerprint = options.fingerprint;
+  seal(header, payload, options.layout);
+}
+
+}  // namespace
+
+std::vector<PageRef> pages_of(Store const& store, Stream const& stream, comm::Rank home) {
+  std::int32_t const p = store.options().layout.page_tokens;
+  Block const blocks = blocks_for(stream.length(), p);
+  std::vector<PageRef> pages;
+  pages.reserve(static_cast<std::size_t>(blocks) * static_cast<std::size_t>(store.options().layers));
+  for (Block block = 0; block < blocks; ++block)
+    for (std::int32_t layer = 0; layer < store.options().layers; ++layer) {
+      PageRef page = ref_of(stream.directory().at(layer, block), home);
+      page.stream = stream.id();
+      page.layer = layer;
+      page.block = block;
+      page.tokens = static_cast<std::int32_t>(std::min<std::int64_t>(stream.length() - first_position(block, p), p));
+      pages.push_back(page);
+    }
+  return pages;
+}
+
+bool copy_page(Store& store, PageRef const& page, PageHeader& header, std::span<std::byte> payload) {
+  StoreOptions const& options = store.options();
+  if (page.tokens < options.layout.page_tokens) {
+    copy_open(store, page, header, payload);
+    return true;
+  }
+  Slot const slot{page.slot, 0};
+  if (page.indexed != 0 && !store.owner().holds({page.slot, static_cast<std::uint32_t>(page.generation)}, page.stream, page.layer)) return false;
+  header = store.arena().header(slot);
+  std::ranges::copy(store.arena().payload(slot), payload.begin());
+  PageKey const key{page.stream, static_cast<std::uint16_t>(page.layer), 0, static_cast<std::uint16_t>(options.layout.kv_heads), 0, page.block};
+  return verify(header, payload, key, page.indexed != 0 ? page.generation : header.generation, options.fingerprint) == Verdict::good;
+}
+
+}  // namespace pikv::shards
