@@ -1,0 +1,181 @@
+// A job that is saved on N ranks and goes on with M: the tokens of the uninterrupted job, and the stored pages bit by bit.
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "comm/inprocess_world.hpp"
+#include "runtime/checkpoint/files.hpp"
+#include "runtime/checkpoint/reader.hpp"
+#include "runtime/job.hpp"
+#include "tests/runtime/engine/harness.hpp"
+#include "tests/runtime/reference_data.hpp"
+
+namespace pikv::test {
+namespace {
+
+namespace fs = std::filesystem;
+using runtime::GenerateOptions;
+
+constexpr int most_ranks = 6, saved_step = 12;
+
+/// A folder of this test alone, removed at its end.
+class Folder {
+ public:
+  Folder() : path_{fs::temp_directory_path() / ("pikv-restore-" + std::to_string(::getpid()) + "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name())} {
+    fs::remove_all(path_);
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  fs::path operator/(std::string const& name) const { return path_ / name; }
+
+ private:
+  fs::path path_;
+};
+
+using Tokens = std::map<std::string, std::pair<std::vector<std::int32_t>, std::string>>;   // by id: tokens, finish
+
+Tokens tokens_in(fs::path const& output) {
+  Tokens tokens;
+  std::ifstream lines{output};
+  for (std::string line; std::getline(lines, line);) {
+    auto const json = nlohmann::json::parse(line);
+    tokens[json["id"]] = {json["tokens"].get<std::vector<std::int32_t>>(), json["finish"]};
+  }
+  return tokens;
+}
+
+/// Prompts of 1 to 300 tokens; with a small batch some still wait when the job is saved.
+fs::path write_prompts(Folder const& folder) {
+  fs::path const path = folder / "prompts.jsonl";
+  std::ofstream out{path};
+  std::vector<std::size_t> const lengths{300, 1, 33, 64, 150, 7, 96};
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    std::string text;
+    while (text.size() < lengths[i]) text += "It was a bright cold day in April, and the clocks were striking. "[(text.size() + 11 * i) % 65];
+    out << nlohmann::json{{"id", "r" + std::to_string(i)}, {"prompt", text}, {"max_new_tokens", 8 + 9 * i}, {"stop", {"zzz"}}}.dump() << "\n";
+  }
+  return path;
+}
+
+GenerateOptions options_with(runtime::GivenOptions given, int ranks, fs::path const& output) {
+  given["output"] = {output.string(), "--output"};
+  given["in-process"] = {std::to_string(ranks), "--in-process"};
+  return runtime::generate_options_from(given);
+}
+
+int run(GenerateOptions const& options) {
+  spdlog::set_level(spdlog::level::err);
+  int code = -1;
+  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
+    int const mine = runtime::run_generate(world, options, "test");
+    if (world.rank() == 0) code = mine;
+  });
+  return code;
+}
+
+runtime::GivenOptions job_on(fs::path const& prompts, std::string const& batch) {
+  return {{"prompts", {prompts.string(), ""}}, {"page-tokens", {"8", ""}}, {"prefill-chunk", {"64", ""}}, {"batch", {batch, ""}}, {"kv-dtype", {"bf16", ""}}};
+}
+
+runtime::GivenOptions saved_to(runtime::GivenOptions given, fs::path const& folder, int every) {
+  given["checkpoint"] = {folder.string(), ""};
+  given["checkpoint-every"] = {std::to_string(every), ""};
+  return given;
+}
+
+/// Payload and checksums of every full page, by key; open pages go on being filled.
+using Pages = std::map<std::tuple<std::uint64_t, std::uint64_t, std::int32_t, std::int32_t>, std::vector<std::byte>>;
+
+Pages full_pages(fs::path const& path, std::int32_t page_tokens) {
+  runtime::CheckpointReader const checkpoint{path};
+  Pages pages;
+  std::vector<std::byte> payload(checkpoint.facts().payload_bytes);
+  for (std::size_t row = 0; row < checkpoint.pages().size(); ++row) {
+    runtime::PageRow const& page = checkpoint.pages()[row];
+    EXPECT_EQ(checkpoint.verdict(row, payload), shards::Verdict::good);
+    if (page.tokens < page_tokens) continue;
+    bool const first = pages.emplace(std::tuple{page.stream_hi, page.stream_lo, page.layer, page.block}, payload).second;
+    EXPECT_TRUE(first) << "a page is there twice";
+  }
+  return pages;
+}
+
+class Restore : public ::testing::TestWithParam<int> {};   // ranks that save
+
+TEST_P(Restore, GoesOnOnAnyNumberOfRanksAsIfNothingHadHappened) {
+  Folder const folder;
+  auto const prompts = write_prompts(folder);
+  auto const job = job_on(prompts, "2");
+  ASSERT_EQ(run(options_with(job, GetParam(), folder / "whole.jsonl")), 0);
+  auto const whole = tokens_in(folder / "whole.jsonl");
+  ASSERT_EQ(whole.size(), 7u);
+
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), GetParam(), folder / "same.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "same.jsonl"), whole) << "saving changed the result";
+  auto const from = runtime::checkpoints_in(folder / "saved").back();   // the older of the two that are kept
+  auto const before = full_pages(from, 8);
+  std::size_t pages_compared = 0;
+  for (int ranks = 1; ranks <= (small_form() ? 2 : most_ranks); ++ranks) {
+    fs::path const later = folder / ("later-" + std::to_string(ranks));
+    runtime::GivenOptions resumed{{"resume", {from.string(), ""}}};
+    resumed = saved_to(resumed, later, 10);
+    ASSERT_EQ(run(options_with(resumed, ranks, folder / "resumed.jsonl")), 0) << GetParam() << " -> " << ranks;
+    EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), whole) << GetParam() << " -> " << ranks;
+    for (auto const& path : runtime::checkpoints_in(later)) {
+      auto const after = full_pages(path, 8);
+      for (auto const& [key, payload] : before)
+        if (auto const found = after.find(key); found != after.end()) {
+          EXPECT_EQ(found->second, payload) << "a page changed on its way from " << GetParam() << " to " << ranks << " ranks";
+          ++pages_compared;
+        }
+    }
+  }
+  EXPECT_GT(pages_compared, 0u);
+  std::printf("%zu stored pages compared bit by bit\n", pages_compared);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, Restore, ::testing::Range(1, small_form() ? 3 : most_ranks + 1));
+
+TEST(RestoreOnce, ABudgetThatHoldsAPartOfTheRequestsLetsTheOthersWaitInTheirCheckpoint) {
+  Folder const folder;
+  auto const job = job_on(write_prompts(folder), "4");
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), 3, folder / "whole.jsonl")), 0);
+  auto const from = runtime::checkpoints_in(folder / "saved").back();
+  // One at a time on one rank; and saved again while the others' pages are still only in the first checkpoint.
+  runtime::GivenOptions resumed{{"resume", {from.string(), ""}}, {"batch", {"1", ""}}};
+  ASSERT_EQ(run(options_with(saved_to(resumed, folder / "second", 2), 1, folder / "resumed.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "whole.jsonl"));
+}
+
+TEST(RestoreOnce, FromASecondCheckpointMadeBeforeAllPagesOfTheFirstWereRead) {
+  Folder const folder;
+  auto const job = job_on(write_prompts(folder), "4");
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), 3, folder / "whole.jsonl")), 0);
+  auto const from = runtime::checkpoints_in(folder / "saved").back();
+  auto const step = runtime::CheckpointReader{from}.facts().step;
+  runtime::GivenOptions resumed{{"resume", {from.string(), ""}}, {"batch", {"1", ""}}};
+  ASSERT_EQ(run(options_with(saved_to(resumed, folder / "second", static_cast<int>(step) + 3), 2, folder / "ignored.jsonl")), 0);
+  auto const second = runtime::checkpoints_in(folder / "second").back();
+  auto const before = full_pages(from, 8), after = full_pages(second, 8);
+  std::size_t running_in_both = 0;
+  for (auto const& [key, payload] : before)
+    if (after.contains(key)) {
+      EXPECT_EQ(after.at(key), payload);
+      ++running_in_both;
+    }
+  EXPECT_GT(running_in_both, 0u);
+  ASSERT_EQ(run(options_with({{"resume", {second.string(), ""}}, {"batch", {"4", ""}}}, 2, folder / "resumed.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "whole.jsonl"));
+}
+
+}   // namespace
+}   // namespace pikv::test
