@@ -25,21 +25,54 @@ load_modules() {
   module load "${names[@]}" || stop "the modules '$MODULES' cannot be loaded; see: module avail"
 }
 
-# run_ranks ARGUMENTS...: pikv on every rank of the job; ends with their exit code. SIGTERM, sent before the time limit, ends them early.
+# value_of OPTION WORDS...: the option's value among the words; nothing if it is not there
+value_of() {
+  local option=$1
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      "$option") echo "${2:-}"; return ;;
+      "$option"=*) echo "${1#*=}"; return ;;
+    esac
+    shift
+  done
+}
+
+say() { printf '%s: %s\n' "$SLURM_JOB_NAME" "$1" >&2; }
+
+# requeue: the job is saved, so it may start again; not if it was cancelled
+requeue() {
+  local state
+  state=$(scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.* JobState=\([A-Z]*\).*/\1/p')
+  case $state in
+    RUNNING | PREEMPTED) ;;
+    *) say "saved; the job is $state, so it does not go back into the queue"; return ;;
+  esac
+  say "saved; the job goes back into the queue and goes on from there"
+  scontrol requeue "$SLURM_JOB_ID" || say "Slurm does not requeue it; submit it again with --resume"
+  sleep 60   # until Slurm ends this start of it
+}
+
+# run_ranks ARGUMENTS...: pikv on every rank of the job; ends with their exit code. A signal to this script before the time limit goes on to the
+# ranks, which save the job where they were given --checkpoint, and else end.
 run_ranks() {
   load_modules
   command -v "$pikv" >/dev/null || stop "$pikv is no executable that $(hostname) sees; set PIKV to one on a file system that all hosts share"
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then   # srun does not take it over from sbatch
     export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}
   fi
-  local ranks code=0
-  srun --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=cores "$scripts/bind-rank.sh" "$pikv" "$@" &
+  local ranks code=0 size=()
+  if [ -n "${SLURM_NTASKS_PER_NODE:-}" ]; then   # SLURM_NTASKS is of the first start, when the job may have had another size
+    size=(--nodes="$SLURM_JOB_NUM_NODES" --ntasks=$((SLURM_JOB_NUM_NODES * SLURM_NTASKS_PER_NODE)))
+  fi
+  srun "${size[@]}" --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=cores "$scripts/bind-rank.sh" "$pikv" "$@" &
   ranks=$!
-  trap 'printf "%s: the time limit is near, or the job is cancelled: ending the ranks\n" "$SLURM_JOB_NAME" >&2; scancel --signal=TERM "$SLURM_JOB_ID"' TERM
+  trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; scancel --signal=TERM "$SLURM_JOB_ID"' TERM USR1
   wait $ranks || code=$?
   while kill -0 $ranks 2>/dev/null; do
     code=0
     wait $ranks || code=$?
   done
+  trap - TERM USR1
   return $code
 }
