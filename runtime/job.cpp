@@ -54,6 +54,7 @@ struct Job {
   std::vector<Request> requests;
   Sizing sizing;
   std::string resumed_from;   // empty: a job of its own
+  std::uint64_t generated_before = 0;
 };
 
 // The bytes of a file that an option names; `-` is stdin.
@@ -172,7 +173,8 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
   }
   auto const codec = shards::make_codec(options.codec);
   auto const report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
-                                   codec->stated_ratio(page_layout(options, job.model->config()))});
+                                   codec->stated_ratio(page_layout(options, job.model->config())), job.resumed_from,
+                                   job.generated_before});
   if (!options.report.empty()) {
     OutputFile file{options.report, "--report"};
     file.write(report_text(report));
@@ -249,7 +251,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
-  Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : ""};
+  Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : "", 0};
   agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
@@ -261,7 +263,10 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   if (continued) {
     continued->verify(world, *job.model, options);
     resumed.emplace(Resumed{continued->checkpoint().requests(), continued->pages()});
-    for (SavedRequest const& saved : resumed->requests) job.requests.push_back(saved.request);
+    for (SavedRequest const& saved : resumed->requests) {
+      job.requests.push_back(saved.request);
+      job.generated_before += saved.result.tokens.size();
+    }
   } else {
     read_prompts_of(job);
   }

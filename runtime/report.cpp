@@ -129,7 +129,7 @@ Json make_report(ReportInput const& input) {
                  {"generated_tokens", generated_tokens},
                  {"steps", summary.steps},
                  {"seconds", summary.seconds},
-                 {"tokens_per_second", summary.seconds > 0 ? static_cast<double>(generated_tokens) / summary.seconds : 0.0},
+                 {"tokens_per_second", summary.seconds > 0 ? static_cast<double>(generated_tokens - input.generated_before) / summary.seconds : 0.0},
                  {"ttft_s", latencies(input.results, ttft_s)},
                  {"tpot_s", latencies(input.results, tpot_s)},
                  {"kv", kv_json(input)},
@@ -138,6 +138,7 @@ Json make_report(ReportInput const& input) {
                  {"integrity", integrity_json(totals)},
                  {"cache", cache_json(totals)},
                  {"stages_s", stages_json(totals)}};
+  if (!input.resumed_from.empty()) report["resumed"] = {{"from", input.resumed_from}, {"generated_tokens", input.generated_before}};
   if (summary.faults) report["faults"] = attributes_json(fault_attributes(*summary.faults));
   return report;
 }

@@ -19,6 +19,8 @@ struct ReportInput {
   std::int64_t parameters = 0;          // of the whole model
   std::string codec = "none";
   double codec_stated_ratio = 1;        // payload bytes / uncompressed bytes
+  std::string resumed_from = {};        // the checkpoint this job went on from; empty: none
+  std::uint64_t generated_before = 0;   // of the generated tokens, those that were in it
 };
 
 /// What --report writes. Keys: docs/files.md. stages_s and all counts are sums over ranks. Null stands where

@@ -40,6 +40,10 @@ std::string speed(Json const& report) {
   return fmt::format(" in {}: {:.1f} tokens/s", duration(report["seconds"]), report["tokens_per_second"].get<double>());
 }
 
+std::string before(Json const& report) {
+  return report.contains("resumed") ? fmt::format(" ({} of them before the checkpoint)", report["resumed"]["generated_tokens"].get<std::uint64_t>()) : "";
+}
+
 std::string requests(Json const& report) {
   auto const& finish = report["finish"];
   return fmt::format(
@@ -47,7 +51,7 @@ std::string requests(Json const& report) {
       "tokens      {} read, {} generated{}\n\n",
       report["requests"].get<std::uint64_t>(), count(report["ranks"], "rank"), count(report["hosts"], "host"), count(report["steps"], "step"),
       finish["eos"].get<int>(), finish["length"].get<int>(), finish["stop"].get<int>(), finish["error"].get<int>(),
-      report["prompt_tokens"].get<std::uint64_t>(), report["generated_tokens"].get<std::uint64_t>(), speed(report));
+      report["prompt_tokens"].get<std::uint64_t>(), report["generated_tokens"].get<std::uint64_t>(), before(report) + speed(report));
 }
 
 std::string latency(Json const& report) {

@@ -46,7 +46,7 @@ void Watcher::close(Engine& engine, std::string const& ended) {
   progress_.finish(last_);
   if (!trace_) return;
   add_requests(engine);
-  add_faults(engine.recorder().steps());
+  add_faults(engine.first_step() + engine.recorder().steps());
   trace_->close(ended);
 }
 

@@ -201,6 +201,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
         BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=routed"}, "choose one of: exact"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
+        BadArguments{{"--checkpoint-every=5"}, "--checkpoint-every=5 has no effect where nothing is saved; add --checkpoint DIR"},
+        BadArguments{{"--checkpoint=d", "--time-margin=5s"}, "--time-margin=5s has no effect without a time limit; add --time-limit TIME"},
+        BadArguments{{"--checkpoint=d", "--logits=l"}, "--logits=l has no effect with --checkpoint or --resume"},
         BadArguments{{"--top-k=5"}, "--top-k=5 has no effect at temperature 0, which is greedy; add --temperature"},
         BadArguments{{"--top-p=0.5"}, "add --temperature"}, BadArguments{{"--seed=1"}, "add --temperature"},
         BadArguments{{"--store=local", "--move=page"}, "choose --store sharded"}, BadArguments{{"--store=local", "--home=mod"}, "choose --store sharded"},
@@ -211,10 +214,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
   for (auto const& spec : generate_option_specs()) {
     bool const is_a_value = spec.initial.find(' ') == std::string::npos && spec.initial != "off" && !spec.initial.empty();
-    if (!is_a_value || spec.name == "prompt-format" || spec.name == "schedule-seed") continue;
-    std::vector<std::string> args{"--" + spec.name, spec.initial};
-    if (spec.name.starts_with("top-") || spec.name == "seed") args.insert(args.end(), {"--temperature", "1"});
-    auto const options = parse(args);
+    if (!is_a_value) continue;
+    auto const options = generate_options_from({{spec.name, {spec.initial, spec.name}}});
     GenerateOptions const defaults;
     EXPECT_EQ(options.max_new_tokens, defaults.max_new_tokens);
     EXPECT_EQ(options.sampling.top_k, defaults.sampling.top_k);
@@ -233,6 +234,10 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     EXPECT_EQ(options.deadline_s, defaults.deadline_s);
     EXPECT_EQ(options.log_level, defaults.log_level);
     EXPECT_EQ(options.scrub, defaults.scrub);
+    EXPECT_EQ(options.prompt_format, defaults.prompt_format);
+    EXPECT_EQ(options.schedule_seed, defaults.schedule_seed);
+    EXPECT_EQ(options.checkpoint_every, defaults.checkpoint_every);
+    EXPECT_EQ(options.time_margin_s, defaults.time_margin_s);
   }
 }
 
