@@ -102,6 +102,7 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"in-process", whole(options.in_process)},
       {"schedule-seed", whole(options.schedule_seed)},
       {"reproducible", whole(options.reproducible)},
+      {"trace-events", whole(options.trace_events)},
       {"threads", whole(options.threads)},
       {"deadline", options.deadline_s},
       {"checkpoint", options.checkpoint},

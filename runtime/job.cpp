@@ -133,6 +133,7 @@ EngineOptions engine_options(Job const& job) {
   store.most_blocks = job.sizing.most_blocks;
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
+  store.most_events = options.trace.empty() ? 0 : static_cast<std::size_t>(options.trace_events);
   return engine;
 }
 
@@ -149,6 +150,7 @@ RunMetadata metadata(Job const& job) {
   run.options = option_attributes(job.options);
   run.model = model_attributes(job.model->config(), job.model->parameters());
   run.kv_capacity_bytes = job.sizing.slots * shards::slot_cost(page_layout(job.options, job.model->config()));
+  run.most_events = static_cast<std::size_t>(job.options.trace_events);
   run.deadline_s = job.options.deadline_s;
   return run;
 }
@@ -290,7 +292,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   EngineHooks hooks;
   if (faulty) hooks.before_step = [&](shards::Step step) { watcher.before_step(step); };
   hooks.control_slot = [&](shards::Step step, auto const& states) {
-    watcher.control_slot(step, states);
+    watcher.control_slot(step, states, *running);
     if (saver && !all_idle(states))
       saver->control_slot(step, *running, running->store(), job.requests, resumed ? &resumed->pages : nullptr, *job.model);
   };

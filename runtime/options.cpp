@@ -108,6 +108,7 @@ Row const rows[] = {
     {"output", "FILE", "text to stdout", "JSON lines, one per request, in input order", [](Options& o, Given const& g) { o.output = file(g); }},
     {"logits", "FILE", "", "HDF5, logits of each generated token", [](Options& o, Given const& g) { o.logits = file(g); }},
     {"trace", "FILE", "", "HDF5 trace of the run", [](Options& o, Given const& g) { o.trace = file(g); }},
+    {"trace-events", "N", "65536", "page events that a rank keeps between two batches of the trace; 0: none", [](Options& o, Given const& g) { o.trace_events = whole_number(g, 0, 1 << 24); }},
     {"report", "FILE", "", "JSON summary of the run", [](Options& o, Given const& g) { o.report = file(g); }},
     {"checkpoint", "DIR", "", "saves the job into this folder, which is made; SIGTERM or SIGUSR1 then stops it with code 75; the last two are kept", [](Options& o, Given const& g) { o.checkpoint = file(g); }},
     {"checkpoint-every", "N", "1000", "steps between two checkpoints; 0: only when the job is stopped", [](Options& o, Given const& g) { o.checkpoint_every = whole_number(g, 0, std::int64_t{1} << 40); }},
@@ -149,6 +150,7 @@ EffectRow const effects[] = {
     {"time-limit", checkpoints, not_saved},
     {"time-margin", [](Options const& o) { return o.time_limit_s > 0; }, "without a time limit; add --time-limit TIME"},
     {"logits", [](Options const& o) { return !checkpoints(o) && o.resume.empty(); }, "with --checkpoint or --resume, since a checkpoint does not hold them; leave it out"},
+    {"trace-events", [](Options const& o) { return !o.trace.empty(); }, "without a trace; add --trace FILE"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 

@@ -16,6 +16,9 @@ namespace pikv::runtime {
 using shards::Move;
 enum class StoreMode { sharded, local };
 
+/// 4 MiB in memory and in each batch of the trace.
+inline constexpr std::int64_t default_trace_events = 1 << 16;
+
 /// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.
 struct GenerateOptions {
   std::string model;                        // folder; empty: the embedded one
@@ -44,6 +47,7 @@ struct GenerateOptions {
   std::int64_t checkpoint_every = 1000;     // steps; 0: only when the job is stopped
   std::string resume;                       // a checkpoint or its folder
   double time_limit_s = 0, time_margin_s = 60;
+  std::int64_t trace_events = default_trace_events;   // page events kept between two batches of the trace, per rank; 0: none
   double deadline_s = 30;
   int threads = 0;                          // --threads per rank; 0: cores of the host / ranks on it
   std::string log_level = "info";

@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "comm/error.hpp"
-#include "shards/mix.hpp"
 
 namespace pikv::runtime {
 
@@ -15,11 +14,6 @@ constexpr std::int32_t most_rewinds = 8;
 // Control exchanges from a release until its owners' slots can be taken again: pushes under way are acknowledged (3), dropped, retired.
 constexpr shards::Step linger_steps = 6;
 constexpr std::size_t most_read_bytes = 64 << 20;   // of a checkpoint's pages in a step, so that no peer waits for long
-
-shards::StreamId stream_of(Request const& request) {
-  auto const index = static_cast<std::uint64_t>(request.index);
-  return {shards::mix(index), shards::mix(~index)};
-}
 }  // namespace
 
 Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
@@ -83,7 +77,7 @@ void Sequences::admit() {
   sequence->request = &request;
   sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
   SavedRequest const* const known = saved(request);
-  sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request.index), static_cast<shards::Block>(sequence->pages / store_.options().layers));
   std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
   sequence->tokens.reserve(most);
   sequence->tokens = request.prompt;

@@ -20,7 +20,7 @@ void Watcher::before_step(shards::Step step) {
   if (faulty_ != nullptr) faulty_->set_step(step);
 }
 
-void Watcher::control_slot(shards::Step step, std::vector<ControlState> const& states) {
+void Watcher::control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine) {
   last_ = {};
   last_.requests = static_cast<std::int64_t>(requests_.size());
   for (ControlState const& state : states) {
@@ -32,6 +32,7 @@ void Watcher::control_slot(shards::Step step, std::vector<ControlState> const& s
   progress_.show(last_);
   if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
   add_faults(step);
+  add_events(engine);
   trace_->write_batch();
 }
 
@@ -47,6 +48,7 @@ void Watcher::close(Engine& engine, std::string const& ended) {
   if (!trace_) return;
   add_requests(engine);
   add_faults(engine.first_step() + engine.recorder().steps());
+  add_events(engine);
   trace_->close(ended);
 }
 
@@ -62,6 +64,11 @@ void Watcher::add_requests(Engine& engine) {
     Result const& result = engine.results()[requests_written_];
     trace_->add(request_record(requests_[static_cast<std::size_t>(result.index)].id, result));
   }
+}
+
+void Watcher::add_events(Engine& engine) {
+  trace_->add(engine.store().events().rows());
+  engine.store().arena().events().clear();
 }
 
 void Watcher::add_faults(shards::Step step) {

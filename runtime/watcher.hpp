@@ -22,7 +22,7 @@ class Watcher {
 
   void before_step(shards::Step step);
   /// Collective.
-  void control_slot(shards::Step step, std::vector<ControlState> const& states);
+  void control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine);
   void after_step(StepRecord const& row, Engine& engine);
   /// Collective, once, after the run. `ended`: "finished", or what stopped it.
   void close(Engine& engine, std::string const& ended);
@@ -30,6 +30,7 @@ class Watcher {
  private:
   void sample_pages(shards::Step step, Engine& engine);
   void add_requests(Engine& engine);
+  void add_events(Engine& engine);
   void add_faults(shards::Step step);
 
   comm::World& world_;
