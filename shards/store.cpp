@@ -29,13 +29,23 @@ Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const
   return {model.hi ^ shape, mix(model.lo ^ shape)};
 }
 
+namespace {
+
+StoreOptions with_budget(StoreOptions options) {
+  if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
+  return options;
+}
+
+}  // namespace
+
 Store::Store(comm::World& world, StoreOptions const& options)
     : world_{world},
-      options_{options},
+      options_{with_budget(options)},
       transport_{world.make_transport()},
       arena_{*transport_, {{options.layout, options.slots}}},
       owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},
       home_{world, *transport_, arena_, owner_, options_, counts_},
+      migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
       scrub_{arena_, owner_, options_, counts_},
@@ -56,12 +66,14 @@ Stream& Store::open(StreamId id, Block most_blocks) {
 
 void Store::release(Stream& stream) {
   replicas_.drop(stream, 0);
+  migration_.forget(stream, 0);
   home_.release(stream, 0);
   std::erase_if(streams_, [&](auto const& held) { return held.get() == &stream; });
 }
 
 void Store::rewind(Stream& stream, Block block) {
   replicas_.drop(stream, block);
+  migration_.forget(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
 }
@@ -75,13 +87,20 @@ std::size_t Store::free_home_slots() const {
 }
 
 std::size_t Store::pages_home() const {
-  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - replicas_.pages();
+  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - owner_.held_empty() -
+         replicas_.pages();
 }
 
 std::uint64_t Store::tokens_resident() const {
   std::uint64_t tokens = 0;
   for (auto const& stream : streams_) tokens += static_cast<std::uint64_t>(stream->length());
   return tokens;
+}
+
+void Store::place(PlacementOptions const& placement) {
+  if (options_.local) return;
+  home_.place(placement);
+  migration_.start();
 }
 
 void Store::plan(std::span<Segment const> segments) {
@@ -91,11 +110,13 @@ void Store::plan(std::span<Segment const> segments) {
 void Store::write_control(comm::Rank to, comm::MessageWriter& out) {
   owner_.write_control(to, out);
   home_.write_control(to, out);
+  migration_.write_control(to, out);
 }
 
 void Store::read_control(comm::Rank from, comm::MessageReader& in) {
   home_.read_control(from, in);
   owner_.read_control(from, in);
+  migration_.read_control(from, in);
 }
 
 void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
@@ -103,6 +124,7 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
+  migration_.after_control(step, streams_);
   scrub();
   segments_.assign(segments.begin(), segments.end());
   damages_.clear();

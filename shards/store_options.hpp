@@ -17,6 +17,9 @@ enum class Move { query, page, automatic };
 /// A page of the embedded model (docs/page.md: what that costs).
 inline constexpr std::size_t default_scrub_bytes = 16 << 10;
 
+/// 1 MiB, or a page where that is larger.
+std::size_t default_migration_bytes(kernels::PageLayout const& layout);
+
 struct StoreOptions {
   std::int32_t layers = 0, q_heads = 0;
   kernels::PageLayout layout;
@@ -33,7 +36,8 @@ struct StoreOptions {
   Block most_blocks = 0;                     // of one stream
   std::size_t scrub_bytes_per_step = default_scrub_bytes;   // payload verified in the background; 0: none
   double deadline_s = 30;
-  std::vector<std::uint64_t> weights;        // of ranks in the placement; empty: equal
+  std::vector<std::uint64_t> weights;        // of ranks in the first placement; empty: equal
+  std::size_t migration_bytes = 0;           // payload and headers that this rank may push for moves in a step; 0: default_migration_bytes(layout)
 };
 
 }  // namespace pikv::shards
