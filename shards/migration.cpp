@@ -33,7 +33,7 @@ void Migration::read_control(comm::Rank from, comm::MessageReader& in) {
 
 void Migration::after_control(Step step, std::span<std::unique_ptr<Stream> const> streams) {
   for (comm::Rank from = 0; from < static_cast<comm::Rank>(peers_.size()); ++from) {
-    for (MoveAnswer const& answer : peer(from).answers_in) take_answer(from, answer);
+    for (MoveAnswer const& answer : peer(from).answers_in) take_answer(from, answer, step);
     for (MoveOrder const& order : peer(from).orders_in) take_order(from, order);
     peer(from).answers_in = {};
     peer(from).orders_in = {};
@@ -43,27 +43,32 @@ void Migration::after_control(Step step, std::span<std::unique_ptr<Stream> const
   walk(step, streams);
 }
 
-void Migration::take_answer(comm::Rank from, MoveAnswer const& answer) {
+void Migration::take_answer(comm::Rank from, MoveAnswer const& answer, Step step) {
   auto& ordered = peer(from).ordered;
   auto const found = std::ranges::find_if(
       ordered, [&](Ordered const& page) { return page.order.slot == answer.slot && page.order.generation == answer.generation; });
   if (found == ordered.end()) throw RunError("rank " + std::to_string(from) + " answered for a page that was not to move; the control exchange is broken");
   Ordered const page = *found;
   ordered.erase(found);
-  if (answer.new_slot >= 0) return arrived(page, from, answer);
+  if (answer.new_slot >= 0) return arrived(page, from, answer, step);
   refused_ = true;
   if (page.stream != nullptr) page.stream->directory_.at(page.layer, page.block).moving = false;
 }
 
-void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer) {
+void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer, Step step) {
   comm::Rank const to = page.order.to;
   Grant const there{answer.new_slot, 0, answer.new_generation};
-  if (page.stream == nullptr) return home_.retire_at(to, there);
+  Slot const here{there.slot, 0};   // if it has come home
+  bool const is_here = to == self_ && owner_.indexed(here).home == self_ && arena_.generation(here) == there.generation;
+  if (page.stream == nullptr) {
+    if (is_here) owner_.evict(here, step);
+    if (to != self_) home_.retire_at(to, there);
+    return;
+  }
   DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
   entry.moving = false;
   if (to == self_) {
-    Slot const here{there.slot, 0};
-    if (owner_.indexed(here).home != self_ || arena_.generation(here) != there.generation) return;   // it has rotted since: stays where it was
+    if (!is_here) return;   // it has rotted since: it stays where it was
     owner_.come_home(here);
     entry.life = PageLife::sealed;
     entry.local = here;

@@ -73,8 +73,8 @@ class Migration {
     std::span<MoveAnswer const> answers_in;
   };
   Peer& peer(comm::Rank rank) { return peers_[static_cast<std::size_t>(rank)]; }
-  void take_answer(comm::Rank from, MoveAnswer const& answer);
-  void arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer);
+  void take_answer(comm::Rank from, MoveAnswer const& answer, Step step);
+  void arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer, Step step);
   void take_order(comm::Rank from, MoveOrder const& order);
   void answer_for(Home::Left const& page, Step step);
   void walk(Step step, std::span<std::unique_ptr<Stream> const> streams);
