@@ -34,17 +34,20 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
       policy_{make_home_policy(options.home)},
       placement_{placement_options(options, world.size())},
       channels_(static_cast<std::size_t>(world.size())),
-      move_cost_{options.layout.bytes() + header_bytes} {}
+      move_cost_{options.layout.bytes() + header_bytes} {
+  if (options.skew > 0) skewed_.emplace(placement_.buckets(), options.skew, options.skew_seed);
+}
 
 Bucket Home::bucket_for(StreamId const& stream, Block block, KvExpert* expert) const {
   *expert = policy_->expert_of({stream, block, options_.kv_experts});
+  if (skewed_) return skewed_->bucket_of(stream, block);
   return bucket_of(*expert, stream, block, options_.kv_experts, placement_.buckets());
 }
 
-comm::Rank Home::target(StreamId const& stream, Block block) const {
+comm::Rank Home::target(StreamId const& stream, Block block, int refusals) const {
   KvExpert expert = 0;
   Bucket const bucket = bucket_for(stream, block, &expert);
-  return placement_.owner(bucket, block_hash(stream, block));
+  return placement_.choice(bucket, refusals % placement_.choices(), block_hash(stream, block));
 }
 
 comm::Rank Home::choose(Waiting const& page) const {
@@ -311,8 +314,13 @@ bool Home::afford() {
 
 void Home::stay(Leaving const& page, comm::Rank to) {
   ++counts_.moves_refused;
-  if (page.stream != nullptr) page.stream->directory_.at(page.layer, page.block).moving = false;
-  else left_.push_back({page.home, to, page.slot, page.generation, false, false, {}});
+  if (page.stream != nullptr) {
+    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+    entry.moving = false;
+    ++entry.refusals;
+    return;
+  }
+  left_.push_back({page.home, to, page.slot, page.generation, false, false, {}});
 }
 
 // False: it stays, or has gone by now.

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/message.hpp"
@@ -15,6 +16,7 @@
 #include "shards/owner.hpp"
 #include "shards/placement.hpp"
 #include "shards/store_options.hpp"
+#include "shards/zipf_buckets.hpp"
 #include "shards/stream.hpp"
 
 namespace pikv::shards {
@@ -56,7 +58,8 @@ class Home {
   Placement const& placement() const { return placement_; }
   Bucket bucket_for(StreamId const& stream, Block block, KvExpert* expert) const;
   /// Where the present placement wants a block of a stream.
-  comm::Rank target(StreamId const& stream, Block block) const;
+  comm::Rank target(StreamId const& stream, Block block, int refusals = 0) const;   // after so many, the next choices in turn
+  bool stores(comm::Rank rank) const { return placement_.options().weights[static_cast<std::size_t>(rank)] > 0; }
 
   /// A page that this rank stores for another, or its own shard's (`stream` is set then), on its way to another owner.
   struct Leaving {
@@ -140,6 +143,7 @@ class Home {
   Counts& counts_;
   std::unique_ptr<HomePolicy> policy_;
   Placement placement_;
+  std::optional<ZipfBuckets> skewed_;
   std::vector<Channel> channels_;
   std::vector<Waiting> homeless_, looking_;   // no rank has a slot now; tried again every step
   struct Started {

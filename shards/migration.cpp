@@ -51,8 +51,10 @@ void Migration::take_answer(comm::Rank from, MoveAnswer const& answer, Step step
   Ordered const page = *found;
   ordered.erase(found);
   if (answer.new_slot >= 0) return arrived(page, from, answer, step);
-  refused_ = true;
-  if (page.stream != nullptr) page.stream->directory_.at(page.layer, page.block).moving = false;
+  if (page.stream == nullptr) return;
+  DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+  entry.moving = false;
+  ++entry.refusals;
 }
 
 void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer, Step step) {
@@ -93,7 +95,10 @@ void Migration::answer_for(Home::Left const& page, Step step) {
   peer(page.home).answers.push_back({page.slot.index, page.arrived ? page.at.slot : -1, page.generation, page.at.generation});
 }
 
-void Migration::start() {
+void Migration::start(std::span<std::unique_ptr<Stream> const> streams) {
+  for (auto const& stream : streams)
+    for (Block block = 0; block < stream->directory_.blocks(); ++block)
+      for (std::int32_t layer = 0; layer < options_.layers; ++layer) stream->directory_.at(layer, block).refusals = 0;
   settled_ = clean_ = refused_ = false;
   next_pass_ = 0;
   next_stream_ = 0;
@@ -135,6 +140,12 @@ void Migration::walk(Step step, std::span<std::unique_ptr<Stream> const> streams
 
 void Migration::consider(Stream& stream, std::int32_t layer, Block block, comm::Rank target) {
   DirectoryEntry& entry = stream.directory_.at(layer, block);
+  bool const at_rest = !entry.moving && (entry.life == PageLife::remote || (entry.life == PageLife::sealed && entry.owner == self_));
+  if (at_rest && entry.refusals > 0) {
+    if (home_.stores(entry.owner)) return;   // it may stay
+    refused_ = true;
+    target = home_.target(stream.id(), block, entry.refusals);
+  }
   if (entry.life == PageLife::open || entry.life == PageLife::lost || (entry.owner == target && entry.life != PageLife::pending && !entry.moving)) return;
   clean_ = false;
   if (entry.moving || entry.rotten) return;

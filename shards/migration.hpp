@@ -31,7 +31,8 @@ struct MoveAnswer {
 /// should lie elsewhere away from their owners; the own ones on its own shard it pushes itself. The old owner acts as a writer towards
 /// the new one (Home's channels: slots granted ahead, payload, flush, header, verified when indexed, repeated until acknowledged) and
 /// goes on serving the page meanwhile. When the new owner has acknowledged, the old one answers the home, which reads from the new place
-/// from then on and retires the old one. So no reader ever looks in vain, and a page that cannot move stays where it is.
+/// from then on and retires the old one. So no reader ever looks in vain. A page that finds no room stays where it is; if that rank is to
+/// store nothing any more, its other choices are tried in turn.
 ///
 /// Time of a move: ordered in the control exchange of s; slot asked for in s+1, granted in s+2, pushed at its end; indexed in s+3;
 /// acknowledged in s+4; answered in s+5; the old slot retired in s+6.
@@ -52,10 +53,10 @@ class Migration {
   void after_control(Step step, std::span<std::unique_ptr<Stream> const> streams);
 
   /// The placement is a new one: pages begin to move.
-  void start();
+  void start(std::span<std::unique_ptr<Stream> const> streams);
   /// The pages of `stream` from `from` on are about to be released.
   void forget(Stream const& stream, Block from);
-  /// True when every page of this home lies where the placement wants it.
+  /// True when every page of this home lies where the placement wants it, or at least on a rank that stores pages, no other having room.
   bool settled() const { return settled_; }
 
  private:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/append.hpp"
 #include "kernels/attend.hpp"
@@ -100,7 +101,29 @@ std::uint64_t Store::tokens_resident() const {
 void Store::place(PlacementOptions const& placement) {
   if (options_.local) return;
   home_.place(placement);
-  migration_.start();
+  migration_.start(streams_);
+}
+
+LoadReport Store::report_loads() {
+  BucketLoads loads{home_.placement().buckets()};
+  KvExpert expert = 0;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(arena_.slots(0)); ++i) {
+    Slot const slot{i, 0};
+    IndexedPage const& page = owner_.indexed(slot);
+    if (page.home < 0) continue;
+    loads.add(home_.bucket_for(page.key.stream, page.key.block, &expert), page.reads);
+    owner_.forget_reads(slot);
+  }
+  for (auto const& stream : streams_)
+    for (Block block = 1; block < stream->directory_.blocks(); ++block)
+      for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+        DirectoryEntry& entry = stream->directory_.at(layer, block);
+        if (entry.life != PageLife::sealed || entry.owner != world_.rank()) continue;
+        loads.add(home_.bucket_for(stream->id(), block, &expert), std::exchange(entry.reads, 0));
+      }
+  LoadReport report = loads.report();
+  report.bytes = report.pages * slot_cost(options_.layout);
+  return report;
 }
 
 void Store::plan(std::span<Segment const> segments) {
@@ -190,15 +213,16 @@ void Store::attend_start(std::int32_t layer, float const* q) {
 // Sorts the segment's pages of this layer: those readable here, and by owner those that are not.
 void Store::gather_remote(Segment const& segment, std::int32_t layer) {
   for (auto& blocks : remote_) blocks.clear();
-  Directory const& directory = segment.stream->directory_;
+  Directory& directory = segment.stream->directory_;
   counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
   for (Block block = 0; block < directory.blocks(); ++block) {
-    DirectoryEntry const& entry = directory.at(layer, block);
+    DirectoryEntry& entry = directory.at(layer, block);
     if (entry.rotten) {
       ++counts_.lost;
       damages_.push_back({segment.stream, block});
     } else if (entry.local.valid()) {
       ++counts_.local_reads;
+      if (entry.life == PageLife::sealed && entry.owner == world_.rank()) ++entry.reads;
     } else if (entry.replica.valid()) {
       ++counts_.replica_hits;
     } else if (entry.life == PageLife::remote) {

@@ -12,6 +12,7 @@
 #include "shards/arena.hpp"
 #include "shards/counts.hpp"
 #include "shards/home.hpp"
+#include "shards/load_report.hpp"
 #include "shards/migration.hpp"
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
@@ -60,6 +61,8 @@ class Store {
   void place(PlacementOptions const& placement);
   comm::Rank target(StreamId const& stream, Block block) const { return home_.target(stream, block); }
   PlacementOptions const& placement() const { return home_.placement().options(); }
+  /// What this rank stores as an owner, and page reads it has served as such since the last call. Walks over all slots.
+  LoadReport report_loads();
   /// False while pages of this home are on their way to where the placement wants them.
   bool settled() const { return migration_.settled(); }
   void plan(std::span<Segment const> segments);

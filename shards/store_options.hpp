@@ -37,6 +37,8 @@ struct StoreOptions {
   std::size_t scrub_bytes_per_step = default_scrub_bytes;   // payload verified in the background; 0: none
   double deadline_s = 30;
   std::vector<std::uint64_t> weights;        // of ranks in the first placement; empty: equal
+  double skew = 0;                           // above 0: blocks choose buckets by Zipf's law of that exponent, a workload for tests
+  std::uint64_t skew_seed = 0;
   std::size_t migration_bytes = 0;           // payload and headers that this rank may push for moves in a step; 0: default_migration_bytes(layout)
 };
 
