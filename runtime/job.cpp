@@ -21,6 +21,7 @@
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
+#include "runtime/arrivals.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/build_info.hpp"
 #include "runtime/engine.hpp"
@@ -55,7 +56,10 @@ struct Job {
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<Request> requests;
   Sizing sizing;
+  RankPlan ranks;
 };
+
+std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
 // The bytes of a file that an option names; `-` is stdin.
 std::string read_text(std::string const& path, std::string const& option) {
@@ -72,10 +76,10 @@ std::string read_text(std::string const& path, std::string const& option) {
 }
 
 // Rank 0 reads, all get the bytes: the file need not be visible everywhere, and stdin is rank 0's alone.
-std::string prompt_text(comm::World& world, GenerateOptions const& options, std::string const& path) {
+std::string text_of_file(comm::World& world, GenerateOptions const& options, std::string const& path, std::string const& option) {
   std::string text;
   agree(world, patience * options.deadline_s, [&] {
-    if (world.rank() == 0) text = read_text(path, "--prompts");
+    if (world.rank() == 0) text = read_text(path, option);
   });
   auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
   return {reinterpret_cast<char const*>(parts[0].data()), parts[0].size()};
@@ -89,9 +93,27 @@ void read_prompts_of(Job& job) {
     return;
   }
   std::string const path = options.prompts.empty() ? sample_prompts_file().string() : options.prompts;
-  std::istringstream text{prompt_text(job.world, options, path)};
+  std::istringstream text{text_of_file(job.world, options, path, "--prompts")};
   agree(job.world, options.deadline_s,
         [&] { job.requests = read_prompts(text, path == "-" ? "stdin" : path, prompt_format(options.prompt_format), context); });
+  if (options.arrivals > 0) draw_arrivals(job.requests, options.arrivals, options.sampling.seed);
+}
+
+void read_rank_plan(Job& job) {
+  GenerateOptions const& options = job.options;
+  std::string const text = options.rank_plan.empty() ? "" : text_of_file(job.world, options, options.rank_plan, "--rank-plan");
+  agree(job.world, options.deadline_s, [&] {
+    int const ranks = job.world.size();
+    if (options.active_ranks > ranks)
+      throw InputError(fmt::format("--active-ranks={} is more than the {} of this job; give {} or fewer", options.active_ranks, counted(ranks, "rank"), ranks));
+    job.ranks = RankPlan{ranks, options.active_ranks > 0 ? options.active_ranks : ranks};
+    if (!options.rank_plan.empty()) job.ranks.read(text, "--rank-plan=" + options.rank_plan);
+    auto const layout = page_layout(options, job.model->config());
+    std::size_t const page = layout.bytes() + shards::header_bytes;
+    if (options.migration_bytes > 0 && options.migration_bytes < page)
+      throw InputError(fmt::format("--migration-bytes={} is less than a page with its header ({} bytes), so none could ever move; give {}KiB or more",
+                                   options.migration_bytes, page, (page + 1023) / 1024));
+  });
 }
 
 int ranks_on_host(comm::World const& world) {
@@ -106,7 +128,7 @@ void size_job(Job& job) {
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least);
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing());
   });
 }
 
@@ -115,6 +137,7 @@ EngineOptions engine_options(Job const& job) {
   ModelConfig const& config = job.model->config();
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
+  engine.coordinator = {options.rebalance_steps, job.ranks};
   engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
   shards::StoreOptions& store = engine.store;
   store.layers = config.layers;
@@ -133,10 +156,11 @@ EngineOptions engine_options(Job const& job) {
   store.most_blocks = job.sizing.most_blocks;
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
+  store.migration_bytes = options.migration_bytes;
+  store.skew = options.skew;
+  store.skew_seed = options.sampling.seed;
   return engine;
 }
-
-std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
 std::string iso_time() {
   std::time_t const now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -321,7 +345,7 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
     agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
-  Job job{world, options, command_line, {}, {}, {}, {}, {}};
+  Job job{world, options, command_line, {}, {}, {}, {}, {}, {}};
   agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
@@ -330,6 +354,7 @@ int run_generate(comm::World& inner, GenerateOptions const& options, std::string
     job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
   });
   read_prompts_of(job);
+  read_rank_plan(job);
   size_job(job);
   say_transport(world, options);
   if (world.rank() == 0)
