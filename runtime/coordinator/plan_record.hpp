@@ -19,7 +19,7 @@ struct PlanRecord {
   std::int32_t reason = 0, adopted = 0;
   double imbalance = 0, predicted = 0;  // largest load of a rank over the mean, by capacity: seen, and after the plan
   std::uint64_t saved_bytes = 0;        // page bytes that the busiest rank reads less until the next plan
-  std::uint64_t cost_bytes = 0;         // page bytes that move, times what moving a byte costs (planner.hpp)
+  std::uint64_t cost_bytes = 0;         // page bytes that the rank with most of them gives or takes, times what moving a byte costs (planner.hpp)
   std::uint64_t page_bytes = 0;
 };
 

@@ -144,18 +144,20 @@ void plan_loads(PlanInput const& input, Loads const& loads, Planned& planned) {
   if (planned.imbalance <= most_imbalance || hot.empty()) return;
   std::vector<BucketPlace> places = place(hot, input.weights);
   std::vector<double> then = loads.of;
-  double moved = 0;
+  std::vector<double> out(then.size(), 0.0), in(then.size(), 0.0);   // pages, by rank
   for (std::size_t i = 0; i < hot.size(); ++i) {
     auto const share = shares(places[i], then.size());
     for (std::size_t rank = 0; rank < then.size(); ++rank) {
       then[rank] += share[rank] * hot[i].load - hot[i].load_of[rank];
-      moved += std::max(0.0, static_cast<double>(hot[i].pages_of[rank]) - share[rank] * static_cast<double>(hot[i].pages));
+      double const comes = share[rank] * static_cast<double>(hot[i].pages) - static_cast<double>(hot[i].pages_of[rank]);
+      (comes > 0 ? in : out)[rank] += std::abs(comes);
     }
   }
   planned.predicted = imbalance(then, input.weights);
   double const ranks = static_cast<double>(std::ranges::count_if(input.weights, [](std::uint64_t w) { return w > 0; }));
   double const fewer_reads = (planned.imbalance - planned.predicted) * loads.reads / ranks;
   planned.saved_bytes = static_cast<std::uint64_t>(std::max(0.0, fewer_reads) * static_cast<double>(input.page_bytes));
+  double const moved = std::max(*std::ranges::max_element(in), *std::ranges::max_element(out));
   planned.cost_bytes = static_cast<std::uint64_t>(moved) * input.page_bytes * cost_of_moving;
   planned.adopted = planned.saved_bytes > planned.cost_bytes;
   if (!planned.adopted) return;
@@ -180,11 +182,11 @@ void plan_ranks(PlanInput const& input, Loads const& loads, Planned& planned) {
     place = kept;
   }
   std::erase_if(planned.next.places, [](BucketPlace const& place) { return place.parts == 0; });
-  double moved = 0;
+  double moved = 0;   // of the rank that gives or takes most
   for (std::size_t rank = 0; rank < input.weights.size(); ++rank) {
     bool const joins = input.current.weights[rank] == 0 && input.weights[rank] > 0;
-    if (input.weights[rank] == 0) moved += static_cast<double>(input.loads[rank].pages);
-    if (joins) moved += loads.pages * static_cast<double>(input.weights[rank]) / loads.weight;
+    if (input.weights[rank] == 0) moved = std::max(moved, static_cast<double>(input.loads[rank].pages));
+    if (joins) moved = std::max(moved, loads.pages * static_cast<double>(input.weights[rank]) / loads.weight);
   }
   planned.cost_bytes = static_cast<std::uint64_t>(moved) * input.page_bytes * cost_of_moving;
 }

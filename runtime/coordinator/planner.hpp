@@ -35,7 +35,8 @@ struct Planned {
 /// what is not hot; buckets that bear more than a thirty-second of a rank's even share are hot and placed by EPLB (eplb.hpp) over ranks, one
 /// GPU of it being as much capacity as the smallest rank has, up to four a rank. Where it would copy a bucket it is split instead:
 /// pages are written once and read where they lie, so that parts balance reads as copies do, and memory too.
-/// Adopted if the load of the busiest rank falls and the bytes it reads less until the next plan exceed the bytes moved times cost_of_moving.
+/// Ranks work side by side and a step waits for the slowest. So it is adopted if the bytes that the busiest rank reads less until the next
+/// plan exceed the bytes that any one rank gives or takes, times cost_of_moving.
 /// When weights change, the plan is that change, always adopted; hot buckets stay on their ranks that store on.
 Planned plan(PlanInput const& input);
 

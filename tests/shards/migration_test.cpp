@@ -110,6 +110,53 @@ TEST(Migration, NoStepMovesMoreThanItsBudgetAndASmallOneIsUsedUp) {
   }
 }
 
+// Issue 5: bytes moved <= 1.1 / max(N, N') of the stored. New pages go to their new place at once and are not moved.
+TEST(Migration, ARankChangeMovesItsShareOfBytesAndHardlyMore) {
+  struct Change {
+    int before, after;
+  };
+  for (auto const [before, after] : {Change{8, 7}, Change{7, 8}, Change{4, 5}, Change{5, 4}, Change{3, 4}, Change{4, 3}}) {
+    int const ranks = std::max(before, after);
+    StoreOptions options = small_options();
+    options.layers = 1;
+    options.slots = 3000;
+    options.most_blocks = 200;
+    options.migration_bytes = 20 * (options.layout.bytes() + header_bytes);
+    auto const first = [&](int active) {
+      std::vector<std::uint64_t> weights(static_cast<std::size_t>(ranks), 0);
+      std::fill_n(weights.begin(), active, 1);
+      return weights;
+    };
+    options.weights = first(before);
+    auto plan = long_streams();
+    plan.streams = 24 / ranks;
+    plan.rows = 16;
+    plan.length = 640;
+    plan.rest = [](Step step) { return step > 36 && step < 120; };
+    std::size_t pages = 0, most = 0;
+    bool settled = true;
+    std::vector<std::uint64_t> last(static_cast<std::size_t>(ranks));
+    plan.between = [&](Step step, Store& store) {
+      if (step == 40) pages += stored(store);
+      if (step == 41) store.place(owners(first(after), 2));
+      if (step == 119) settled = settled && store.settled();
+      auto& mine = last[static_cast<std::size_t>(store.self())];
+      most = std::max(most, static_cast<std::size_t>(store.counts().migration_bytes - mine));
+      mine = store.counts().migration_bytes;
+    };
+    Outcome const outcome = run(ranks, options, plan);
+    std::size_t const page = options.layout.bytes() + header_bytes;
+    double const share = static_cast<double>(outcome.counts.migration_bytes) / static_cast<double>(pages * page);
+    fmt::print("{} -> {} ranks: {} pages stored, {:.4f} of their bytes moved, {:.4f} allowed; at most {} bytes in a step, {} allowed\n", before, after, pages,
+               share, 1.1 / ranks, most, options.migration_bytes);
+    EXPECT_LT(outcome.worst, close_enough);
+    EXPECT_LE(share, 1.1 / ranks);
+    EXPECT_GT(share, 0.8 / ranks);
+    EXPECT_LE(most, options.migration_bytes);
+    EXPECT_TRUE(settled);
+  }
+}
+
 // Where a page is read it is attended at the owner, or fetched; a copy fetched before its page moved is good after it.
 TEST(Migration, WorksWhilePagesAreFetched) {
   StoreOptions options = small_options();

@@ -40,7 +40,7 @@ TEST(Planner, HotBucketsOfOneRankAreSpread) {
   Planned const planned = plan(input);
   ASSERT_TRUE(planned.adopted);
   EXPECT_GT(planned.imbalance, 2);
-  EXPECT_LT(planned.predicted, 1.1);
+  EXPECT_LT(planned.predicted, 1.3);
   EXPECT_EQ(planned.next.epoch, input.current.epoch + 1);
   EXPECT_EQ(planned.next.weights, input.weights);
   (void)shards::Placement{planned.next};   // which a placement accepts

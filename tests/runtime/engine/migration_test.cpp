@@ -121,8 +121,6 @@ TEST(EngineMigration, TokensStayUnderFaultsToo) {
 TEST(EngineMigration, ARankLeavesOnlyWhenTheOthersHaveRoom) {
   auto const requests = requests_of(6, 40, 24);
   auto with = options(3);
-  auto const page = shards::slot_cost({kernels::DType::f32, 2, 8, 32});
-  (void)page;
   with.batch = 2;
   Watch watch;
   watch.rank_plan = R"([{"step": 8, "action": "drain", "rank": 2}])";
@@ -145,7 +143,7 @@ TEST(EngineMigration, SkewedLoadIsBalancedAndTokensStay) {
   auto const requests = requests_of(8, 150, small_form() ? 60 : 120);
   auto with = options(8);
   with.skew = 1;
-  with.rebalance_steps = 16;
+  with.rebalance_steps = 32;
   std::map<shards::Step, std::vector<double>> memory;   // pages stored, by rank
   std::vector<runtime::PlanRows> plans;
   std::uint64_t most = 0;
@@ -184,28 +182,6 @@ TEST(EngineMigration, SkewedLoadIsBalancedAndTokensStay) {
   EXPECT_LT(memory_after, 0.5 * memory_before);
   EXPECT_LT(reads_after, 0.5 * reads_before);
   EXPECT_LE(most, std::uint64_t{1} << 20);
-}
-
-// Of the pages stored when a rank joins or leaves, hardly more than its share moves.
-TEST(EngineMigration, ARankChangeMovesItsShareAndHardlyMore) {
-  auto const requests = requests_of(8, 400, 40);
-  for (auto const& [ranks, active, plan] : std::vector<std::tuple<int, int, std::string>>{
-           {8, 8, R"([{"step": 25, "action": "drain", "rank": 7}])"}, {8, 7, R"([{"step": 25, "action": "join", "rank": 7}])"},
-           {4, 4, R"([{"step": 25, "action": "drain", "rank": 1}])"}, {5, 4, R"([{"step": 25, "action": "join", "rank": 4}])"}}) {
-    auto with = options(ranks);
-    with.active_ranks = active;
-    double stored = 0;
-    Watch watch;
-    watch.rank_plan = plan;
-    watch.after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
-      if (row.step == 26) stored += static_cast<double>(store.owner().pages() + store.owner().adopted());
-    };
-    auto const run = decode(with, requests, watch);
-    double const share = static_cast<double>(run.counts.pages_moved) / stored;
-    fmt::print("{} ranks, {} at first: {:.0f} pages stored, {} moved, {:.4f} of {:.4f} allowed\n", ranks, active, stored, run.counts.pages_moved, share, 1.1 / ranks);
-    EXPECT_LE(share, 1.1 / ranks);
-    EXPECT_GT(share, 0.7 / ranks);
-  }
 }
 
 }  // namespace
