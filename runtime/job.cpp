@@ -199,6 +199,7 @@ class Watcher {
     EngineHooks hooks;
     if (faulty_ != nullptr) hooks.before_step = [this](shards::Step step) { faulty_->set_step(step); };
     hooks.control_slot = [this](shards::Step step, auto const& states) { control_slot(step, states); };
+    if (trace_) hooks.plan = [this](PlanRows const& rows) { trace_->add(rows); };
     if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
     return hooks;
   }

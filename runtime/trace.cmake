@@ -1,6 +1,8 @@
 # What a run leaves behind: trace, report, summary, logits, progress.
 add_library(pikv_trace
   ${CMAKE_CURRENT_LIST_DIR}/attributes.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/coordinator/eplb.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/coordinator/planner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/finish.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/attribute.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/failure.cpp

@@ -41,6 +41,7 @@ class TraceWriter {
   void add(PagesByOwner const& row) { buffer(Table::pages_by_owner).add(&row); }
   void add(RequestRecord const& row) { buffer(Table::requests).add(&row); }
   void add(FaultRecord const& row) { buffer(Table::faults).add(&row); }
+  void add(PlanRows const& rows);
 
   /// Collective; at the control slot. Throws RunError.
   void write_batch();
@@ -48,8 +49,8 @@ class TraceWriter {
   void close();
 
  private:
-  enum class Table { ranks, requests, steps, pages_by_owner, faults };
-  static constexpr std::size_t tables = 5;
+  enum class Table { ranks, requests, steps, pages_by_owner, faults, plans, plan_loads, plan_buckets, plan_places };
+  static constexpr std::size_t tables = 9;
   struct File;
   struct Batch;
 

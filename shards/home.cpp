@@ -230,6 +230,7 @@ PageHeader Home::header_for(Pushed const& page) {
   header.generation = page.grant.generation;
   header.epoch = placement_.epoch();
   header.push = page.number;
+  if (page.home < 0) header.home = static_cast<std::uint16_t>(world_.rank());   // a page from a checkpoint may have had another
   if (sound) stamp(header);   // else it stays what the owner refuses
   if (page.home < 0) kept = header;
   return header;

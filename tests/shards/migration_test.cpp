@@ -121,6 +121,8 @@ TEST(Migration, ARankChangeMovesItsShareOfBytesAndHardlyMore) {
     options.layers = 1;
     options.slots = 3000;
     options.most_blocks = 200;
+    options.most_streams = 8;
+    options.most_rows = 128;
     options.migration_bytes = 20 * (options.layout.bytes() + header_bytes);
     auto const first = [&](int active) {
       std::vector<std::uint64_t> weights(static_cast<std::size_t>(ranks), 0);

@@ -52,7 +52,7 @@ struct SmallEngine {
     std::vector<Running> running;
     for (int s = 0; s < plan.streams; ++s) {
       auto const id = static_cast<std::uint64_t>(world.rank() * 100 + s);
-      running.push_back({id, &store.open({mix(id), id}, blocks_for(plan.length, o.layout.page_tokens))});
+      running.push_back({id, &store.open({id, mix(id)}, blocks_for(plan.length, o.layout.page_tokens))});
     }
     std::vector<Segment> segments;
     std::vector<std::uint64_t> ids;
