@@ -67,7 +67,9 @@ ControlState Engine::state(shards::Step step) {
   mine.idle = sequences_.idle() ? 1 : 0;
   mine.running = static_cast<std::int32_t>(sequences_.running());
   mine.next_arrival = sequences_.next_arrival();
-  bool const stores = options_.store.local || options_.coordinator.ranks.storing(step)[static_cast<std::size_t>(world_.rank())];
+  auto const& storing = options_.coordinator.ranks.storing(step);
+  auto const self = static_cast<std::size_t>(world_.rank());
+  bool const stores = options_.store.local || self >= storing.size() || storing[self];   // without a plan every rank stores
   mine.capacity_pages = stores ? static_cast<std::int64_t>(store_.capacity()) : 0;
   mine.settled = store_.settled() ? 1 : 0;
   mine.reserved_pages = sequences_.reserved_pages(step);

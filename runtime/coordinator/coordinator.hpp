@@ -41,7 +41,8 @@ class Coordinator {
   std::optional<PublishedPlacement> decide(shards::Step step, Seen const& seen, std::function<void(PlanRows const&)> const& observe);
 
  private:
-  std::vector<std::uint64_t> wanted_weights(shards::Step step, std::int64_t room) const;
+  std::uint64_t wanted_weight(std::size_t rank, shards::Step step, std::int64_t room) const;
+  bool ranks_change(shards::Step step, std::int64_t room) const;
 
   CoordinatorOptions options_;
   shards::PlacementOptions current_;

@@ -13,7 +13,7 @@ class RankPlan {
  public:
   /// The first `active` of `ranks` ranks store from the start, and that is all.
   RankPlan(int ranks, int active);
-  RankPlan() : RankPlan{1, 1} {}
+  RankPlan() : RankPlan{0, 0} {}   // all of the job store, all the time
 
   /// Reads the JSON list of --rank-plan on top. `said` names the file. InputError for another form, a rank that is not there, a rank that
   /// drains or joins twice in a row, steps that fall, and a plan that leaves no rank.
