@@ -42,13 +42,14 @@ Loads add_up(PlanInput const& input) {
   return loads;
 }
 
-/// Largest load over the mean, each divided by its rank's weight; a load where nothing should be counts as no rank's.
+/// Largest load over the mean, each divided by its rank's weight, of the ranks that store.
 double imbalance(std::vector<double> const& load, std::vector<std::uint64_t> const& weights) {
   double most = 0, all = 0, weight = 0;
   for (std::size_t r = 0; r < load.size(); ++r) {
+    if (weights[r] == 0) continue;
     all += load[r];
     weight += static_cast<double>(weights[r]);
-    if (weights[r] > 0) most = std::max(most, load[r] / static_cast<double>(weights[r]));
+    most = std::max(most, load[r] / static_cast<double>(weights[r]));
   }
   return all > 0 ? most * weight / all : 1;
 }

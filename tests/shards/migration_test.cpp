@@ -212,19 +212,14 @@ TEST(Migration, AFullRankTakesNothingAndThePagesStay) {
   StoreOptions options = small_options();
   options.slots = 200;   // 50 for shards, on 3 ranks
   auto plan = long_streams();
-  std::uint64_t refused = 0;
-  std::size_t kept = 0;
-  plan.between = [&](Step step, Store& store) {
-    if (step == 40) store.place(owners({0, 0, 1}, 2));
-    if (step == 78) kept += store.self() == 2 ? 0 : stored(store);
-  };
   plan.length = 120;
+  plan.between = [](Step step, Store& store) {
+    if (step == 40) store.place(owners({0, 0, 1}, 2));
+  };
   Outcome const outcome = run(3, options, plan);
-  refused = outcome.counts.moves_refused;
   EXPECT_LT(outcome.worst, close_enough);
   EXPECT_EQ(outcome.rewinds, 0u);
-  EXPECT_GT(refused, 0u);
-  (void)kept;
+  EXPECT_GT(outcome.counts.moves_refused, 0u);
 }
 
 // Rot on the old owner: found before the push, so it is never passed on; the stream is computed again.

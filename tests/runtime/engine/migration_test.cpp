@@ -8,6 +8,9 @@
 
 #include "comm/faults.hpp"
 #include "comm/inprocess_world.hpp"
+#include "runtime/model/model.hpp"
+#include "runtime/sizing.hpp"
+#include "shards/arena.hpp"
 #include "tests/runtime/engine/agreement.hpp"
 #include "tests/runtime/engine/harness.hpp"
 #include "tests/runtime/reference_data.hpp"
@@ -119,16 +122,31 @@ TEST(EngineMigration, TokensStayUnderFaultsToo) {
 
 /// A rank is to leave though what is admitted does not fit into the others: it stays until it does, and nothing is refused or stuck.
 TEST(EngineMigration, ARankLeavesOnlyWhenTheOthersHaveRoom) {
-  auto const requests = requests_of(6, 40, 24);
+  auto requests = requests_of(6, 40, 24);
+  for (auto& request : requests) request.max_new_tokens += 8 * static_cast<std::int32_t>(request.index);   // they end one after the other
   auto with = options(3);
   with.batch = 2;
+  with.move = shards::Move::query;
+  auto const model = runtime::Model::load(with.model, 0, 1);
+  std::size_t all = 0;
+  for (auto const& request : requests) all += static_cast<std::size_t>(runtime::Sequences::pages_needed(request, with.page_tokens, model.config().layers));
+  auto const enough = runtime::size_store(with, model.config(), requests, 3, 1, std::uint64_t{1} << 30, 2);
+  with.kv_budget = (enough.home_slots + all * 2 / 5) * shards::slot_cost(runtime::page_layout(with, model.config()));
   Watch watch;
   watch.rank_plan = R"([{"step": 8, "action": "drain", "rank": 2}])";
   std::vector<runtime::PlanRows> plans;
   watch.plan = [&](runtime::PlanRows const& rows) { plans.push_back(rows); };
+  std::size_t left = 1;
+  watch.after_step = [&](comm::World const& world, runtime::StepRecord const&, shards::Store& store) {
+    if (world.rank() == 2) left = store.owner().used();
+  };
   auto const run = decode(with, requests, watch);
-  expect_tokens_of(alone(requests), run);
-  EXPECT_EQ(plans.size(), 1u);
+  auto const right = decode(options(1), requests, {.logits = true});
+  expect_tokens_of(right, run);
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_GT(plans[0].plan.step, 20);   // two of three ranks hold four fifths of what was admitted at once
+  EXPECT_EQ(left, 0u);
+  EXPECT_EQ(run.counts.rewinds, 0u);
 }
 
 double variation(std::vector<double> const& of) {
