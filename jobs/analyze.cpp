@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -13,10 +14,12 @@
 #include "runtime/analyze/explain.hpp"
 #include "runtime/analyze/json.hpp"
 #include "runtime/analyze/perfetto.hpp"
+#include "runtime/analyze/replan.hpp"
 #include "runtime/analyze/report.hpp"
 #include "runtime/analyze/tables.hpp"
 #include "runtime/given.hpp"
 #include "runtime/output_file.hpp"
+#include "runtime/units.hpp"
 
 namespace pikv::jobs {
 namespace {
@@ -28,11 +31,13 @@ std::vector<OptionSpec> const specs{
     {"csv", "DIR", "", "a CSV file per table into this folder, which is made"},
     {"perfetto", "FILE", "", "a time line for ui.perfetto.dev"},
     {"explain", "STREAM:LAYER:BLOCK", "", "prints the life of one page instead of the report; the stream as 32 hexadecimal digits"},
+    {"replan", "", "", "makes each plan of the coordinator again from the loads it saw, instead of the report, and says whether it is the same"},
     {"config", "FILE", "", "options as lines of NAME = VALUE; the command line goes before the environment, the environment before the file"},
 };
 
 struct AnalyzeOptions {
   std::string trace, json, csv, perfetto, explain;
+  bool replan = false;
 };
 
 /// Takes the one word that is neither an option nor an option's value out of `words`.
@@ -43,7 +48,8 @@ std::string take_trace(std::vector<std::string>& words) {
       words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
       return trace;
     }
-    if (words[i].find('=') == std::string::npos) ++i;
+    bool const takes_value = std::ranges::none_of(specs, [&](OptionSpec const& spec) { return spec.value.empty() && words[i] == "--" + spec.name; });
+    if (words[i].find('=') == std::string::npos && takes_value) ++i;
   }
   throw InputError("`pikv analyze` needs a trace; write pikv analyze TRACE, the file that --trace of `pikv generate` wrote");
 }
@@ -63,6 +69,8 @@ AnalyzeOptions parse(Arguments args) {
   options.csv = value("csv");
   options.perfetto = value("perfetto");
   options.explain = value("explain");
+  if (auto const found = given.find("replan"); found != given.end()) options.replan = runtime::flag(found->second);
+  if (options.replan && !options.explain.empty()) throw InputError("--replan and --explain both print something else than the report; keep one");
   std::error_code apart;   // a file that does not exist is no other's
   for (auto const& [option, file] : {std::pair{"--json", options.json}, std::pair{"--perfetto", options.perfetto}})
     if (!file.empty() && std::filesystem::equivalent(file, options.trace, apart))
@@ -92,9 +100,10 @@ void run(AnalyzeOptions const& options) {
   auto const trace = analyze::read_trace(options.trace);
   auto const figures = analyze::figures_of(trace);
   auto const advice = analyze::advice_for(trace, figures);
-  auto const text = options.explain.empty() ? analyze::report_text(trace, figures, advice) : analyze::explain(trace, page);
+  auto const text = options.replan ? analyze::replan(trace) : options.explain.empty() ? analyze::report_text(trace, figures, advice) : analyze::explain(trace, page);
   write_outputs(options, trace, analyze::tables_of(trace, figures, advice));
   fmt::print("{}", text);
+  if (options.replan) analyze::check_replanned(trace);
 }
 
 }   // namespace

@@ -7,9 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/world.hpp"
+#include "runtime/coordinator/coordinator.hpp"
 #include "shards/store.hpp"
 
 namespace pikv::runtime {
@@ -28,15 +30,16 @@ struct ControlState {
   std::int32_t running = 0;                     // sequences
   std::int32_t loading = 0;                     // of them, whose pages are still being read from a checkpoint
   std::int32_t stop = 0;                        // why this rank wants the job to stop, see stop.hpp; 0: it does not
-  std::int32_t reserved = 0;
+  std::int32_t settled = 1;                     // 0: pages of this home are on their way to other owners
   double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock
-  std::int64_t capacity_pages = 0, reserved_pages = 0;
+  std::int64_t capacity_pages = 0, reserved_pages = 0;   // capacity: 0 of a rank that is to store nothing
   std::array<Head, 8> heads;                    // the first that wait and would have a place in the batch, in order
   std::uint64_t tokens_resident = 0;            // at the end of the last step
   std::uint64_t requests_done = 0, tokens_generated = 0;
 };
 
-/// The control exchange: the state above, trouble, and the store's part (slots granted, pushes sent and indexed, drops).
+/// The control exchange: the state above, trouble, the store's part (slots granted, pushes sent and indexed, drops, moves), rank 0's
+/// placement to all, everyone's loads to rank 0; the last two only when there is one.
 class Control {
  public:
   Control(comm::World& world, double deadline_s);
@@ -45,6 +48,15 @@ class Control {
   /// AgreedError (code 1) with the sentence of the lowest rank that has one.
   std::vector<ControlState> const& exchange(shards::Step step, ControlState const& mine, std::string const& trouble, shards::Store& store);
 
+  /// Rank 0: the next exchange carries it to all.
+  void publish(PublishedPlacement placement) { to_publish_ = std::move(placement); }
+  /// What the last exchange carried.
+  std::optional<PublishedPlacement> const& published() const { return published_; }
+  /// The next exchange carries it to rank 0. All ranks report for the same exchange.
+  void report(shards::LoadReport const& loads) { to_report_ = loads; }
+  /// On rank 0: what the last exchange carried, by rank; empty: nothing.
+  std::vector<shards::LoadReport> const& reported() const { return reported_; }
+
   comm::Exchange const& channel() const { return *exchange_; }
 
  private:
@@ -52,6 +64,9 @@ class Control {
   double deadline_s_;
   std::unique_ptr<comm::Exchange> exchange_;
   std::vector<ControlState> states_;
+  std::optional<PublishedPlacement> to_publish_, published_;
+  std::optional<shards::LoadReport> to_report_;
+  std::vector<shards::LoadReport> reported_;
 };
 
 bool all_idle(std::vector<ControlState> const& states);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -11,19 +12,47 @@ namespace pikv::runtime {
 
 namespace {
 constexpr int most_stalled_steps = 1000;   // pages leave their home in 3, damaged ones in a few dozen
+
+/// Collective. Weights of all ranks for pages, whether they store now or not: their slots, divided by what these have in common.
+std::vector<std::uint64_t> capacities(comm::World& world, EngineOptions const& options) {
+  std::uint64_t const mine = options.store.slots - std::min(options.store.slots, options.store.home_slots);
+  std::vector<std::uint64_t> all;
+  std::uint64_t common = 0;
+  for (comm::Bytes const& bytes : world.all_gather(std::as_bytes(std::span{&mine, 1}), world.in(options.deadline_s))) {
+    all.push_back(comm::MessageReader{bytes}.value<std::uint64_t>());
+    common = std::gcd(common, all.back());
+  }
+  for (std::uint64_t& capacity : all) capacity /= std::max<std::uint64_t>(common, 1);
+  return all;
 }
+
+shards::StoreOptions with_weights(EngineOptions const& options, std::vector<std::uint64_t> const& capacity) {
+  shards::StoreOptions store = options.store;
+  if (store.local || !store.weights.empty()) return store;
+  auto const& storing = options.coordinator.ranks.storing(0);
+  store.weights = capacity;
+  for (std::size_t rank = 0; rank < storing.size(); ++rank)
+    if (!storing[rank]) store.weights[rank] = 0;
+  return store;
+}
+}  // namespace
 
 Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options,
                std::vector<Request const*> mine, EngineHooks hooks)
     : world_{world},
       options_{options},
       hooks_{std::move(hooks)},
-      store_{world, options.store},
+      capacity_{capacities(world, options)},
+      store_{world, with_weights(options, capacity_)},
       experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
       forward_{model, store_, experts_, clock_},
       control_{world, options.deadline_s},
       sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed},
-      recorder_{world.rank(), store_, control_, experts_, clock_} {}
+      recorder_{world.rank(), store_, control_, experts_, clock_} {
+  bool const coordinates = options.coordinator.rebalance_steps > 0 || !options.coordinator.ranks.constant();
+  if (world.rank() == 0 && coordinates && !options.store.local && world.size() > 1)
+    coordinator_.emplace(options.coordinator, store_.placement(), capacity_, shards::slot_cost(options.store.layout));
+}
 
 void Engine::run() {
   world_.barrier(world_.in(options_.deadline_s));
@@ -40,7 +69,11 @@ ControlState Engine::state(shards::Step step) {
   mine.loading = static_cast<std::int32_t>(sequences_.loading());
   mine.stop = hooks_.stop ? hooks_.stop() : 0;
   mine.next_arrival = sequences_.next_arrival();
-  mine.capacity_pages = static_cast<std::int64_t>(store_.capacity());
+  auto const& storing = options_.coordinator.ranks.storing(step);
+  auto const self = static_cast<std::size_t>(world_.rank());
+  bool const stores = options_.store.local || self >= storing.size() || storing[self];   // without a plan every rank stores
+  mine.capacity_pages = stores ? static_cast<std::int64_t>(store_.capacity()) : 0;
+  mine.settled = store_.settled() ? 1 : 0;
   mine.reserved_pages = sequences_.reserved_pages(step);
   auto const heads = sequences_.heads(world_.now() - start_);
   for (std::size_t i = 0; i < std::min(heads.size(), mine.heads.size()); ++i)
@@ -55,9 +88,19 @@ bool Engine::step(shards::Step step) {
   if (hooks_.before_step) hooks_.before_step(step);
   double const begin = world_.now() - start_;
   clock_.enter(Stage::scheduling);
+  if (next_placement_ && next_placement_->first_step == step) {
+    store_.place(next_placement_->placement);
+    next_placement_.reset();
+  }
   sequences_.plan(batch_);
   store_.plan(batch_.segments);
   ControlState const mine = state(step);
+  shards::Step const every = options_.coordinator.rebalance_steps;
+  if (every > 0 && step > 0 && step % every == 0 && !options_.store.local && world_.size() > 1) {
+    shards::LoadReport loads = store_.report_loads();
+    loads.bytes_by_locality = recorder_.totals().bytes_by_locality;
+    control_.report(loads);
+  }
   clock_.enter(Stage::communication);
   std::vector<ControlState> const& states = control_.exchange(step, mine, trouble_, store_);
   clock_.enter(Stage::scheduling);
@@ -75,6 +118,8 @@ bool Engine::step(shards::Step step) {
   bool const idle = all_idle(states);
   if (!idle) stopped_ = stop_in(states);
   recorder_.moment(tokens_everywhere);
+  if (control_.published()) next_placement_ = control_.published();
+  if (coordinator_) coordinate(step, states);
   if (hooks_.control_slot) hooks_.control_slot(step, states);
   if (idle || stopped_) {
     recorder_.finish();
@@ -108,6 +153,15 @@ bool Engine::step(shards::Step step) {
   StepRecord const& row = recorder_.record(step, begin, end, batch_, running);
   if (hooks_.after_step) hooks_.after_step(row, store_);
   return true;
+}
+
+void Engine::coordinate(shards::Step step, std::vector<ControlState> const& states) {
+  Coordinator::Seen seen{.loads = control_.reported()};
+  for (ControlState const& state : states) {
+    seen.settled = seen.settled && state.settled != 0;
+    seen.room += state.capacity_pages - state.reserved_pages;
+  }
+  if (auto placement = coordinator_->decide(step, seen, hooks_.plan)) control_.publish(std::move(*placement));
 }
 
 void Engine::wait_for_arrival(std::vector<ControlState> const& states) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/control.hpp"
+#include "runtime/coordinator/coordinator.hpp"
 #include "runtime/experts.hpp"
 #include "runtime/forward.hpp"
 #include "runtime/recorder.hpp"
@@ -21,6 +22,7 @@ namespace pikv::runtime {
 struct EngineOptions {
   shards::StoreOptions store;
   SequenceOptions sequences;
+  CoordinatorOptions coordinator;
   double deadline_s = 30;
   shards::Step first_step = 0;        // a job that goes on from a checkpoint counts on,
   double first_clock_s = 0;           // and so does its clock
@@ -34,6 +36,7 @@ struct EngineHooks {
   std::function<void(StepRecord const&, shards::Store&)> after_step;
   LogitsObserver logits;
   std::function<std::int32_t()> stop;                                                  // why this rank wants to stop (stop.hpp); 0: it does not
+  std::function<void(PlanRows const&)> plan;                                           // rank 0: a plan was made, adopted or not
 };
 
 /// The step of design 4 on one rank, all ranks together: control exchange, the model, sampling, sealing and pushing, until every rank
@@ -62,18 +65,22 @@ class Engine {
   ControlState state(shards::Step step);
   /// False when every rank is idle.
   bool step(shards::Step step);
+  void coordinate(shards::Step step, std::vector<ControlState> const& states);
   void wait_for_arrival(std::vector<ControlState> const& states);
 
   comm::World& world_;
   EngineOptions options_;
   EngineHooks hooks_;
   StageClock clock_;
+  std::vector<std::uint64_t> capacity_;   // by rank
   shards::Store store_;
   Experts experts_;
   Forward forward_;
   Control control_;
   Sequences sequences_;
   Recorder recorder_;
+  std::optional<Coordinator> coordinator_;       // on rank 0, if there is anything to coordinate
+  std::optional<PublishedPlacement> next_placement_;
   Batch batch_;
   std::string trouble_;
   std::optional<Stop> stopped_;

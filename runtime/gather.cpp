@@ -46,7 +46,8 @@ void add(Totals& sum, Totals const& part) {
   std::uint64_t Totals::*const counts[] = {&Totals::tokens_appended, &Totals::cells_evicted, &Totals::pages_sealed, &Totals::pages_remote,
                                            &Totals::checked,         &Totals::corrupt,       &Totals::stale,        &Totals::timeout,
                                            &Totals::refetched,       &Totals::rewinds,       &Totals::page_reads,   &Totals::hits,
-                                           &Totals::exchanges,       &Totals::messages,      &Totals::scrubbed};
+                                           &Totals::exchanges,       &Totals::messages,      &Totals::scrubbed,
+                                           &Totals::pages_moved,     &Totals::moves_refused, &Totals::migration_bytes};
   for (auto const count : counts) sum.*count += part.*count;
   add(sum.bytes, part.bytes);
   add(sum.bytes_by_locality, part.bytes_by_locality);

@@ -18,6 +18,7 @@
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
+#include "runtime/arrivals.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/build_info.hpp"
 #include "runtime/checkpoint/resume.hpp"
@@ -55,7 +56,10 @@ struct Job {
   Sizing sizing;
   std::string resumed_from;   // empty: a job of its own
   std::uint64_t generated_before = 0;
+  RankPlan ranks;
 };
+
+std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
 // The bytes of a file that an option names; `-` is stdin.
 std::string read_text(std::string const& path, std::string const& option) {
@@ -72,10 +76,10 @@ std::string read_text(std::string const& path, std::string const& option) {
 }
 
 // Rank 0 reads, all get the bytes: the file need not be visible everywhere, and stdin is rank 0's alone.
-std::string prompt_text(comm::World& world, GenerateOptions const& options, std::string const& path) {
+std::string text_of_file(comm::World& world, GenerateOptions const& options, std::string const& path, std::string const& option) {
   std::string text;
   agree(world, patience * options.deadline_s, [&] {
-    if (world.rank() == 0) text = read_text(path, "--prompts");
+    if (world.rank() == 0) text = read_text(path, option);
   });
   auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
   return {reinterpret_cast<char const*>(parts[0].data()), parts[0].size()};
@@ -89,9 +93,27 @@ void read_prompts_of(Job& job) {
     return;
   }
   std::string const path = options.prompts.empty() ? sample_prompts_file().string() : options.prompts;
-  std::istringstream text{prompt_text(job.world, options, path)};
+  std::istringstream text{text_of_file(job.world, options, path, "--prompts")};
   agree(job.world, options.deadline_s,
         [&] { job.requests = read_prompts(text, path == "-" ? "stdin" : path, prompt_format(options.prompt_format), context); });
+  if (options.arrivals > 0) draw_arrivals(job.requests, options.arrivals, options.sampling.seed);
+}
+
+void read_rank_plan(Job& job) {
+  GenerateOptions const& options = job.options;
+  std::string const text = options.rank_plan.empty() ? "" : text_of_file(job.world, options, options.rank_plan, "--rank-plan");
+  agree(job.world, options.deadline_s, [&] {
+    int const ranks = job.world.size();
+    if (options.active_ranks > ranks)
+      throw InputError(fmt::format("--active-ranks={} is more than the {} of this job; give {} or fewer", options.active_ranks, counted(ranks, "rank"), ranks));
+    job.ranks = RankPlan{ranks, options.active_ranks > 0 ? options.active_ranks : ranks};
+    if (!options.rank_plan.empty()) job.ranks.read(text, "--rank-plan=" + options.rank_plan);
+    auto const layout = page_layout(options, job.model->config());
+    std::size_t const page = layout.bytes() + shards::header_bytes;
+    if (options.migration_bytes > 0 && options.migration_bytes < page)
+      throw InputError(fmt::format("--migration-bytes={} is less than a page with its header ({} bytes), so none could ever move; give {}KiB or more",
+                                   options.migration_bytes, page, (page + 1023) / 1024));
+  });
 }
 
 int ranks_on_host(comm::World const& world) {
@@ -106,7 +128,7 @@ void size_job(Job& job) {
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least);
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing());
   });
 }
 
@@ -115,6 +137,7 @@ EngineOptions engine_options(Job const& job) {
   ModelConfig const& config = job.model->config();
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
+  engine.coordinator = {options.rebalance_steps, job.ranks};
   engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
   shards::StoreOptions& store = engine.store;
   store.layers = config.layers;
@@ -134,10 +157,11 @@ EngineOptions engine_options(Job const& job) {
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
   store.most_events = options.trace.empty() ? 0 : static_cast<std::size_t>(options.trace_events);
+  store.migration_bytes = options.migration_bytes;
+  store.skew = options.skew;
+  store.skew_seed = options.sampling.seed;
   return engine;
 }
-
-std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
 
 RunMetadata metadata(Job const& job) {
   RunMetadata run;
@@ -253,7 +277,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
-  Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : "", 0};
+  Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : "", 0, {}};
   agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
@@ -272,6 +296,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   } else {
     read_prompts_of(job);
   }
+  read_rank_plan(job);
   size_job(job);
   say_transport(world, options);
   if (world.rank() == 0) say_start(job, resumed ? &*resumed : nullptr);
@@ -297,6 +322,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
       saver->control_slot(step, *running, running->store(), job.requests, resumed ? &resumed->pages : nullptr, *job.model);
   };
   if (!options.trace.empty()) hooks.after_step = [&](StepRecord const& row, shards::Store&) { watcher.after_step(row, *running); };
+  hooks.plan = [&](PlanRows const& rows) { watcher.planned(rows); };
   if (saver) hooks.stop = [&] { return saver->wants_to_stop(); };
   Engine engine{world, *job.model, job.tokenizer.get(), engine_settings, mine, hooks};
   running = &engine;

@@ -18,6 +18,8 @@ enum class StoreMode { sharded, local };
 
 /// 4 MiB of rows.
 inline constexpr std::int64_t default_trace_events = 1 << 16;
+/// The half-life of loads in methods 1.6: long enough that a plan sees what lasts, and a short job is never rearranged.
+inline constexpr std::int64_t default_rebalance_steps = 512;
 
 /// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.
 struct GenerateOptions {
@@ -48,6 +50,11 @@ struct GenerateOptions {
   std::string resume;                       // a checkpoint or its folder
   double time_limit_s = 0, time_margin_s = 60;
   std::int64_t trace_events = default_trace_events;   // page events kept between two batches of the trace, per rank; 0: none
+  int active_ranks = 0;                     // that store pages from the start; 0: all
+  std::string rank_plan;                    // file
+  std::int64_t rebalance_steps = default_rebalance_steps;   // between two looks at the loads; 0: never
+  std::uint64_t migration_bytes = 0;        // per rank and step; 0: shards::default_migration_bytes
+  double skew = 0, arrivals = 0;            // workloads for tests; 0: as hashed, as the prompts say
   double deadline_s = 30;
   int threads = 0;                          // --threads per rank; 0: cores of the host / ranks on it
   std::string log_level = "info";

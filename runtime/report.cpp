@@ -137,6 +137,7 @@ Json make_report(ReportInput const& input) {
                  {"transfer", transfer_json(totals)},
                  {"integrity", integrity_json(totals)},
                  {"cache", cache_json(totals)},
+                 {"migration", {{"pages_moved", totals.pages_moved}, {"moves_refused", totals.moves_refused}, {"bytes", totals.migration_bytes}}},
                  {"stages_s", stages_json(totals)}};
   if (!input.resumed_from.empty()) report["resumed"] = {{"from", input.resumed_from}, {"generated_tokens", input.generated_before}};
   if (summary.faults) report["faults"] = attributes_json(fault_attributes(*summary.faults));

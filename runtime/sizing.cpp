@@ -97,7 +97,8 @@ std::uint64_t available_memory() {
 std::uint64_t free_memory() { return std::min(available_memory(), left_in_control_groups()); }
 
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
-                  std::uint64_t free_bytes) {
+                  std::uint64_t free_bytes, int storing_ranks) {
+  int const storing = storing_ranks > 0 ? storing_ranks : ranks;
   bool const local = options.store == StoreMode::local;
   std::size_t const slot = shards::slot_cost(page_layout(options, config));
   Sizing sizing;
@@ -124,9 +125,12 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
     most_of_one = std::max(most_of_one, pages);
   }
   sizing.home_slots = local ? 0 : home_pages(options, config, most_requests, longest_prompt);
-  std::size_t const shard_least = local ? largest : divide_up(largest, static_cast<std::size_t>(ranks));
+  std::size_t const shard_least = local ? largest : divide_up(largest, static_cast<std::size_t>(storing));
   // A twentieth more than an even share: placement is bounded to that (methods 1.2), the rest falls to the next choice.
-  std::size_t const shard_most = local ? most_of_one : divide_up(all + all / 20, static_cast<std::size_t>(ranks)) + static_cast<std::size_t>(config.layers);
+  // A skewed workload is to show what hashing alone does, so a rank has room for more.
+  std::size_t const uneven = options.skew > 0 ? 4 : 1;
+  std::size_t const shard_most =
+      local ? most_of_one : std::min(all, uneven * divide_up(all + all / 20, static_cast<std::size_t>(storing))) + static_cast<std::size_t>(config.layers);
   bool const may_fetch = !local && ranks > 1 && options.move != Move::query;
   // Copies for one layer of everything that runs where pages must be fetched, of one prompt where it only pays while a prompt is read.
   std::size_t const layer_of_all = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(options.batch);

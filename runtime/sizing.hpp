@@ -21,9 +21,9 @@ struct Sizing {
 
 /// All ranks get the same. With --kv-budget: what fits in it. Without: what these requests can use at most, as far as memory is free
 /// (`free_bytes` of this host, shared by `ranks_on_host`). Throws InputError with the budget that would do when the largest request
-/// could never run.
+/// could never run. `storing_ranks`: how many ranks store pages when they are fewest (rank_plan.hpp); 0: all.
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
-                  std::uint64_t free_bytes);
+                  std::uint64_t free_bytes, int storing_ranks = 0);
 
 kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig const& config);
 

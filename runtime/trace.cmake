@@ -2,6 +2,8 @@
 add_library(pikv_trace
   ${CMAKE_CURRENT_LIST_DIR}/apart.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attributes.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/coordinator/eplb.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/coordinator/planner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/disk_room.cpp
   ${CMAKE_CURRENT_LIST_DIR}/finish.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/attribute.cpp

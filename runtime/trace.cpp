@@ -27,7 +27,9 @@ struct TraceWriter::File {
         table{hdf5::Table{file.get(), "ranks", buffers[0].type(), 64}, hdf5::Table{file.get(), "requests", buffers[1].type(), 256},
               hdf5::Table{file.get(), "steps", buffers[2].type(), 256},
               hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}, hdf5::Table{file.get(), "faults", buffers[4].type(), 64},
-              hdf5::Table{file.get(), "events", buffers[5].type(), 1024}} {}
+              hdf5::Table{file.get(), "events", buffers[5].type(), 1024},
+              hdf5::Table{file.get(), "plans", buffers[6].type(), 64}, hdf5::Table{file.get(), "plan_loads", buffers[7].type(), 256},
+              hdf5::Table{file.get(), "plan_buckets", buffers[8].type(), 1024}, hdf5::Table{file.get(), "plan_places", buffers[9].type(), 1024}} {}
 
   void abandon() {
     for (auto& t : table) t.abandon();
@@ -54,7 +56,9 @@ TraceWriter::TraceWriter(comm::World& world, std::filesystem::path name, RunMeta
       buffers_{hdf5::RowBuffer{rank_rows(), 1}, hdf5::RowBuffer{request_rows(), 256},
                hdf5::RowBuffer{step_rows(), static_cast<std::size_t>(batch_steps)},
                hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}, hdf5::RowBuffer{fault_rows(), 1},
-               hdf5::RowBuffer{event_rows(), metadata.most_events}} {
+               hdf5::RowBuffer{event_rows(), metadata.most_events},
+               hdf5::RowBuffer{plan_rows(), 1}, hdf5::RowBuffer{plan_load_rows(), 0}, hdf5::RowBuffer{plan_bucket_rows(), 0},
+               hdf5::RowBuffer{plan_place_rows(), 0}} {
   std::string const unusable = world_.rank() == 0 ? trouble_in([&] { open_part(name_, "--trace"); }) : "";
   if (auto const first = world_.first_trouble(unusable, world_.in(deadline_s_))) throw InputError(first->text);
   hdf5::prepare();
@@ -89,6 +93,13 @@ void TraceWriter::make_file(RunMetadata const& metadata) {
   hdf5::write_group(file, "libraries", metadata.libraries);
   hdf5::write_group(file, "options", metadata.options);
   hdf5::write_group(file, "model", metadata.model);
+}
+
+void TraceWriter::add(PlanRows const& rows) {
+  buffer(Table::plans).add(&rows.plan);
+  for (PlanLoad const& row : rows.loads) buffer(Table::plan_loads).add(&row);
+  for (PlanBucket const& row : rows.buckets) buffer(Table::plan_buckets).add(&row);
+  for (PlanPlace const& row : rows.places) buffer(Table::plan_places).add(&row);
 }
 
 void TraceWriter::write_batch() {

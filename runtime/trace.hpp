@@ -47,6 +47,7 @@ class TraceWriter {
   void add(std::span<shards::PageEventRow const> rows) {
     for (auto const& row : rows) buffer(Table::events).add(&row);
   }
+  void add(PlanRows const& rows);
 
   /// Collective; at the control slot. Throws RunError.
   void write_batch();
@@ -54,8 +55,8 @@ class TraceWriter {
   void close(std::string const& ended);
 
  private:
-  enum class Table { ranks, requests, steps, pages_by_owner, faults, events };
-  static constexpr std::size_t tables = 6;
+  enum class Table { ranks, requests, steps, pages_by_owner, faults, events, plans, plan_loads, plan_buckets, plan_places };
+  static constexpr std::size_t tables = 10;
   struct File;
   struct Batch;
 

@@ -146,4 +146,47 @@ hdf5::RowType event_rows() {
       .add("bytes", &Row::bytes);
 }
 
+hdf5::RowType plan_rows() {
+  return hdf5::RowType{}
+      .add("step", &PlanRecord::step)
+      .add("first_step", &PlanRecord::first_step)
+      .add("epoch", &PlanRecord::epoch)
+      .add("reason", &PlanRecord::reason)
+      .add("adopted", &PlanRecord::adopted)
+      .add("imbalance", &PlanRecord::imbalance)
+      .add("predicted", &PlanRecord::predicted)
+      .add("saved_bytes", &PlanRecord::saved_bytes)
+      .add("cost_bytes", &PlanRecord::cost_bytes)
+      .add("page_bytes", &PlanRecord::page_bytes);
+}
+
+hdf5::RowType plan_load_rows() {
+  return hdf5::RowType{}
+      .add("step", &PlanLoad::step)
+      .add("rank", &PlanLoad::rank)
+      .add("weight_before", &PlanLoad::weight_before)
+      .add("weight", &PlanLoad::weight)
+      .add("pages", &PlanLoad::pages)
+      .add("bytes", &PlanLoad::bytes)
+      .add("reads", &PlanLoad::reads)
+      .add_each(&PlanLoad::bytes_by_locality, named<Locality>("to_", "_bytes"));
+}
+
+hdf5::RowType plan_bucket_rows() {
+  return hdf5::RowType{}
+      .add("step", &PlanBucket::step)
+      .add("rank", &PlanBucket::rank)
+      .add("bucket", &PlanBucket::bucket)
+      .add("pages", &PlanBucket::pages)
+      .add("reads", &PlanBucket::reads);
+}
+
+hdf5::RowType plan_place_rows() {
+  return hdf5::RowType{}
+      .add("step", &PlanPlace::step)
+      .add("bucket", &PlanPlace::bucket)
+      .add("part", &PlanPlace::part)
+      .add("rank", &PlanPlace::rank);
+}
+
 }  // namespace pikv::runtime

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "comm/faults.hpp"
+#include "runtime/coordinator/plan_record.hpp"
 #include "runtime/hdf5/row_type.hpp"
 #include "runtime/request.hpp"
 #include "runtime/statistics.hpp"
@@ -59,5 +60,9 @@ hdf5::RowType step_rows();   // of StepRecord
 hdf5::RowType pages_by_owner_rows();
 hdf5::RowType fault_rows();
 hdf5::RowType event_rows();   // of shards::PageEventRow
+hdf5::RowType plan_rows();          // of PlanRecord
+hdf5::RowType plan_load_rows();     // of PlanLoad
+hdf5::RowType plan_bucket_rows();   // of PlanBucket
+hdf5::RowType plan_place_rows();    // of PlanPlace
 
 }  // namespace pikv::runtime

@@ -36,6 +36,10 @@ void Watcher::control_slot(shards::Step step, std::vector<ControlState> const& s
   trace_->write_batch();
 }
 
+void Watcher::planned(PlanRows const& rows) {
+  if (trace_) trace_->add(rows);
+}
+
 void Watcher::after_step(StepRecord const& row, Engine& engine) {
   if (!trace_) return;
   trace_->add(row);

@@ -23,6 +23,7 @@ class Watcher {
   void before_step(shards::Step step);
   /// Collective.
   void control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine);
+  void planned(PlanRows const& rows);
   void after_step(StepRecord const& row, Engine& engine);
   /// Collective, once, after the run. `ended`: "finished", or what stopped it.
   void close(Engine& engine, std::string const& ended);

@@ -24,6 +24,9 @@ struct Counts {
   std::uint64_t refetched = 0;         // pages got again after a corrupt or late get
   std::uint64_t rewinds = 0;
   std::uint64_t blocks_restored = 0;   // of own streams, read from a checkpoint instead of computed, once, not per layer
+  std::uint64_t pages_moved = 0;       // that this rank has pushed to a new owner, acknowledged there
+  std::uint64_t moves_refused = 0;     // pages that stayed where they were: no slot at the new owner, or gone meanwhile
+  std::uint64_t migration_bytes = 0;   // pushed for moves: payload and headers, repeats included
 };
 
 }  // namespace pikv::shards

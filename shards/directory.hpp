@@ -28,6 +28,10 @@ struct DirectoryEntry {
   Slot replica;                     // a verified copy in the home's arena of a remote page
   Slot slot;                        // in the owner's arena: pending, remote
   std::uint64_t generation = 0;     // of that slot
+  bool moving = false;              // ordered to another owner; served from where it is until the home hears that it has arrived
+  bool moved = false;               // remote: pushed there by another rank than its home, so that only its name releases it
+  std::uint16_t refusals = 0;       // of moves under the present placement
+  std::uint32_t reads = 0;          // sealed, on its own home's shard: since the last report of loads
   bool rotten = false;              // the only copy, at home, is not what was sealed: the stream must be rewound to this block
 
   /// The home's own readable copy, invalid if there is none.

@@ -25,6 +25,7 @@ static_assert(offsetof(PageHeader, step) == 72);
 static_assert(offsetof(PageHeader, first_position) == 80);
 static_assert(offsetof(PageHeader, tokens) == 88);
 static_assert(offsetof(PageHeader, checksums) == 92);
+static_assert(offsetof(PageHeader, home) == 94);
 static_assert(offsetof(PageHeader, payload_bytes) == 96);
 static_assert(offsetof(PageHeader, fingerprint) == 104);
 static_assert(offsetof(PageHeader, checksum) == 120);
@@ -85,7 +86,7 @@ char const* to_string(Verdict verdict) {
 void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout) {
   std::size_t const slices = std::min(2 * static_cast<std::size_t>(layout.kv_heads), max_checksums);
   header.payload_bytes = payload.size();
-  header.checksums = static_cast<std::uint32_t>(slices);
+  header.checksums = static_cast<std::uint16_t>(slices);
   header.checksum = {};
   for (std::size_t i = 0; i < slices; ++i) header.checksum[i] = slice_checksum(payload, i, slices);
   stamp(header);

@@ -29,7 +29,8 @@ struct PageHeader {
   std::int64_t step = 0;                          // of the home, when it sealed the page
   std::int64_t first_position = 0;
   std::uint32_t tokens = 0;
-  std::uint32_t checksums = 0;                    // how many of `checksum` are used
+  std::uint16_t checksums = 0;                    // how many of `checksum` are used
+  std::uint16_t home = 0;                         // rank that decodes the stream: it need not be the one that pushed the page
   std::uint64_t payload_bytes = 0;
   Fingerprint fingerprint{};
   std::array<std::uint64_t, max_checksums> checksum{};   // xxh3-64 of each slice of the payload
@@ -46,7 +47,7 @@ char const* to_string(Verdict verdict);
 /// bytes [n * i / s, n * (i + 1) / s) of the n payload bytes: a K or V head each while 2 * kv_heads <= 16 (docs/page.md).
 void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout);
 
-/// Recomputes header_check after generation, epoch or push changed; the payload's checksums stay as seal() found them.
+/// Recomputes header_check after generation, epoch, push or home changed; the payload's checksums stay as seal() found them.
 void stamp(PageHeader& header);
 /// Whether header_check is right. To be asked before a change that stamp() follows: a stamp would hide damage done before.
 bool intact(PageHeader const& header);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "shards/block_hash.hpp"
+
 namespace pikv::shards {
 
 namespace {
@@ -16,6 +18,11 @@ PlacementOptions placement_options(StoreOptions const& options, int ranks) {
 }
 }  // namespace
 
+std::size_t default_migration_bytes(kernels::PageLayout const& layout) {
+  constexpr std::size_t enough = 1 << 20;
+  return std::max(enough, layout.bytes() + header_bytes);
+}
+
 Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts)
     : world_{world},
       transport_{transport},
@@ -25,11 +32,35 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
       counts_{counts},
       policy_{make_home_policy(options.home)},
       placement_{placement_options(options, world.size())},
-      channels_(static_cast<std::size_t>(world.size())) {}
+      channels_(static_cast<std::size_t>(world.size())),
+      move_cost_{options.layout.bytes() + header_bytes} {
+  if (options.skew > 0) skewed_.emplace(placement_.buckets(), options.skew, options.skew_seed);
+}
 
-Bucket Home::bucket_for(Stream const& stream, Block block, KvExpert* expert) const {
-  *expert = policy_->expert_of({stream.id(), block, options_.kv_experts});
-  return bucket_of(*expert, stream.id(), block, options_.kv_experts, placement_.buckets());
+Bucket Home::bucket_for(StreamId const& stream, Block block, KvExpert* expert) const {
+  *expert = policy_->expert_of({stream, block, options_.kv_experts});
+  if (skewed_) return skewed_->bucket_of(stream, block);
+  return bucket_of(*expert, stream, block, options_.kv_experts, placement_.buckets());
+}
+
+comm::Rank Home::target(StreamId const& stream, Block block, int refusals) const {
+  KvExpert expert = 0;
+  Bucket const bucket = bucket_for(stream, block, &expert);
+  return placement_.choice(bucket, refusals % placement_.choices(), block_hash(stream, block));
+}
+
+comm::Rank Home::choose(Waiting const& page) const {
+  return placement_.choice(page.bucket, page.choice, block_hash(page.stream->id(), page.block));
+}
+
+void Home::place(PlacementOptions const& placement) {
+  placement_ = Placement{placement};
+  for (Channel& to : channels_)
+    while (!to.waiting.empty()) {
+      homeless_.push_back(to.waiting.front());
+      to.waiting.pop();
+    }
+  for (Waiting& page : homeless_) page.choice = 0;
 }
 
 std::size_t Home::new_pages(Stream const& stream, std::int32_t rows) const {
@@ -76,7 +107,7 @@ bool Home::restore(Stream& stream, ReadPage read) {
   }
   stream.length_ += tokens;
   KvExpert expert = 0;
-  Bucket const bucket = bucket_for(stream, block, &expert);
+  Bucket const bucket = bucket_for(stream.id_, block, &expert);
   for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
     DirectoryEntry& entry = stream.directory_.at(layer, block);
     arena_.book(entry.local, options_.layout.bytes(), false);
@@ -89,6 +120,7 @@ bool Home::restore(Stream& stream, ReadPage read) {
     }
     header.generation = 0;
     header.push = 0;
+    header.home = static_cast<std::uint16_t>(world_.rank());
     header.epoch = placement_.epoch();
     stamp(header);
     entry.life = PageLife::sealed;
@@ -103,9 +135,8 @@ void Home::expect(Stream const& stream, std::int32_t rows) {
   if (options_.local) return;
   Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves
   Block const end = block_of(stream.length() + rows, options_.layout.page_tokens);
-  KvExpert expert = 0;
   for (Block block = first; block < end; ++block) {
-    comm::Rank const owner = placement_.owner(bucket_for(stream, block, &expert));
+    comm::Rank const owner = target(stream.id(), block);
     if (owner != world_.rank()) channel(owner).expected += static_cast<std::size_t>(options_.layers);
   }
 }
@@ -117,7 +148,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
   Block const end = block_of(stream.length_, options_.layout.page_tokens);
   for (Block block = first; block < end; ++block) {
     KvExpert expert = 0;
-    Bucket const bucket = bucket_for(stream, block, &expert);
+    Bucket const bucket = bucket_for(stream.id(), block, &expert);
     for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
       DirectoryEntry& entry = stream.directory_.at(layer, block);
       PageHeader& header = arena_.header(entry.local);
@@ -128,6 +159,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
       header.fingerprint = options_.fingerprint;
       header.epoch = placement_.epoch();
       header.step = step;
+      header.home = static_cast<std::uint16_t>(world_.rank());
       seal(header, arena_.payload(entry.local), options_.layout);
       entry.life = PageLife::sealed;
       entry.expert = expert;
@@ -142,7 +174,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
 void Home::settle(Waiting page) {
   DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
   for (int tried = 0; tried < placement_.choices(); ++tried) {
-    comm::Rank const owner = placement_.choice(page.bucket, page.choice);
+    comm::Rank const owner = choose(page);
     if (owner != world_.rank() || own_shard_.adopt()) {
       entry.owner = owner;
       arena_.events().record(PageEvent::place, page.stream->id(), page.layer, page.block, owner);
@@ -158,7 +190,9 @@ void Home::settle(Waiting page) {
 
 void Home::write_control(comm::Rank owner, comm::MessageWriter& out) {
   Channel& to = channel(owner);
-  std::size_t const need = to.waiting.size() + to.expected, have = to.credits.size(), coming = to.asked_before;
+  // Of the pages that leave only as many as go while a request is answered: slots for the others would lie idle.
+  std::size_t const soon = 2 * std::max<std::size_t>(options_.migration_bytes / move_cost_, 1);
+  std::size_t const need = to.waiting.size() + to.expected + std::min(to.leaving.size(), soon), have = to.credits.size(), coming = to.asked_before;
   to.asked = need > have + coming ? std::min(need - have - coming, Owner::most_grants) : 0;
   to.expected = 0;
   // Slots that nothing wants go back for others to use; not while more are on their way, so that both sides mean the same newest ones.
@@ -190,17 +224,25 @@ void Home::read_control(comm::Rank owner, comm::MessageReader& in) {
 }
 
 void Home::after_control() {
-  for (comm::Rank owner = 0; owner < world_.size(); ++owner) acknowledge(channel(owner));
-  for (Channel& from : channels_) take_back_refused(from);
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) acknowledge(owner);
+  for (comm::Rank owner = 0; owner < world_.size(); ++owner) take_back_refused(owner);
   looking_.swap(homeless_);
   for (Waiting const& page : looking_) settle(page);
   looking_.clear();
 }
 
-void Home::acknowledge(Channel& from) {
+void Home::acknowledge(comm::Rank owner) {
+  Channel& from = channel(owner);
   while (!from.pending.empty() && from.pending.front().number <= from.acknowledged) {
     Pushed const page = from.pending.front();
     from.pending.pop();
+    if (page.leaves) ++counts_.pages_moved;
+    if (page.home >= 0) {
+      left_.push_back({page.home, owner, page.local, page.generation, true, !page.empty, page.grant});
+      if (page.empty) from.retires.push_back(page.grant);
+      continue;
+    }
+    if (page.leaves) own_shard_.disown();
     ++counts_.pages_acknowledged;
     arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, static_cast<comm::Rank>(&from - channels_.data()),
                            {page.grant.slot, 0}, page.grant.generation);
@@ -215,9 +257,15 @@ void Home::acknowledge(Channel& from) {
   }
 }
 
-// An owner that granted less than was asked for has no more: as many pages, the newest, try their next choice.
-void Home::take_back_refused(Channel& from) {
-  for (; from.refused > 0 && from.waiting.size() > from.credits.size(); --from.refused) {
+// An owner that granted less than was asked for has no more: as many pages, the newest, try their next choice; those that would leave
+// another rank for it stay there, before any new page goes without.
+void Home::take_back_refused(comm::Rank owner) {
+  Channel& from = channel(owner);
+  for (; from.refused > 0 && from.waiting.size() + from.leaving.size() > from.credits.size(); --from.refused) {
+    if (!from.leaving.empty()) {
+      stay(from.leaving.pop_newest(), owner);
+      continue;
+    }
     Waiting page = from.waiting.pop_newest();
     page.choice = (page.choice + 1) % placement_.choices();
     homeless_.push_back(page);
@@ -225,21 +273,44 @@ void Home::take_back_refused(Channel& from) {
   from.refused = 0;
 }
 
-void Home::write_header(Slot local, Grant const& grant, std::uint64_t number) {
-  PageHeader& header = arena_.header(local);
+// What is pushed: the header of a page stored for another stays as it is here, where it is fetched by it.
+PageHeader Home::header_for(Pushed const& page) {
+  PageHeader& kept = arena_.header(page.local);
+  PageHeader header = kept;
+  if (page.empty && page.home >= 0) seal_nothing(header, page.local);
   bool const sound = intact(header);
-  header.generation = grant.generation;
+  header.generation = page.grant.generation;
   header.epoch = placement_.epoch();
-  header.push = number;
+  header.push = page.number;
+  if (page.home < 0) header.home = static_cast<std::uint16_t>(world_.rank());   // a page from a checkpoint may have had another
   if (sound) stamp(header);   // else it stays what the owner refuses
+  if (page.home < 0) kept = header;
+  return header;
+}
+
+void Home::seal_nothing(PageHeader& header, Slot local) {
+  header = {};
+  header.key = key_of_nothing;
+  header.fingerprint = options_.fingerprint;
+  header.home = static_cast<std::uint16_t>(world_.rank());
+  seal(header, arena_.payload(local), options_.layout);
 }
 
 // A page that has rotted here can never be pushed, but its number must be: nothing is sealed in its place, which the owner indexes and
 // is told to drop.
-void Home::void_if_rotten(Pushed const& page) {
+void Home::empty_if_rotten(Pushed& page, Step step) {
+  if (page.empty) return;
   PageHeader& header = arena_.header(page.local);
   ++counts_.checked;
-  if (verify_arrived(header, arena_.payload(page.local), page.grant.generation, options_.fingerprint) == Verdict::good) return;
+  std::uint64_t const generation = page.home >= 0 ? page.generation : page.grant.generation;
+  if (verify_arrived(header, arena_.payload(page.local), generation, options_.fingerprint) == Verdict::good) return;
+  if (page.home >= 0) {
+    page.empty = true;
+    if (own_shard_.indexed(page.local).home < 0) return;
+    ++counts_.corrupt;
+    own_shard_.evict(page.local, step);
+    return;
+  }
   if (page.stream != nullptr) {
     DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
     if (!entry.rotten) {
@@ -248,18 +319,14 @@ void Home::void_if_rotten(Pushed const& page) {
     }
     entry.rotten = true;
   }
-  header = {};
-  header.key = key_of_nothing;
-  header.fingerprint = options_.fingerprint;
-  seal(header, arena_.payload(page.local), options_.layout);
+  seal_nothing(header, page.local);
 }
 
 void Home::send(comm::Rank to, Pushed const& page) {
-  write_header(page.local, page.grant, page.number);
   Slot const at{page.grant.slot, 0};
+  headers_.push_back({to, at, header_for(page)});
   started_.push_back({transport_.put(to, arena_.payload_at(at), arena_.payload(page.local)), to});
-  headers_.push_back({to, page.local, at});
-  if (touched_.empty() || touched_.back() != to) touched_.push_back(to);
+  if (std::ranges::find(touched_, to) == touched_.end()) touched_.push_back(to);
   ++counts_.pages_pushed;
   arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, options_.layout.bytes());
 }
@@ -283,18 +350,80 @@ void Home::wait_for_all(char const* what) {
 void Home::repeat(comm::Rank owner, Step step) {
   Channel& to = channel(owner);
   if (to.pending.empty() || to.pending.front().pushed_in > step - 2) return;
+  if (to.pending.front().leaves && budget_ < move_cost_) return;   // in the next step
   if (++to.pending.front().tries > most_tries)
     throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
                    std::to_string(most_tries) + " times in a row; test the network or memory of that host");
-  void_if_rotten(to.pending.front());
+  empty_if_rotten(to.pending.front(), step);
   for (Pushed& page : to.pending) {
-    if (page.pushed_in > step - 2) continue;
+    if (page.pushed_in > step - 2 || (page.leaves && !afford())) continue;
     page.pushed_in = step;
     send(owner, page);
   }
 }
 
+bool Home::afford() {
+  if (budget_ < move_cost_) return false;
+  budget_ -= move_cost_;
+  counts_.migration_bytes += move_cost_;
+  return true;
+}
+
+void Home::stay(Leaving const& page, comm::Rank to) {
+  ++counts_.moves_refused;
+  if (page.stream != nullptr) {
+    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+    entry.moving = false;
+    ++entry.refusals;
+    return;
+  }
+  left_.push_back({page.home, to, page.slot, page.generation, false, false, {}});
+}
+
+// False: it stays, or has gone by now.
+bool Home::leave_now(comm::Rank owner, Leaving const& page, Step step) {
+  Channel& to = channel(owner);
+  Grant const grant = to.credits.front();
+  Pushed push{.stream = page.stream, .layer = page.layer, .block = page.block, .local = page.slot, .grant = grant, .number = to.sent + 1,
+              .pushed_in = step, .leaves = true, .home = page.home, .generation = page.generation};
+  if (page.stream != nullptr) {
+    DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+    if (entry.rotten) return stay(page, owner), false;
+    entry.life = PageLife::pending;
+    entry.owner = owner;
+    entry.slot = {grant.slot, 0};
+    entry.generation = grant.generation;
+    entry.moving = false;
+    push.local = entry.local;
+  } else {
+    IndexedPage const& held = own_shard_.indexed(page.slot);
+    if (held.home != page.home || arena_.generation(page.slot) != page.generation) return stay(page, owner), false;
+    ++counts_.checked;
+    if (verify(arena_.header(page.slot), arena_.payload(page.slot), held.key, page.generation, options_.fingerprint) != Verdict::good) {
+      ++counts_.corrupt;
+      own_shard_.evict(page.slot, step);
+      return stay(page, owner), false;
+    }
+    own_shard_.hold(page.slot);
+  }
+  to.credits.pop();
+  ++to.sent;
+  to.pending.push(push);
+  send(owner, *(to.pending.end() - 1));
+  return true;
+}
+
+void Home::push_leaving(comm::Rank owner, Step step) {
+  Channel& to = channel(owner);
+  while (!to.leaving.empty() && !to.credits.empty() && budget_ >= move_cost_) {
+    Leaving const page = to.leaving.front();
+    to.leaving.pop();
+    if (leave_now(owner, page, step)) (void)afford();
+  }
+}
+
 void Home::push(Step step) {
+  budget_ = options_.migration_bytes;
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     Channel& to = channel(owner);
     repeat(owner, step);
@@ -307,16 +436,17 @@ void Home::push(Step step) {
       entry.life = PageLife::pending;
       entry.slot = {grant.slot, 0};
       entry.generation = grant.generation;
-      to.pending.push({page.stream, page.layer, page.block, entry.local, grant, ++to.sent, step, 0});
+      to.pending.push({.stream = page.stream, .layer = page.layer, .block = page.block, .local = entry.local, .grant = grant, .number = ++to.sent, .pushed_in = step});
       send(owner, *(to.pending.end() - 1));
     }
   }
+  for (int i = 0; i < world_.size(); ++i) push_leaving(static_cast<comm::Rank>((step + i) % world_.size()), step);   // each is first in turn
   if (headers_.empty()) return;
   // A header must not overtake its payload: one flush per peer between them, one after, so that "sent" means "there".
   for (comm::Rank owner : touched_) started_.push_back({transport_.flush(owner), owner});
   wait_for_all("a push");
   for (Header const& header : headers_)
-    started_.push_back({transport_.put(header.owner, arena_.header_at(header.at), std::as_bytes(std::span{&arena_.header(header.local), 1})), header.owner});
+    started_.push_back({transport_.put(header.owner, arena_.header_at(header.at), std::as_bytes(std::span{&header.header, 1})), header.owner});
   for (comm::Rank owner : touched_) started_.push_back({transport_.flush(owner), owner});
   wait_for_all("a push");
   headers_.clear();
@@ -329,6 +459,7 @@ void Home::release(Stream& stream, Block from) {
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     Channel& to = channel(owner);
     to.waiting.erase_if(released);
+    to.leaving.erase_if(released);
     bool away = false;
     for (Pushed& page : to.pending)
       if (released(page)) {
@@ -336,10 +467,12 @@ void Home::release(Stream& stream, Block from) {
         directory.at(page.layer, page.block).local = {};
         away = true;
       }
-    for (Block block = from; block < directory.blocks() && !away; ++block)
+    for (Block block = from; block < directory.blocks(); ++block)
       for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
         DirectoryEntry const& entry = directory.at(layer, block);
-        away = away || (entry.owner == owner && (entry.life == PageLife::remote || entry.life == PageLife::lost));
+        if (entry.owner != owner || (entry.life != PageLife::remote && entry.life != PageLife::lost)) continue;
+        if (entry.moved) to.retires.push_back({entry.slot.index, 0, entry.generation});
+        away = away || !entry.moved;
       }
     if (away) to.drops.push_back({stream.id_, from, 0, to.sent});
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "shards/owner.hpp"
 #include "shards/placement.hpp"
 #include "shards/store_options.hpp"
+#include "shards/zipf_buckets.hpp"
 #include "shards/stream.hpp"
 
 namespace pikv::shards {
@@ -29,6 +31,9 @@ using ReadPage = comm::FunctionRef<void(std::int32_t layer, PageHeader& header, 
 ///
 /// Time of a page: sealed at the end of step s; its slot was asked for in the control exchange of s and granted in that of s+1;
 /// pushed at the end of s+1; announced and indexed in s+2; acknowledged in s+3. A push whose acknowledgement is missing then is repeated.
+///
+/// The same channels carry the pages that this rank gives away as an owner (migration.hpp): they come after its own new pages, and a step's
+/// pushes of them, repeats included, stay within options.migration_bytes.
 class Home {
  public:
   Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts);
@@ -56,6 +61,38 @@ class Home {
   /// Forgets all pages from `from` on, here and at their owners.
   void release(Stream& stream, Block from);
 
+  /// From now on new pages go where it says; those that wait for a slot look for one again.
+  void place(PlacementOptions const& placement);
+  Placement const& placement() const { return placement_; }
+  Bucket bucket_for(StreamId const& stream, Block block, KvExpert* expert) const;
+  /// Where the present placement wants a block of a stream.
+  comm::Rank target(StreamId const& stream, Block block, int refusals = 0) const;   // after so many, the next choices in turn
+  bool stores(comm::Rank rank) const { return placement_.options().weights[static_cast<std::size_t>(rank)] > 0; }
+
+  /// A page that this rank stores for another, or its own shard's (`stream` is set then), on its way to another owner.
+  struct Leaving {
+    comm::Rank home = -1;
+    Stream* stream = nullptr;
+    std::int32_t layer = 0;
+    Block block = 0;
+    Slot slot{};
+    std::uint64_t generation = 0;   // of that slot: if another by now, the page has gone
+  };
+  /// What became of a Leaving that was not an own page.
+  struct Left {
+    comm::Rank home, to;
+    Slot slot;
+    std::uint64_t generation;
+    bool pushed;    // the slot is held
+    bool arrived;
+    Grant at;       // if it has
+  };
+  void leave(comm::Rank to, Leaving page) { channel(to).leaving.push(page); }
+  /// Since the last call of clear(); valid until the next step.
+  std::vector<Left>& left() { return left_; }
+  /// Tells `owner` to retire a page of this home by name.
+  void retire_at(comm::Rank owner, Grant const& page) { channel(owner).retires.push_back(page); }
+
  private:
   struct Waiting {   // a sealed page that wants a slot
     Stream* stream;
@@ -72,10 +109,15 @@ class Home {
     Grant grant;
     std::uint64_t number;
     Step pushed_in;
-    int tries;
+    int tries = 0;
+    bool leaves = false;              // a move: counts against its budget
+    bool empty = false;               // it rotted before it had arrived: nothing went in its place
+    comm::Rank home = -1;             // of a page stored for another; -1: own
+    std::uint64_t generation = 0;     // of `local`, then
   };
   struct Channel {   // this home as a writer towards one owner
     Queue<Waiting> waiting;
+    Queue<Leaving> leaving;
     Queue<Grant> credits;
     Queue<Pushed> pending;
     std::vector<Drop> drops;
@@ -86,12 +128,17 @@ class Home {
     std::size_t refused = 0;
   };
   Channel& channel(comm::Rank owner) { return channels_[static_cast<std::size_t>(owner)]; }
-  Bucket bucket_for(Stream const& stream, Block block, KvExpert* expert) const;
+  comm::Rank choose(Waiting const& page) const;
   void settle(Waiting page);
-  void acknowledge(Channel& channel);
-  void take_back_refused(Channel& channel);
-  void write_header(Slot local, Grant const& grant, std::uint64_t number);
-  void void_if_rotten(Pushed const& page);
+  void acknowledge(comm::Rank owner);
+  void take_back_refused(comm::Rank owner);
+  PageHeader header_for(Pushed const& page);
+  void seal_nothing(PageHeader& header, Slot local);
+  void empty_if_rotten(Pushed& page, Step step);
+  void stay(Leaving const& page, comm::Rank to);
+  bool leave_now(comm::Rank owner, Leaving const& page, Step step);
+  void push_leaving(comm::Rank owner, Step step);
+  bool afford();
   void send(comm::Rank to, Pushed const& page);
   void repeat(comm::Rank owner, Step step);
   void wait_for_all(char const* what);
@@ -104,6 +151,7 @@ class Home {
   Counts& counts_;
   std::unique_ptr<HomePolicy> policy_;
   Placement placement_;
+  std::optional<ZipfBuckets> skewed_;
   std::vector<Channel> channels_;
   std::vector<Waiting> homeless_, looking_;   // no rank has a slot now; tried again every step
   struct Started {
@@ -112,12 +160,14 @@ class Home {
   };
   struct Header {
     comm::Rank owner;
-    Slot local;
     Slot at;
+    PageHeader header;
   };
   std::vector<Started> started_;
   std::vector<Header> headers_;
   std::vector<comm::Rank> touched_;
+  std::vector<Left> left_;
+  std::size_t move_cost_, budget_ = 0;   // bytes
 };
 
 }  // namespace pikv::shards

@@ -16,6 +16,7 @@ Owner::Owner(Arena& arena, comm::Rank self, int ranks, std::size_t quota, Finger
       counts_{counts},
       writers_(static_cast<std::size_t>(ranks)),
       index_(arena.slots(0)),
+      held_(arena.slots(0)),
       pages_by_home_(static_cast<std::size_t>(ranks), 0) {}
 
 void Owner::write_control(comm::Rank to, comm::MessageWriter& out) {
@@ -60,7 +61,8 @@ void Owner::index_arrived(comm::Rank from, Step step) {
     Slot const slot = in_arena(grant.slot);
     PageHeader const& header = arena_.header(slot);
     ++counts_.checked;
-    if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1) {
+    if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1 ||
+        header.home >= writers_.size()) {
       if (writer.damaged != writer.indexed + 1) {   // once, however often it is looked at
         ++counts_.corrupt;
         arena_.events().record(PageEvent::corrupt, intact(header) ? header.key : key_of_nothing, from, slot, grant.generation);
@@ -70,9 +72,10 @@ void Owner::index_arrived(comm::Rank from, Step step) {
       return;   // not acknowledged: the writer repeats from here on, so nothing behind it is indexed either
     }
     arena_.book(slot, header.payload_bytes, false);
-    index_[static_cast<std::size_t>(grant.slot)] = {from, static_cast<std::int32_t>(header.tokens), header.key, header.first_position, header.push};
+    index_[static_cast<std::size_t>(grant.slot)] = {header.home,           static_cast<std::int32_t>(header.tokens), header.key,
+                                                    header.first_position, header.push, from, 0};
     slots_of_stream_[header.key.stream].push_back(grant.slot);
-    ++pages_by_home_[static_cast<std::size_t>(from)];
+    ++pages_by_home_[header.home];
     ++pages_;
     ++counts_.pages_remote;
     arena_.events().record(PageEvent::index, header.key, from, slot, grant.generation, header.payload_bytes);
@@ -88,7 +91,7 @@ void Owner::drop_released(comm::Rank from, Step step) {
     if (found == slots_of_stream_.end()) continue;
     std::erase_if(found->second, [&](std::int32_t slot) {
       IndexedPage const& page = indexed(in_arena(slot));
-      if (page.home != from || page.key.block < drop.from || page.push > drop.pushes) return false;
+      if (page.home != from || page.writer != from || page.key.block < drop.from || page.push > drop.pushes) return false;
       retire(slot, step);
       return true;
     });
@@ -113,10 +116,14 @@ void Owner::take_back_unwanted(comm::Rank from, Step step) {
 
 void Owner::evict(Slot slot, Step step) {
   arena_.events().record(PageEvent::evict, indexed(slot).key, indexed(slot).home, slot, arena_.generation(slot));
+  unlist(slot);
+  retire(slot.index, step);
+}
+
+void Owner::unlist(Slot slot) {
   auto const found = slots_of_stream_.find(indexed(slot).key.stream);
   std::erase(found->second, slot.index);
   if (found->second.empty()) slots_of_stream_.erase(found);
-  retire(slot.index, step);
 }
 
 void Owner::retire(std::int32_t slot, Step step) {
@@ -124,8 +131,27 @@ void Owner::retire(std::int32_t slot, Step step) {
   --pages_by_home_[static_cast<std::size_t>(page.home)];
   page = {};
   --pages_;
+  if (held(in_arena(slot))) {
+    ++held_empty_;
+    return;
+  }
   --used_;
   arena_.retire(in_arena(slot), step);
+}
+
+void Owner::let_go(Slot slot, Step step) {
+  held_[static_cast<std::size_t>(slot.index)] = false;
+  if (indexed(slot).home >= 0) return;
+  --held_empty_;
+  --used_;
+  arena_.retire(slot, step);
+}
+
+void Owner::come_home(Slot slot) {
+  unlist(slot);
+  --pages_by_home_[static_cast<std::size_t>(indexed(slot).home)];
+  index_[static_cast<std::size_t>(slot.index)] = {};
+  --pages_;
 }
 
 // One slot each in turn, beginning with another writer every step, so that scarce slots are shared evenly.

@@ -28,7 +28,8 @@ struct Grant {
 };
 
 /// Drop of all pages of a stream from a block on, in every layer, that were among the writer's first `pushes` pushes: a drop that had to
-/// wait for room in a control message takes nothing that was pushed after it.
+/// wait for room in a control message takes nothing that was pushed after it. Pages that another rank has pushed (they were moved) it
+/// leaves alone: their home retires them by name.
 struct Drop {
   StreamId stream;
   Block from = 0;
@@ -44,6 +45,8 @@ struct IndexedPage {
   PageKey key;
   std::int64_t first_position = 0;
   std::uint64_t push = 0;           // its number, of its writer
+  comm::Rank writer = -1;           // who pushed it: its home, or the owner it was moved from
+  std::uint32_t reads = 0;          // by queries, since the last report of loads
 };
 
 /// This rank as an owner: grants slots, indexes what arrived, finds pages for queries, retires them. Its part of the
@@ -75,11 +78,22 @@ class Owner {
   /// Drops one page, rotten or in the way; its home will find it stale and rewind.
   void evict(Slot slot, Step step);
 
+  /// The slot stays taken, its bytes untouched, whatever becomes of its page, until let_go: a push of the page elsewhere is under way.
+  void hold(Slot slot) { held_[static_cast<std::size_t>(slot.index)] = true; }
+  void let_go(Slot slot, Step step);
+  bool held(Slot slot) const { return held_[static_cast<std::size_t>(slot.index)]; }
+  /// A page of this rank's own that has come home: from now on it is as if placed here at once (adopted), no longer indexed.
+  void come_home(Slot slot);
+  void count_read(Slot slot) { ++index_[static_cast<std::size_t>(slot.index)].reads; }
+  void forget_reads(Slot slot) { index_[static_cast<std::size_t>(slot.index)].reads = 0; }
+
   std::size_t quota() const { return quota_; }
   std::size_t free_slots() const { return quota_ > used_ ? quota_ - used_ : 0; }
   std::size_t used() const { return used_; }                            // of the quota: lent, indexed, adopted
   std::size_t lent() const;                                             // granted, nothing indexed in them yet
   std::size_t pages() const { return pages_; }                          // indexed, of other ranks
+  std::size_t held_empty() const { return held_empty_; }                // of used(): held, their pages gone
+  std::size_t adopted() const { return used_ - pages_ - held_empty_ - lent(); }
   std::span<std::uint32_t const> pages_by_home() const { return pages_by_home_; }
 
  private:
@@ -99,14 +113,16 @@ class Owner {
   void take_back_unwanted(comm::Rank writer, Step step);
   void answer_requests(Step step);
   void retire(std::int32_t slot, Step step);
+  void unlist(Slot slot);
 
   Arena& arena_;
   comm::Rank self_;
-  std::size_t quota_, used_ = 0, pages_ = 0;
+  std::size_t quota_, used_ = 0, pages_ = 0, held_empty_ = 0;
   Fingerprint fingerprint_;
   Counts& counts_;
   std::vector<Writer> writers_;
   std::vector<IndexedPage> index_;          // by slot
+  std::vector<bool> held_;                  // by slot
   std::vector<std::uint32_t> pages_by_home_;
   std::unordered_map<StreamId, std::vector<std::int32_t>> slots_of_stream_;
 };

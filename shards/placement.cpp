@@ -46,6 +46,15 @@ Placement::Placement(PlacementOptions const& options) : options_{options} {
   std::ranges::sort(order, {}, [](Bucket bucket) { return mix(static_cast<std::uint64_t>(bucket) ^ 0xABCDEFu); });
 
   std::vector<Bucket> room = options_.bounded ? caps(options_) : std::vector<Bucket>(weights.size(), options_.buckets);
+  place_of_bucket_.assign(order.size(), -1);
+  for (std::size_t i = 0; i < options_.places.size(); ++i) {
+    BucketPlace const& place = options_.places[i];
+    bool sound = place.bucket >= 0 && place.bucket < options_.buckets && place.parts >= 1 && static_cast<std::size_t>(place.parts) <= most_parts;
+    for (std::size_t part = 0; sound && part < static_cast<std::size_t>(place.parts); ++part)
+      sound = place.ranks[part] >= 0 && static_cast<std::size_t>(place.ranks[part]) < weights.size() && weights[static_cast<std::size_t>(place.ranks[part])] > 0;
+    if (!sound) throw std::logic_error("placement: a bucket is placed on a rank that stores nothing");
+    place_of_bucket_[static_cast<std::size_t>(place.bucket)] = static_cast<std::int16_t>(i);
+  }
   owners_.resize(order.size());
   for (Bucket const bucket : order) {
     std::size_t best = weights.size();
@@ -63,9 +72,17 @@ Placement::Placement(PlacementOptions const& options) : options_{options} {
   }
 }
 
-comm::Rank Placement::choice(Bucket bucket, int n) const {
+comm::Rank Placement::owner(Bucket bucket, std::uint64_t block) const {
+  std::int16_t const at = place_of_bucket_[static_cast<std::size_t>(bucket)];
+  if (at < 0) return owners_[static_cast<std::size_t>(bucket)];
+  BucketPlace const& place = options_.places[static_cast<std::size_t>(at)];
+  return place.ranks[mix(block) % static_cast<std::uint64_t>(place.parts)];   // mixed: the block's hash has chosen the bucket already
+}
+
+comm::Rank Placement::choice(Bucket bucket, int n, std::uint64_t block) const {
   if (n < 0 || n >= choices_) throw std::logic_error("placement: fewer ranks store pages than the choice asked for");
-  comm::Rank chosen = owner(bucket);
+  comm::Rank const first = owner(bucket, block);
+  comm::Rank chosen = first;
   double last_score = INFINITY;
   comm::Rank last = -1;
   for (int i = 0; i < n; ++i) {
@@ -73,7 +90,7 @@ comm::Rank Placement::choice(Bucket bucket, int n) const {
     comm::Rank best = -1;
     for (std::size_t rank = 0; rank < options_.weights.size(); ++rank) {
       auto const candidate = static_cast<comm::Rank>(rank);
-      if (options_.weights[rank] == 0 || candidate == owner(bucket)) continue;
+      if (options_.weights[rank] == 0 || candidate == first) continue;
       double const its = score(bucket, rank, options_.weights[rank]);
       bool const had_its_turn = its > last_score || (its == last_score && candidate <= last);
       if (had_its_turn) continue;

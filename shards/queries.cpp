@@ -46,7 +46,7 @@ std::size_t Queries::partial_bytes(StoreOptions const& options) {
          static_cast<std::size_t>(options.most_rows) * (width_of(options) + 2 * heads_of(options)) * sizeof(float);
 }
 
-Queries::Queries(comm::World& world, Arena& arena, Owner const& owner, StoreOptions const& options, Counts& counts)
+Queries::Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts)
     : world_{world},
       arena_{arena},
       owner_{owner},
@@ -106,6 +106,7 @@ void Queries::read_queries(comm::Rank from) {
       }
       IndexedPage const& held = owner_.indexed({page.slot, 0});
       plan_.page(page.slot, held.first_position, held.tokens);
+      owner_.count_read({page.slot, 0});
     }
     plan_.end_group(query.first_position, query.rows);
     q_.insert(q_.end(), q.begin(), q.end());

@@ -25,7 +25,7 @@ namespace pikv::shards {
 /// A message holds the queries of all segments to one owner; answers come in their order.
 class Queries {
  public:
-  Queries(comm::World& world, Arena& arena, Owner const& owner, StoreOptions const& options, Counts& counts);
+  Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts);
 
   /// Asks `owner` for the partial of a segment's rows over `blocks`, whose pages it holds. q: those rows.
   void ask(comm::Rank owner, Segment const& segment, std::int32_t first_row, std::int32_t layer, std::span<Block const> blocks, float const* q);
@@ -62,7 +62,7 @@ class Queries {
 
   comm::World& world_;
   Arena& arena_;
-  Owner const& owner_;
+  Owner& owner_;
   StoreOptions const& options_;
   Counts& counts_;
   std::unique_ptr<comm::Exchange> queries_, partials_;

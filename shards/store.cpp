@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/append.hpp"
 #include "kernels/attend.hpp"
@@ -29,13 +30,23 @@ Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const
   return {model.hi ^ shape, mix(model.lo ^ shape)};
 }
 
+namespace {
+
+StoreOptions with_budget(StoreOptions options) {
+  if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
+  return options;
+}
+
+}  // namespace
+
 Store::Store(comm::World& world, StoreOptions const& options)
     : world_{world},
-      options_{options},
+      options_{with_budget(options)},
       transport_{world.make_transport()},
       arena_{*transport_, {{options.layout, options.slots}}},
       owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},
       home_{world, *transport_, arena_, owner_, options_, counts_},
+      migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
       scrub_{arena_, owner_, options_, counts_},
@@ -59,12 +70,14 @@ Stream& Store::open(StreamId id, Block most_blocks) {
 void Store::release(Stream& stream) {
   arena_.events().record(PageEvent::release, stream.id(), every_layer, 0);
   replicas_.drop(stream, 0);
+  migration_.forget(stream, 0);
   home_.release(stream, 0);
   std::erase_if(streams_, [&](auto const& held) { return held.get() == &stream; });
 }
 
 void Store::rewind(Stream& stream, Block block) {
   replicas_.drop(stream, block);
+  migration_.forget(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
   arena_.events().record(PageEvent::rewind, stream.id(), every_layer, block);
@@ -84,13 +97,42 @@ std::size_t Store::free_home_slots() const {
 }
 
 std::size_t Store::pages_home() const {
-  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - replicas_.pages();
+  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - owner_.held_empty() -
+         replicas_.pages();
 }
 
 std::uint64_t Store::tokens_resident() const {
   std::uint64_t tokens = 0;
   for (auto const& stream : streams_) tokens += static_cast<std::uint64_t>(stream->length());
   return tokens;
+}
+
+void Store::place(PlacementOptions const& placement) {
+  if (options_.local) return;
+  home_.place(placement);
+  migration_.start(streams_);
+}
+
+LoadReport Store::report_loads() {
+  BucketLoads loads{home_.placement().buckets()};
+  KvExpert expert = 0;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(arena_.slots(0)); ++i) {
+    Slot const slot{i, 0};
+    IndexedPage const& page = owner_.indexed(slot);
+    if (page.home < 0) continue;
+    loads.add(home_.bucket_for(page.key.stream, page.key.block, &expert), page.reads);
+    owner_.forget_reads(slot);
+  }
+  for (auto const& stream : streams_)
+    for (Block block = 1; block < stream->directory_.blocks(); ++block)
+      for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
+        DirectoryEntry& entry = stream->directory_.at(layer, block);
+        if (entry.life != PageLife::sealed || entry.owner != world_.rank()) continue;
+        loads.add(home_.bucket_for(stream->id(), block, &expert), std::exchange(entry.reads, 0));
+      }
+  LoadReport report = loads.report();
+  report.bytes = report.pages * slot_cost(options_.layout);
+  return report;
 }
 
 void Store::plan(std::span<Segment const> segments) {
@@ -100,11 +142,13 @@ void Store::plan(std::span<Segment const> segments) {
 void Store::write_control(comm::Rank to, comm::MessageWriter& out) {
   owner_.write_control(to, out);
   home_.write_control(to, out);
+  migration_.write_control(to, out);
 }
 
 void Store::read_control(comm::Rank from, comm::MessageReader& in) {
   home_.read_control(from, in);
   owner_.read_control(from, in);
+  migration_.read_control(from, in);
 }
 
 void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
@@ -114,6 +158,7 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
+  migration_.after_control(step, streams_);
   scrub();
   segments_.assign(segments.begin(), segments.end());
   damages_.clear();
@@ -181,20 +226,21 @@ void Store::attend_start(std::int32_t layer, float const* q) {
 // Sorts the segment's pages of this layer: those readable here, and by owner those that are not.
 void Store::gather_remote(Segment const& segment, std::int32_t layer) {
   for (auto& blocks : remote_) blocks.clear();
-  Directory const& directory = segment.stream->directory_;
+  Directory& directory = segment.stream->directory_;
   counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
   if (arena_.events().on())
     sample_.reads(directory.blocks(), [&](std::int64_t block) {
       if (sampled_.size() < sampled_.capacity()) sampled_.push_back({segment.stream, layer, static_cast<Block>(block)});
     });
   for (Block block = 0; block < directory.blocks(); ++block) {
-    DirectoryEntry const& entry = directory.at(layer, block);
+    DirectoryEntry& entry = directory.at(layer, block);
     if (entry.rotten) {
       ++counts_.lost;
       arena_.events().record(PageEvent::miss, segment.stream->id(), layer, block);
       damages_.push_back({segment.stream, block});
     } else if (entry.local.valid()) {
       ++counts_.local_reads;
+      if (entry.life == PageLife::sealed && entry.owner == world_.rank()) ++entry.reads;
     } else if (entry.replica.valid()) {
       ++counts_.replica_hits;
     } else if (entry.life == PageLife::remote) {

@@ -12,6 +12,8 @@
 #include "shards/arena.hpp"
 #include "shards/counts.hpp"
 #include "shards/home.hpp"
+#include "shards/load_report.hpp"
+#include "shards/migration.hpp"
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
 #include "shards/read_sample.hpp"
@@ -58,7 +60,15 @@ class Store {
   /// Slots that pages of streams can fill in the long run, of this rank: what admission reserves from.
   std::size_t capacity() const { return options_.local ? options_.slots - options_.home_slots : owner_.quota(); }
 
-  static constexpr std::size_t control_bytes = Home::control_bytes + Owner::control_bytes;
+  static constexpr std::size_t control_bytes = Home::control_bytes + Owner::control_bytes + Migration::control_bytes;
+  /// Before the plan() of the same step on every rank: new pages go where it says from now on, and the stored ones begin to move there.
+  void place(PlacementOptions const& placement);
+  comm::Rank target(StreamId const& stream, Block block) const { return home_.target(stream, block); }
+  PlacementOptions const& placement() const { return home_.placement().options(); }
+  /// What this rank stores as an owner, and page reads it has served as such since the last call. Walks over all slots.
+  LoadReport report_loads();
+  /// False while pages of this home are on their way to where the placement wants them.
+  bool settled() const { return migration_.settled(); }
   void plan(std::span<Segment const> segments);
   void write_control(comm::Rank to, comm::MessageWriter& out);
   void read_control(comm::Rank from, comm::MessageReader& in);
@@ -84,6 +94,7 @@ class Store {
   Owner const& owner() const { return owner_; }
   Arena& arena() { return arena_; }
   PageEvents const& events() const { return arena_.events(); }
+  comm::Rank self() const { return world_.rank(); }
   comm::Transport const& transport() const { return *transport_; }
   Queries const& queries() const { return queries_; }
   std::uint64_t tokens_resident() const;
@@ -109,6 +120,7 @@ class Store {
   Arena arena_;
   Owner owner_;
   Home home_;
+  Migration migration_;
   Replicas replicas_;
   Queries queries_;
   Scrub scrub_;

@@ -17,6 +17,9 @@ enum class Move { query, page, automatic };
 /// A page of the embedded model (docs/page.md: what that costs).
 inline constexpr std::size_t default_scrub_bytes = 16 << 10;
 
+/// 1 MiB, or a page where that is larger.
+std::size_t default_migration_bytes(kernels::PageLayout const& layout);
+
 struct StoreOptions {
   std::int32_t layers = 0, q_heads = 0;
   kernels::PageLayout layout;
@@ -34,7 +37,10 @@ struct StoreOptions {
   std::size_t scrub_bytes_per_step = default_scrub_bytes;   // payload verified in the background; 0: none
   std::size_t most_events = 0;               // page events kept until they are taken away; 0: none
   double deadline_s = 30;
-  std::vector<std::uint64_t> weights;        // of ranks in the placement; empty: equal
+  std::vector<std::uint64_t> weights;        // of ranks in the first placement; empty: equal
+  double skew = 0;                           // above 0: blocks choose buckets by Zipf's law of that exponent, a workload for tests
+  std::uint64_t skew_seed = 0;
+  std::size_t migration_bytes = 0;           // payload and headers that this rank may push for moves in a step; 0: default_migration_bytes(layout)
 };
 
 }  // namespace pikv::shards

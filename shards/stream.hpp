@@ -20,6 +20,7 @@ class Stream {
 
  private:
   friend class Home;
+  friend class Migration;
   friend class Replicas;
   friend class Store;
   StreamId id_;

@@ -60,6 +60,16 @@ Attributes group_attributes(hid_t file, std::string const& name) {
   return hdf5::read_attributes(group.get());
 }
 
+/// Gives each row to the plan of its step.
+template <typename Row>
+void add_rows(std::vector<PlanRows>& plans, std::vector<Row> PlanRows::*rows, std::vector<Row> const& table, char const* name) {
+  for (Row const& row : table) {
+    auto const plan = std::ranges::find(plans, row.step, [](PlanRows const& of) { return of.plan.step; });
+    if (plan == plans.end()) throw RunError(fmt::format("/{} has a row of step {}, in which nothing was planned", name, row.step));
+    ((*plan).*rows).push_back(row);
+  }
+}
+
 void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   Attributes const run = hdf5::read_attributes(file);
   bool const has_events = format_of(run) >= 3;
@@ -79,6 +89,12 @@ void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   trace.steps = table("steps").rows<StepRecord>(step_rows(), has_events ? Fields{} : Fields{"lost", "events_dropped"});
   trace.pages_by_owner = table("pages_by_owner").rows<PagesByOwner>(pages_by_owner_rows());
   trace.faults = table("faults").rows<FaultRecord>(fault_rows());
+  if (H5Lexists(file, "plans", H5P_DEFAULT) > 0) {
+    for (auto const& row : table("plans").rows<PlanRecord>(plan_rows())) trace.plans.push_back({.plan = row, .loads = {}, .buckets = {}, .places = {}});
+    add_rows(trace.plans, &PlanRows::loads, table("plan_loads").rows<PlanLoad>(plan_load_rows()), "plan_loads");
+    add_rows(trace.plans, &PlanRows::buckets, table("plan_buckets").rows<PlanBucket>(plan_bucket_rows()), "plan_buckets");
+    add_rows(trace.plans, &PlanRows::places, table("plan_places").rows<PlanPlace>(plan_place_rows()), "plan_places");
+  }
   if (has_events) {
     auto const events = table("events");
     trace.events = Events{events.rows<shards::PageEventRow>(event_rows()), events.names_of("event")};
@@ -106,6 +122,12 @@ void check_rows(Trace const& trace) {
            std::ranges::all_of(row.stage_s, [&](double seconds) { return finite(seconds); });
   });
   check(trace.pages_by_owner, "pages_by_owner", [&](PagesByOwner const& row) { return is_rank(row.owner) && is_rank(row.home); });
+  for (PlanRows const& plan : trace.plans) {
+    bool const whole = plan.loads.size() == trace.ranks.size() && std::ranges::all_of(plan.loads, [&](PlanLoad const& row) { return &row - plan.loads.data() == row.rank; });
+    if (!whole) throw RunError(fmt::format("the plan of step {} does not have the loads of every rank", plan.plan.step));
+    check(plan.buckets, "plan_buckets", [&](PlanBucket const& row) { return is_rank(row.rank) && row.bucket >= 0; });
+    check(plan.places, "plan_places", [&](PlanPlace const& row) { return is_rank(row.rank) && row.bucket >= 0 && row.part >= 0; });
+  }
   check(trace.faults, "faults", [&](FaultRecord const& row) { return is_rank(row.rank); });
   if (trace.events) check(trace.events->rows, "events", [&](shards::PageEventRow const& row) {
       return is_rank(row.rank) && row.step >= 0 && trace.events->kinds.contains(row.event);

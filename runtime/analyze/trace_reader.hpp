@@ -34,6 +34,7 @@ struct Trace {
   std::vector<StepRecord> steps;         // by step, then rank
   std::vector<PagesByOwner> pages_by_owner;
   std::vector<FaultRecord> faults;   // what a fault plan did
+  std::vector<PlanRows> plans;       // of the coordinator, by step; a trace need not have them
   std::optional<Events> events;      // none in format 2
 };
 

@@ -25,7 +25,7 @@ constexpr double patience = 20;   // reading takes one rank what it takes; the o
 
 constexpr std::array<std::string_view, 12> decide_the_result{"prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
                                                             "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
-constexpr std::array<std::string_view, 15> of_one_run{"in-process", "schedule-seed", "transport",  "progress-thread", "threads",
+constexpr std::array<std::string_view, 17> of_one_run{"active-ranks", "rank-plan", "in-process", "schedule-seed", "transport",  "progress-thread", "threads",
                                                      "fault-plan", "trace",         "report",     "logits",          "resume",
                                                      "time-limit", "time-margin",   "log-level",  "config",          "deadline"};
 

@@ -71,6 +71,15 @@ def options():
         (["--top-p", "2", "--temperature", "1"], "--top-p=2"),
         (["--top-k", "3"], "add --temperature"),
         (["--threads", "0"], "--threads=0"),
+        (["--active-ranks", "0"], "--active-ranks=0 .*from 1 to"),
+        (["--active-ranks", "9"], "--active-ranks=9 is more than the [13] ranks? of this job"),
+        (["--rank-plan", "missing.json"], "--rank-plan=missing.json could not be read"),
+        (["--migration-bytes", "1000"], "KiB MiB GiB kB MB GB"),
+        (["--migration-bytes", "1kB"], "less than a page"),
+        (["--rebalance-steps", "-1"], "--rebalance-steps=-1"),
+        (["--skew", "5"], "--skew=5"),
+        (["--arrivals", "nan"], "--arrivals=nan"),
+        (["--store", "local", "--rank-plan", "plan.json"], "--rank-plan=plan.json .*--store sharded"),
         (["--home", "nowhere"], "one of: .*mod"),
         (["--scheduler", "lru"], "one of: none"),
         (["--codec", "int8"], "one of: none"),
@@ -83,6 +92,11 @@ def options():
         (["--config", "none.ini"], r"none\.ini"),
     ]:
         yield generate(" ".join(args), args, says)
+    for name, plan, says in [("no JSON", "drain 1", "--rank-plan=p.json is no JSON list"), ("a rank that is not there", [{"step": 1, "action": "drain", "rank": 7}], "names rank 7"),
+                             ("no rank left", [{"step": 1, "action": "drain", "rank": r} for r in range(MPI_RANKS)], "p.json (drains the last rank|names rank 1)"),
+                             ("steps that fall", [{"step": 9, "action": "drain", "rank": 0}, {"step": 2, "action": "join", "rank": 0}], "(in order|the last rank)")]:
+        text = plan if isinstance(plan, str) else json.dumps(plan)
+        yield generate(f"rank plan with {name}", ["--rank-plan", "p.json"], says, files={"p.json": text.encode()})
     yield generate("config with a slip", ["--config", "a.ini"], r"batc in a\.ini.*batch", files={"a.ini": b"batc = 3\n"})
     yield generate("config not INI", ["--config", "a.ini"], r"a\.ini is not an INI file", files={"a.ini": b"\0\1\2 nonsense\n"})
     yield generate("environment bad", [], "PIKV_BATCH=3x", environment={"PIKV_BATCH": "3x"})

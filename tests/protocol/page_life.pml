@@ -20,7 +20,7 @@
 #define EVICTIONS 0                   /* pages that the owner drops, in the way or rotten */
 #endif
 #ifndef MIGRATIONS
-#define MIGRATIONS 0                  /* pages that a home moves to another slot (design 5; not in the code yet) */
+#define MIGRATIONS 0                  /* own pages that a home moves to another slot; between owners: page_move.pml */
 #endif
 #ifdef ANY_START                      /* writer 1 begins in any step, else in the first */
 #define BEGINS_LATER(w) ((w) == 1)

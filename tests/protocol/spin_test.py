@@ -7,13 +7,15 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-MODEL = pathlib.Path(__file__).with_name("page_life.pml")
+LIFE = pathlib.Path(__file__).with_name("page_life.pml")
+MOVE = pathlib.Path(__file__).with_name("page_move.pml")
 
 
 class Search(NamedTuple):
     says: str        # what it covers, or what is broken
-    bounds: str      # what page_life.pml may spend
+    bounds: str      # what the model may spend
     finds: str = ""  # what must never happen and does; "": nothing
+    model: pathlib.Path = LIFE
 
 
 SEARCHES = {
@@ -38,6 +40,14 @@ SEARCHES = {
     "reuse_a_step_early": Search("a retired slot is reused in the oldest step in flight, not after it", "EVICTIONS=1",
                                  "slot_reused_during_transfer"),
     "grants_never_returned": Search("a writer keeps the slots it has no use for", "PROGRESS", "page_stuck"),
+
+    "move": Search("while an owner gives a page to another, with faults, rot and evictions", "FAULTS=2 EVICTIONS=2", model=MOVE),
+    "home_switches_when_pushed": Search("the home reads at the new owner before that has acknowledged", "FAULTS=1", "page_lost", MOVE),
+    "old_place_dropped_when_acknowledged": Search("the old owner does not wait until the home retires the page", "", "page_lost", MOVE),
+    "old_slot_not_held": Search("a released page's slot is reused while a push of it is under way", "FAULTS=1", "pushed_from_reused_slot", MOVE),
+    "arrived_after_release_kept": Search("a page that arrives after its release is not retired", "", "page_stuck", MOVE),
+    "rot_not_looked_for": Search("the old owner does not verify what it pushes", "FAULTS=1 EVICTIONS=1", "wrong_page_indexed", MOVE),
+    "move_never_answered": Search("an order that cannot be followed is not answered", "", "page_stuck", MOVE),
 }
 
 
@@ -53,11 +63,11 @@ def run(command, folder):
     return done.returncode, done.stdout
 
 
-def search(flags, optimize):
-    """What the full search of the model with these flags prints."""
+def search(model, flags, optimize):
+    """What the full search of a model with these flags prints."""
     spin, compiler = tool("spin"), tool("gcc", "cc")
     with tempfile.TemporaryDirectory(prefix="pikv-spin-") as folder:
-        for command in ([spin, "-a", *(f"-D{flag}" for flag in flags), str(MODEL)],
+        for command in ([spin, "-a", *(f"-D{flag}" for flag in flags), str(model)],
                         [compiler, optimize, "-DSAFETY", "-DCOLLAPSE", "-DMEMLIM=2000", "-o", "pan", "pan.c"]):
             code, text = run(command, folder)
             if code != 0:
@@ -75,7 +85,7 @@ def main(name):
         sys.exit(f"no search is named '{name}'; choose one of: {', '.join(SEARCHES)}")
     wanted = SEARCHES[name]
     flags = wanted.bounds.split() + ([name] if wanted.finds else [])
-    text = search(flags, "-O0" if wanted.finds else "-O2")   # soon found: compiling takes longer
+    text = search(wanted.model, flags, "-O0" if wanted.finds else "-O2")   # soon found: compiling takes longer
     states, depth = number("", " states, stored", text), number("depth reached ", ",", text)
     searched = f"{states} states, {depth} deep, {number('', r'.total actual memory', text)} MB"
     found = re.search(r"pan:\d+: (?:assertion violated\s+!\((\w+)\)|(.*))", text)

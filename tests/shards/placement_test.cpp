@@ -188,5 +188,30 @@ TEST(Placement, WithoutMemoryAnywhereItIsAnError) {
   EXPECT_THROW((Placement{{.weights = {}}}), InputError);
 }
 
+TEST(Placement, ABucketWithAPlaceOfItsOwnIsSplitEvenlyOverItsRanks) {
+  PlacementOptions options{.weights = {1, 1, 1, 1}};
+  options.places = {{.bucket = 17, .parts = 3, .ranks = {2, 0, 2}}};
+  Placement const placement{options}, hashed{{.weights = {1, 1, 1, 1}}};
+  std::vector<int> count(4, 0);
+  for (std::uint64_t block = 0; block < 3000; ++block) {
+    comm::Rank const owner = placement.owner(17, block);
+    ++count[static_cast<std::size_t>(owner)];
+    EXPECT_EQ(placement.choice(17, 0, block), owner);
+    std::vector<comm::Rank> choices;
+    for (int n = 0; n < placement.choices(); ++n) choices.push_back(placement.choice(17, n, block));
+    EXPECT_THAT(choices, ::testing::UnorderedElementsAre(0, 1, 2, 3));
+  }
+  EXPECT_NEAR(count[0], 1000, 100);
+  EXPECT_NEAR(count[2], 2000, 100);
+  EXPECT_EQ(count[1] + count[3], 0);
+  for (Bucket bucket = 18; bucket < 200; ++bucket) EXPECT_EQ(placement.owner(bucket, 5), hashed.owner(bucket));
+}
+
+TEST(Placement, ABucketOnARankThatStoresNothingIsABugOfTheCaller) {
+  PlacementOptions options{.weights = {1, 0}};
+  options.places = {{.bucket = 17, .parts = 1, .ranks = {1}}};
+  EXPECT_THROW(Placement{options}, std::logic_error);
+}
+
 }  // namespace
 }  // namespace pikv::shards

@@ -26,6 +26,7 @@ struct SmallEngine {
   struct Plan {
     std::int64_t length = 40;        // of each stream
     std::int32_t rows = 3;           // per step
+    int quiet_steps = 8;             // at the end, so that the last drops arrive and slots come back
     int streams = 2;                 // per rank, one after the other released when done
     std::function<void(Step, Store&)> between = [](Step, Store&) {};   // after end_step, on every rank
     std::function<void(Step)> before = [](Step) {};
@@ -51,7 +52,7 @@ struct SmallEngine {
     std::vector<Running> running;
     for (int s = 0; s < plan.streams; ++s) {
       auto const id = static_cast<std::uint64_t>(world.rank() * 100 + s);
-      running.push_back({id, &store.open({mix(id), id}, blocks_for(plan.length, o.layout.page_tokens))});
+      running.push_back({id, &store.open({id, mix(id)}, blocks_for(plan.length, o.layout.page_tokens))});
     }
     std::vector<Segment> segments;
     std::vector<std::uint64_t> ids;
@@ -101,7 +102,7 @@ struct SmallEngine {
       store.read_control(from, in);
     }
     quiet_steps_ = all_idle ? quiet_steps_ + 1 : 0;
-    return quiet_steps_ < 8;   // a few more, so that the last drops arrive and slots come back
+    return quiet_steps_ < plan.quiet_steps;
   }
 
   std::vector<float> fill(std::vector<Segment> const& segments, std::vector<std::uint64_t> const& ids, std::int32_t layer, std::int32_t heads, char what) const {

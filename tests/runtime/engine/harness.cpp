@@ -37,6 +37,9 @@ runtime::EngineOptions engine_options(runtime::GenerateOptions const& options, r
   store.most_blocks = sizing.most_blocks;
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
+  store.migration_bytes = options.migration_bytes;
+  store.skew = options.skew;
+  store.skew_seed = options.sampling.seed;
   return engine;
 }
 
@@ -48,6 +51,9 @@ void add(Decoded& sum, Decoded&& part) {
   sum.counts.pages_remote += part.counts.pages_remote;
   sum.counts.pages_fetched += part.counts.pages_fetched;
   sum.counts.rewinds += part.counts.rewinds;
+  sum.counts.pages_moved += part.counts.pages_moved;
+  sum.counts.moves_refused += part.counts.moves_refused;
+  sum.counts.migration_bytes += part.counts.migration_bytes;
 }
 
 }   // namespace
@@ -56,7 +62,10 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
   omp_set_num_threads(1);
   auto const model = runtime::Model::load(options.model, world.rank(), world.size());
   auto const tokenizer = runtime::make_tokenizer(options.model, model.config());
-  auto const sizing = runtime::size_store(options, model.config(), requests, world.size(), world.size(), std::uint64_t{1} << 30);
+  runtime::RankPlan ranks{world.size(), options.active_ranks > 0 ? options.active_ranks : world.size()};
+  if (!watch.rank_plan.empty()) ranks.read(watch.rank_plan, "the plan");
+  auto const sizing =
+      runtime::size_store(options, model.config(), requests, world.size(), world.size(), std::uint64_t{1} << 30, ranks.least_storing());
   std::vector<runtime::Request const*> mine;
   for (runtime::Request const& request : requests)
     if (request.index % world.size() == world.rank()) mine.push_back(&request);
@@ -74,7 +83,10 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
     hooks.logits = [&](runtime::Request const& request, std::int64_t position, std::span<float const> row) {
       decoded.logits[{request.index, position}].assign(row.begin(), row.end());
     };
-  runtime::Engine engine{world, model, tokenizer.get(), engine_options(options, model, sizing, watch.logits), mine, hooks};
+  if (watch.plan) hooks.plan = watch.plan;
+  auto engine_options = test::engine_options(options, model, sizing, watch.logits);
+  engine_options.coordinator = {options.rebalance_steps, ranks};
+  runtime::Engine engine{world, model, tokenizer.get(), engine_options, mine, hooks};
   engine.run();
   for (runtime::Result& result : engine.results()) decoded.results.emplace(result.index, std::move(result));
   decoded.counts = engine.store().counts();

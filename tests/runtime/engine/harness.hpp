@@ -24,17 +24,19 @@ struct Decoded {
   std::map<std::int64_t, runtime::Result> results;           // by index of the request
   Rows logits;                                               // of every position, if asked for
   std::vector<std::vector<runtime::StepRecord>> steps;       // by rank; [step], all ranks have equally many
-  shards::Counts counts;                                     // pages_sealed, pages_remote, pages_fetched, rewinds: summed over ranks
+  shards::Counts counts;                                     // pages_sealed, pages_remote, pages_fetched, rewinds, those of moves: summed over ranks
 };
 
 struct Watch {
   bool logits = false;
+  std::string rank_plan{};   // as in a file of --rank-plan
   std::function<void(comm::World const&, shards::Step)> before_step{};
   std::function<void(comm::World const&, runtime::StepRecord const&, shards::Store&)> after_step{};
+  std::function<void(runtime::PlanRows const&)> plan{};      // on rank 0
 };
 
 /// Decodes on `options.in_process` ranks of this process, one thread each. Of the options those count that decide what is computed:
-/// model, batch, pages, chunk, sampling, budget, store, move, schedule seed.
+/// model, batch, pages, chunk, sampling, budget, store, move, schedule seed, and those of the coordinator.
 Decoded decode(runtime::GenerateOptions const& options, std::span<runtime::Request const> requests, Watch const& watch = {});
 
 /// This rank's part of a decode over `world`. Collective.
