@@ -233,6 +233,9 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     EXPECT_EQ(options.deadline_s, defaults.deadline_s);
     EXPECT_EQ(options.log_level, defaults.log_level);
     EXPECT_EQ(options.scrub, defaults.scrub);
+    EXPECT_EQ(options.rebalance_steps, defaults.rebalance_steps);
+    EXPECT_EQ(options.skew, defaults.skew);
+    EXPECT_EQ(options.arrivals, defaults.arrivals);
   }
 }
 
