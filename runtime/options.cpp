@@ -102,7 +102,7 @@ Row const rows[] = {
      [](Options& o, Given const& g) { o.progress = progress_thread(g); }},
     {"fault-plan", "FILE", "", "JSON with probabilities per operation, for tests", [](Options& o, Given const& g) { o.fault_plan = file(g); }},
     {"scrub", "SIZE", "16KiB", "stored pages that each step verifies in the background, bytes per rank; 0: none", [](Options& o, Given const& g) { o.scrub = g.value == "0" ? 0 : size_bytes(g); }},
-    {"active-ranks", "N", "all", "ranks that store pages from the start, the first N; all decode", [](Options& o, Given const& g) { o.active_ranks = count(g, 1, 1 << 16); }},
+    {"active-ranks", "N", "all of them", "ranks that store pages from the start, the first N; all decode", [](Options& o, Given const& g) { o.active_ranks = count(g, 1, 1 << 16); }},
     {"rank-plan", "FILE", "", "JSON list of steps in which ranks stop (drain) or begin (join) to store pages", [](Options& o, Given const& g) { o.rank_plan = file(g); }},
     {"rebalance-steps", "N", "512", "steps between two looks at the ranks' loads, after which pages may move; 0: never", [](Options& o, Given const& g) { o.rebalance_steps = count(g, 0, 1 << 30); }},
     {"migration-bytes", "SIZE", "1MiB, or one page", "most that a rank pushes in a step to move stored pages", [](Options& o, Given const& g) { o.migration_bytes = size_bytes(g); }},

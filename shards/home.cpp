@@ -244,13 +244,14 @@ void Home::acknowledge(comm::Rank owner) {
     }
     if (page.leaves) own_shard_.disown();
     ++counts_.pages_acknowledged;
-    arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, static_cast<comm::Rank>(&from - channels_.data()),
-                           {page.grant.slot, 0}, page.grant.generation);
+    arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, owner, {page.grant.slot, 0}, page.grant.generation);
     arena_.give_back(page.local);
     if (page.stream != nullptr) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
       entry.life = entry.rotten ? PageLife::lost : PageLife::remote;
       entry.local = {};
+      if (page.leaves && !entry.rotten)
+        arena_.events().record(PageEvent::migrate, page.stream->id(), page.layer, page.block, owner, {page.grant.slot, 0}, page.grant.generation);
       if (!entry.rotten) continue;
     }
     from.retires.push_back(page.grant);

@@ -82,6 +82,7 @@ void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& 
     entry.moved = true;
   }
   entry.owner = to;
+  arena_.events().record(PageEvent::migrate, page.stream->id(), page.layer, page.block, to, here, there.generation);
   home_.retire_at(from, {page.order.slot, 0, page.order.generation});
 }
 

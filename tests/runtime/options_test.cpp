@@ -241,6 +241,9 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     EXPECT_EQ(options.checkpoint_every, defaults.checkpoint_every);
     EXPECT_EQ(options.time_margin_s, defaults.time_margin_s);
     EXPECT_EQ(options.trace_events, defaults.trace_events);
+    EXPECT_EQ(options.rebalance_steps, defaults.rebalance_steps);
+    EXPECT_EQ(options.skew, defaults.skew);
+    EXPECT_EQ(options.arrivals, defaults.arrivals);
   }
 }
 

@@ -111,7 +111,7 @@ TEST(Store, AStreamIsOpenOnce) {
 
 // More streams than drops fit into a control message lose a page in one step. What is dropped late must not take what was pushed since.
 TEST(Store, AStreamWhoseDropHadToWaitIsComputedAgainOnce) {
-  constexpr int streams = 1100;
+  constexpr int streams = 1200;
   static_assert(streams > 4 * static_cast<int>(Home::most_drops));
   StoreOptions options = small_options();
   options.layers = options.layout.kv_heads = 1;
