@@ -27,7 +27,8 @@ class CheckpointReader {
 
   /// The page of row `row`, as it was stored: nothing is checked here. `payload` is facts().payload_bytes long.
   void read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const;
-  /// What verify() says of it (shards/header.hpp), the row's key and number of tokens included. `payload` is room for it.
+  /// What verify() says of it (shards/header.hpp), the row's key and number of tokens included; not_ready only for a page that the writer left
+  /// out, being unsound then. `payload` is room for it.
   shards::Verdict verdict(std::size_t row, std::span<std::byte> payload) const;
 
  private:
