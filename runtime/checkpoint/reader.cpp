@@ -137,8 +137,12 @@ void CheckpointReader::read_all() {
 }
 
 void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
-  read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
-  read_row(*payloads_, row, payload);
+  try {
+    read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
+    read_row(*payloads_, row, payload);
+  } catch (RunError const& error) {
+    refuse(path_, std::string{"is damaged: "} + error.what());
+  }
 }
 
 shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> payload) const {

@@ -54,6 +54,7 @@ inline RunMetadata sample_metadata(std::int32_t rank) {
           .commit = "abc",
           .command_line = "pikv generate --prompt " + std::string(100'000, 'y'),
           .started = "2025-01-31T12:00:00Z",
+          .resumed_from = "",
           .libraries = {{"hdf5", "1.10"}},
           .options = option_attributes(options),
           .model = model_attributes(model, 12345),

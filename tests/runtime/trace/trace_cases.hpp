@@ -30,7 +30,7 @@ inline std::string error_of_making(comm::World& world, std::string const& name) 
 inline void write_and_close(comm::World& world, std::string const& name, std::int64_t steps) {
   TraceWriter trace{world, name, sample_metadata(world.rank())};
   add_sample(trace, world.rank(), world.size(), steps);
-  trace.close();
+  trace.close("finished");
 }
 
 /// Writes two batches and lets go without closing.
