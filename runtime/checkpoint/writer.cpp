@@ -25,7 +25,9 @@ namespace pikv::runtime {
 namespace {
 
 constexpr double patience = 20;                  // writing takes one rank what it takes; the others wait this many deadlines
-constexpr std::size_t staging_bytes = 8 << 20;   // of pages that are copied, verified and written at once
+constexpr std::size_t staging_bytes = 512 << 10;   // of pages that are copied, verified and written at once: stays in a core's cache
+constexpr std::size_t most_headers = 4096;         // written at once
+constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at least so long in the file
 
 struct Known {   // of a Progress, what gather_results does not bring
   std::int64_t index;
@@ -73,6 +75,7 @@ struct CheckpointWriter::File {
 
   static File open(comm::World const& world, std::filesystem::path const& part) {
     hdf5::Properties access{comm::hdf5_file_access(world), "open a checkpoint's access"};
+    H5Pset_alignment(access.get(), aligned_from, alignment);
     hdf5::File file{H5Fopen(part.c_str(), H5F_ACC_RDWR, access.get()), "open " + part.string()};
     hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
     hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
@@ -140,24 +143,29 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
 }
 
 void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenCheckpoint& written) {
-  std::size_t const page_bytes = store_.options().layout.bytes();
+  std::size_t const page_bytes = store_.options().layout.bytes(), pages = layout.mine.size();
   std::size_t const most = std::max<std::size_t>(1, staging_bytes / page_bytes);
-  std::vector<shards::PageHeader> headers(std::min(most, layout.mine.size()));
-  std::vector<std::byte> payloads(headers.size() * page_bytes);
-  for (std::size_t begin = 0; begin < layout.mine.size(); begin += most) {
-    std::size_t const count = std::min(most, layout.mine.size() - begin);
-    for (std::size_t i = 0; i < count; ++i) {
-      Layout::Source const& source = layout.mine[begin + i];
-      auto const payload = std::span{payloads}.subspan(i * page_bytes, page_bytes);
-      if (source.unread >= 0) {
-        restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), headers[i], payload);   // verified when this job began
-      } else if (!shards::copy_page(store_, source.page, headers[i], payload)) {
-        headers[i] = {};
-        ++written.unsound;
-      }
+  std::vector<shards::PageHeader> headers(std::min(most_headers, pages));
+  std::vector<std::byte> payloads(std::min(most, pages) * page_bytes);
+  std::size_t headers_from = 0, payloads_from = 0;
+  for (std::size_t i = 0; i < pages; ++i) {
+    Layout::Source const& source = layout.mine[i];
+    auto& header = headers[i - headers_from];
+    auto const payload = std::span{payloads}.subspan((i - payloads_from) * page_bytes, page_bytes);
+    if (source.unread >= 0) {
+      restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), header, payload);   // verified when this job began
+    } else if (!shards::copy_page(store_, source.page, header, payload)) {
+      header = {};
+      ++written.unsound;
     }
-    write_rows(file.headers, layout.first + begin, count, shards::header_bytes, reinterpret_cast<std::byte const*>(headers.data()));
-    write_rows(file.payloads, layout.first + begin, count, page_bytes, payloads.data());
+    if (std::size_t const count = i + 1 - payloads_from; count == most || i + 1 == pages) {
+      write_rows(file.payloads, layout.first + payloads_from, count, page_bytes, payloads.data());
+      payloads_from = i + 1;
+    }
+    if (std::size_t const count = i + 1 - headers_from; count == most_headers || i + 1 == pages) {
+      write_rows(file.headers, layout.first + headers_from, count, shards::header_bytes, reinterpret_cast<std::byte const*>(headers.data()));
+      headers_from = i + 1;
+    }
   }
 }
 
