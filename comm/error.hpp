@@ -16,5 +16,9 @@ struct InputError : Error {
 struct RunError : Error {
   using Error::Error;
 };
+/// A check that was asked for does not hold. Exit code 3.
+struct CheckError : Error {
+  using Error::Error;
+};
 
 }  // namespace pikv

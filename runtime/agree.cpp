@@ -14,6 +14,8 @@ Outcome outcome_of(comm::FunctionRef<void()> action) {
     return {error.code, error.what()};
   } catch (InputError const& error) {
     return {2, error.what()};
+  } catch (CheckError const& error) {
+    return {3, error.what()};
   } catch (Error const& error) {
     return {1, error.what()};
   } catch (std::bad_alloc const&) {

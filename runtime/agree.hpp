@@ -20,7 +20,7 @@ struct AgreedError : Error {
   int code;
 };
 
-/// Runs `action`; an exception becomes code 2 (InputError), 1 (any other), with a sentence for memory that ran out as well.
+/// Runs `action`; an exception becomes code 2 (InputError), 3 (CheckError), 1 (any other), with a sentence for memory that ran out as well.
 Outcome outcome_of(comm::FunctionRef<void()> action);
 
 /// Collective, for set-up: runs `local` on every rank. If it throws on any, every rank throws AgreedError with the sentence and code of

@@ -18,7 +18,7 @@
 namespace pikv::runtime {
 namespace {
 
-enum Ending : int { done = 0, run_error = 1, input_error = 2 };
+enum Ending : int { done = 0, run_error = 1, input_error = 2, check_error = 3 };
 
 [[noreturn]] void end_with(Ending ending, std::string const& sentence, int out) {
   [[maybe_unused]] auto const written = ::write(out, sentence.data(), sentence.size());
@@ -38,6 +38,9 @@ enum Ending : int { done = 0, run_error = 1, input_error = 2 };
     end_with(done, "", out);
   } catch (InputError const& error) {
     end_with(input_error, error.what(), out);
+  } catch (CheckError const& error) {
+    std::fflush(stdout);   // what was checked before
+    end_with(check_error, error.what(), out);
   } catch (std::exception const& error) {
     end_with(run_error, error.what(), out);
   }
@@ -69,6 +72,7 @@ void run_apart(unsigned limit_s, std::string const& otherwise, comm::FunctionRef
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
   if (!WIFEXITED(status)) throw RunError(otherwise);
   if (WEXITSTATUS(status) == input_error) throw InputError(sentence);
+  if (WEXITSTATUS(status) == check_error) throw CheckError(sentence);
   if (WEXITSTATUS(status) != done) throw RunError(sentence);
 }
 

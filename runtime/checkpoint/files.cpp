@@ -14,16 +14,29 @@ namespace pikv::runtime {
 
 namespace fs = std::filesystem;
 
-fs::path checkpoint_name(fs::path const& folder, std::int64_t step) { return folder / fmt::format("step-{:012}.h5", step); }
+namespace {
 
-std::vector<fs::path> checkpoints_in(fs::path const& folder) {
-  static std::regex const form{"step-[0-9]{12}\\.h5"};
+std::vector<fs::path> files_in(fs::path const& folder, std::regex const& form) {
   std::vector<fs::path> found;
   std::error_code unreadable;
   for (auto const& entry : fs::directory_iterator{folder, unreadable})
     if (std::regex_match(entry.path().filename().string(), form)) found.push_back(entry.path());
   std::ranges::sort(found, std::greater{});
   return found;
+}
+
+}  // namespace
+
+fs::path checkpoint_name(fs::path const& folder, std::int64_t step) { return folder / fmt::format("step-{:012}.h5", step); }
+
+std::vector<fs::path> checkpoints_in(fs::path const& folder) {
+  static std::regex const form{"step-[0-9]{12}\\.h5"};
+  return files_in(folder, form);
+}
+
+std::vector<fs::path> unfinished_in(fs::path const& folder) {
+  static std::regex const form{"step-[0-9]{12}\\.h5\\.part"};
+  return files_in(folder, form);
 }
 
 fs::path checkpoint_at(fs::path const& path) {

@@ -6,11 +6,14 @@
 
 namespace pikv::runtime {
 
-/// Checkpoints lie in a folder as step-000000123.h5, each whole under that name.
+/// Checkpoints lie in a folder as step-000000000123.h5, each whole under that name.
 std::filesystem::path checkpoint_name(std::filesystem::path const& folder, std::int64_t step);
 
 /// Those of a folder, the newest (of the highest step) first; empty where it is none.
 std::vector<std::filesystem::path> checkpoints_in(std::filesystem::path const& folder);
+
+/// What jobs left unfinished there, or write now: step-*.h5.part.
+std::vector<std::filesystem::path> unfinished_in(std::filesystem::path const& folder);
 
 /// A file is itself, a folder means its newest. Throws RunError where there is none.
 std::filesystem::path checkpoint_at(std::filesystem::path const& path);

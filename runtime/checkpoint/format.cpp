@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
-#include <span>
 #include <utility>
 
 #include "comm/error.hpp"
@@ -32,17 +31,26 @@ Enum named(std::string_view name, std::initializer_list<Enum> values) {
   throw RunError(fmt::format("'{}' in /requests is nothing that a job writes", name));
 }
 
-template <typename T>
-auto part(T const& whole, std::int64_t at, std::int64_t count) {
-  auto const size = static_cast<std::int64_t>(whole.size());
-  if (at < 0 || count < 0 || at > size || count > size - at) throw RunError("/requests points outside of /tokens or /text");
-  return std::pair{whole.begin() + at, whole.begin() + at + count};
-}
+/// Takes a list apart, part after part: rows point to what follows what the row before pointed to.
+template <typename List>
+class Parts {
+ public:
+  Parts(List const& list, char const* name) : list_{list}, name_{name} {}
+  auto take(std::int64_t at, std::int64_t count) {
+    auto const size = static_cast<std::int64_t>(list_.size());
+    if (at != taken_ || count < 0 || count > size - at) throw RunError(fmt::format("/requests points to other than its part of {}", name_));
+    taken_ += count;
+    return List(list_.begin() + at, list_.begin() + at + count);
+  }
+  void expect_end() const {
+    if (taken_ != static_cast<std::int64_t>(list_.size())) throw RunError(fmt::format("{} holds more than /requests points to", name_));
+  }
 
-std::string text_part(std::string const& text, std::int64_t at, std::int64_t bytes) {
-  auto const [first, last] = part(text, at, bytes);
-  return {first, last};
-}
+ private:
+  List const& list_;
+  char const* name_;
+  std::int64_t taken_ = 0;
+};
 
 }  // namespace
 
@@ -132,27 +140,27 @@ PackedRequests pack(std::vector<SavedRequest> const& requests) {
 
 std::vector<SavedRequest> unpack(PackedRequests const& packed) {
   std::vector<SavedRequest> requests;
+  Parts tokens{packed.tokens, "/tokens"};
+  Parts text{packed.text, "/text"};
   for (RequestRow const& row : packed.rows) {
     if (row.index != static_cast<std::int64_t>(requests.size())) throw RunError("/requests does not hold every request in order");
     SavedRequest& saved = requests.emplace_back();
     saved.phase = named(text_of(row.phase), {Phase::waiting, Phase::running, Phase::done});
-    auto const [prompt, prompt_end] = part(packed.tokens, row.first_token_at, row.prompt_tokens);
-    auto const [token, token_end] = part(packed.tokens, row.first_token_at + row.prompt_tokens, row.generated);
-    auto const stop = nlohmann::json::parse(text_part(packed.text, row.stop_at, row.stop_bytes), nullptr, false);
-    if (!stop.is_array()) throw RunError("the stop strings of /requests are no list");
     saved.request.index = row.index;
-    saved.request.id = text_part(packed.text, row.id_at, row.id_bytes);
-    saved.request.prompt.assign(prompt, prompt_end);
+    saved.request.prompt = tokens.take(row.first_token_at, row.prompt_tokens);
+    saved.request.id = text.take(row.id_at, row.id_bytes);
+    auto const stop = nlohmann::json::parse(text.take(row.stop_at, row.stop_bytes), nullptr, false);
+    if (!stop.is_array()) throw RunError("the stop strings of /requests are no list");
+    for (auto const& one : stop) saved.request.stop.push_back(one.is_string() ? one.get<std::string>() : "");
     saved.request.max_new_tokens = row.max_new_tokens;
-    for (auto const& text : stop) saved.request.stop.push_back(text.is_string() ? text.get<std::string>() : "");
     saved.request.arrival_s = row.arrival;
-    saved.request.refused = text_part(packed.text, row.refused_at, row.refused_bytes);
+    saved.request.refused = text.take(row.refused_at, row.refused_bytes);
     saved.result.index = row.index;
     saved.result.home = row.home;
     saved.result.prompt_tokens = row.prompt_tokens;
-    saved.result.tokens.assign(token, token_end);
+    saved.result.tokens = tokens.take(row.first_token_at + row.prompt_tokens, row.generated);
     if (saved.phase == Phase::done) saved.result.finish = named(text_of(row.finish), {Finish::eos, Finish::length, Finish::stop, Finish::error});
-    saved.result.error = text_part(packed.text, row.error_at, row.error_bytes);
+    saved.result.error = text.take(row.error_at, row.error_bytes);
     saved.result.arrival = row.arrival;
     saved.result.first_token = row.first_token;
     saved.result.end = row.end;
@@ -160,7 +168,24 @@ std::vector<SavedRequest> unpack(PackedRequests const& packed) {
     saved.stream = {row.stream_hi, row.stream_lo};
     saved.length = row.length;
   }
+  tokens.expect_end();
+  text.expect_end();
   return requests;
+}
+
+Attributes root_attributes(CheckpointFacts const& facts) {
+  return {{"kind", std::string{"checkpoint"}},
+          {"format", checkpoint_format},
+          {"version", facts.version},
+          {"commit", facts.commit},
+          {"saved", facts.saved},
+          {"reason", facts.reason},
+          {"step", facts.step},
+          {"ranks", facts.ranks},
+          {"hosts", facts.hosts},
+          {"clock_s", facts.clock_s},
+          {"fingerprint", hex(facts.fingerprint)},
+          {"payload_bytes", static_cast<std::int64_t>(facts.payload_bytes)}};
 }
 
 std::string hex(shards::Fingerprint const& fingerprint) { return fmt::format("{:016x}{:016x}", fingerprint.hi, fingerprint.lo); }

@@ -75,6 +75,9 @@ struct CheckpointFacts {
   Attributes model;
 };
 
+/// The attributes of the root, but for the digest of the tables.
+Attributes root_attributes(CheckpointFacts const& facts);
+
 std::string hex(shards::Fingerprint const& fingerprint);   // 32 digits
 
 }  // namespace pikv::runtime

@@ -4,11 +4,13 @@
 
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "comm/error.hpp"
+#include "runtime/checkpoint/digest.hpp"
 #include "runtime/hdf5/input.hpp"
 
 namespace pikv::runtime {
@@ -127,15 +129,20 @@ void CheckpointReader::read_all() {
   packed.rows = hdf5::TableInput{file_.get(), "requests", file_bytes_}.rows<RequestRow>(saved_request_rows());
   read_list(file_.get(), "tokens", H5T_NATIVE_INT32, file_bytes_, packed.tokens);
   read_list(file_.get(), "text", H5T_NATIVE_UINT8, file_bytes_, packed.text);
-  requests_ = unpack(packed);
   pages_ = hdf5::TableInput{file_.get(), "pages", file_bytes_}.rows<PageRow>(page_rows());
+  if (text_in(hdf5::read_attributes(file_.get()), "tables_xxh3") != tables_digest(facts_, packed, pages_)) throw RunError("its tables are not what was written (tables_xxh3 differs)");
+  requests_ = unpack(packed);
   headers_.emplace(open_pages(file_.get(), "page_headers", pages_.size(), shards::header_bytes));
   payloads_.emplace(open_pages(file_.get(), "page_payloads", pages_.size(), facts_.payload_bytes));
 }
 
 void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
-  read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
-  read_row(*payloads_, row, payload);
+  try {
+    read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
+    read_row(*payloads_, row, payload);
+  } catch (RunError const& error) {
+    refuse(path_, std::string{"is damaged: "} + error.what());
+  }
 }
 
 shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> payload) const {
@@ -146,6 +153,8 @@ shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> 
   key.stream = {page.stream_hi, page.stream_lo};
   key.layer = static_cast<std::uint16_t>(page.layer);
   key.block = page.block;
+  if (shards::PageHeader const left_out{}; header.state != shards::PageState::ready)
+    return std::memcmp(&header, &left_out, sizeof header) == 0 ? shards::Verdict::not_ready : shards::Verdict::bad_header;
   auto const found = shards::verify(header, payload, key, header.generation, facts_.fingerprint);
   bool const as_listed = static_cast<std::int32_t>(header.tokens) == page.tokens;
   return found == shards::Verdict::good && !as_listed ? shards::Verdict::bad_header : found;

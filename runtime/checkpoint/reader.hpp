@@ -25,9 +25,10 @@ class CheckpointReader {
   std::vector<SavedRequest> const& requests() const { return requests_; }
   std::vector<PageRow> const& pages() const { return pages_; }
 
-  /// The page of row `row`, as it was stored: nothing is checked here. `payload` is facts().payload_bytes long.
+  /// The page of row `row`, as it was stored: nothing is checked here. `payload` is facts().payload_bytes long. Throws RunError.
   void read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const;
-  /// What verify() says of it (shards/header.hpp), the row's key and number of tokens included. `payload` is room for it.
+  /// What verify() says of it (shards/header.hpp), the row's key and number of tokens included; not_ready only for a page that the writer left
+  /// out, being unsound then. `payload` is room for it.
   shards::Verdict verdict(std::size_t row, std::span<std::byte> payload) const;
 
  private:

@@ -13,6 +13,7 @@
 #include "runtime/apart.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/checkpoint/files.hpp"
+#include "runtime/checkpoint/tables_check.hpp"
 #include "runtime/log.hpp"
 #include "runtime/sizing.hpp"
 #include "shards/store.hpp"
@@ -77,6 +78,10 @@ void Continuation::verify(comm::World& world, Model const& model, GenerateOption
                                    path, hex(facts.fingerprint)));
   });
   agree(world, patience * options.deadline_s, [&] {
+    if (auto const wrong = contradiction_in(*checkpoint_); !wrong.empty())
+      throw RunError(fmt::format("{} is damaged: {}; nothing was restored, resume from an older checkpoint", path, wrong));
+  });
+  agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"verifying the pages of the checkpoint"};
     std::vector<std::byte> payload(facts.payload_bytes);
     auto const ranks = static_cast<std::size_t>(world.size());
@@ -105,6 +110,13 @@ GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts cons
   GenerateOptions options = generate_options_from(std::move(merged));
   check_effects(options);
   return options;
+}
+
+bool decides_the_result(std::string_view option) { return is_in(decide_the_result, option); }
+
+std::string value_of(Attributes const& given, std::string_view option) {
+  bool const there = std::ranges::find(given, option, &Attribute::name) != given.end();
+  return there ? text_in(given, option) : initial_value(option);
 }
 
 Attributes given_attributes(GivenOptions const& given) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "comm/world.hpp"
 #include "runtime/checkpoint/restored_pages.hpp"
@@ -36,6 +37,11 @@ class Continuation {
 /// The options of a job that goes on: those of the checkpoint, and over them what is given now. Throws InputError on one that would change
 /// the result, by name. Options that say where and how the job runs (ranks in process, transport, trace, ...) are not taken over.
 GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts const& checkpoint, std::string const& from);
+
+/// Whether another value of this option of `pikv generate` gives other tokens, so that a job cannot go on with it.
+bool decides_the_result(std::string_view option);
+/// What a job had for the option: as given, else the default as --help says it.
+std::string value_of(Attributes const& given, std::string_view option);
 
 /// Rows for CheckpointFacts::options.
 Attributes given_attributes(GivenOptions const& given);

@@ -13,10 +13,10 @@
 #include "comm/hdf5_access.hpp"
 #include "comm/message.hpp"
 #include "runtime/checkpoint/files.hpp"
+#include "runtime/checkpoint/tables_file.hpp"
 #include "runtime/disk_room.hpp"
 #include "runtime/gather.hpp"
-#include "runtime/hdf5/attribute.hpp"
-#include "runtime/hdf5/table.hpp"
+#include "runtime/hdf5/handle.hpp"
 #include "runtime/output_file.hpp"
 #include "runtime/trouble.hpp"
 
@@ -24,7 +24,10 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::size_t staging_bytes = 8 << 20;   // of pages that are copied, verified and written at once
+constexpr double patience = 20;                  // writing takes one rank what it takes; the others wait this many deadlines
+constexpr std::size_t staging_bytes = 512 << 10;   // of pages that are copied, verified and written at once: stays in a core's cache
+constexpr std::size_t most_headers = 4096;         // written at once
+constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at least so long in the file
 
 struct Known {   // of a Progress, what gather_results does not bring
   std::int64_t index;
@@ -38,39 +41,12 @@ PageRow row_of(shards::PageRef const& page) {
   return {page.stream.hi, page.stream.lo, page.layer, page.block, page.tokens, page.at, page.slot, page.indexed, page.generation};
 }
 
-hdf5::Dataset make_list(hid_t file, char const* name, hid_t type, std::span<hsize_t const> extent) {
-  hdf5::Space const space{H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), "make a space"};
-  hdf5::Properties const layout{H5Pcreate(H5P_DATASET_CREATE), "make a layout"};
-  H5Pset_fill_time(layout.get(), H5D_FILL_TIME_NEVER);
-  return {H5Dcreate2(file, name, type, space.get(), H5P_DEFAULT, layout.get(), H5P_DEFAULT), std::string{"make /"} + name};
-}
-
-/// Rank 0 alone has the bytes; the others only know how many there are.
-void write_whole(hdf5::Dataset const& dataset, hid_t type, void const* data, std::size_t count) {
-  if (count > 0 && H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) throw RunError(hdf5::failure("write a checkpoint"));
-}
-
 void write_rows(hdf5::Dataset const& dataset, std::size_t first, std::size_t rows, std::size_t row_bytes, std::byte const* data) {
   std::array<hsize_t, 2> const start{first, 0}, count{rows, row_bytes};
   hdf5::Space const here{H5Screate_simple(2, count.data(), nullptr), "make a memory space"};
   hdf5::Space const there{H5Dget_space(dataset.get()), "get the space of pages"};
   H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   if (H5Dwrite(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, data) < 0) throw RunError(hdf5::failure("write pages"));
-}
-
-Attributes root_attributes(CheckpointFacts const& facts) {
-  return {{"kind", std::string{"checkpoint"}},
-          {"format", checkpoint_format},
-          {"version", facts.version},
-          {"commit", facts.commit},
-          {"saved", facts.saved},
-          {"reason", facts.reason},
-          {"step", facts.step},
-          {"ranks", facts.ranks},
-          {"hosts", facts.hosts},
-          {"clock_s", facts.clock_s},
-          {"fingerprint", hex(facts.fingerprint)},
-          {"payload_bytes", static_cast<std::int64_t>(facts.payload_bytes)}};
 }
 
 }  // namespace
@@ -97,42 +73,9 @@ struct CheckpointWriter::File {
     file.abandon();
   }
 
-  static File make(comm::World const& world, std::filesystem::path const& part, CheckpointFacts const& facts, PackedRequests const& requests,
-                   std::array<std::size_t, 3> sizes, std::vector<PageRow> const& pages) {
+  static File open(comm::World const& world, std::filesystem::path const& part) {
     hdf5::Properties access{comm::hdf5_file_access(world), "open a checkpoint's access"};
-    hdf5::Properties const transfer{comm::hdf5_transfer(world), "open a checkpoint's transfer"};
-    hdf5::File file{H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "make " + part.string()};
-    for (auto const& attribute : root_attributes(facts)) hdf5::write(file.get(), attribute);
-    hdf5::write_group(file.get(), "options", facts.options);
-    hdf5::write_group(file.get(), "model", facts.model);
-
-    bool const writes = world.rank() == 0;
-    auto const table = [&](char const* name, hdf5::RowType const& type, std::size_t count, auto const& rows) {
-      hdf5::Table made{file.get(), name, type, std::max<std::size_t>(1, std::min<std::size_t>(count, 4096))};
-      hdf5::RowBuffer packed{type, writes ? count : 0};
-      if (writes)
-        for (auto const& row : rows) packed.add(&row);
-      if (count == 0) return;
-      made.grow(count);
-      made.write(packed.bytes(), 0, transfer.get());
-    };
-    table("requests", saved_request_rows(), sizes[0], requests.rows);
-    table("pages", page_rows(), pages.size(), pages);
-    hsize_t const tokens = sizes[1], text = sizes[2];
-    auto const token_list = make_list(file.get(), "tokens", H5T_STD_I32LE, {&tokens, 1});
-    auto const text_list = make_list(file.get(), "text", H5T_STD_U8LE, {&text, 1});
-    if (writes) {
-      write_whole(token_list, H5T_NATIVE_INT32, requests.tokens.data(), tokens);
-      write_whole(text_list, H5T_NATIVE_UINT8, requests.text.data(), text);
-    }
-    std::array<hsize_t, 2> const headers{pages.size(), shards::header_bytes}, payloads{pages.size(), facts.payload_bytes};
-    hdf5::Dataset header_rows = make_list(file.get(), "page_headers", H5T_STD_U8LE, headers);
-    hdf5::Dataset payload_rows = make_list(file.get(), "page_payloads", H5T_STD_U8LE, payloads);
-    return {std::move(access), std::move(file), std::move(header_rows), std::move(payload_rows)};
-  }
-
-  static File open(std::filesystem::path const& part) {
-    hdf5::Properties access{H5Pcreate(H5P_FILE_ACCESS), "open a checkpoint's access"};
+    H5Pset_alignment(access.get(), aligned_from, alignment);
     hdf5::File file{H5Fopen(part.c_str(), H5F_ACC_RDWR, access.get()), "open " + part.string()};
     hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
     hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
@@ -146,7 +89,7 @@ CheckpointWriter::CheckpointWriter(comm::World& world, shards::Store& store, Res
 }
 
 void CheckpointWriter::agree(std::string const& trouble) {
-  if (auto const first = world_.first_trouble(trouble, world_.in(deadline_s_)))
+  if (auto const first = world_.first_trouble(trouble, world_.in(patience * deadline_s_)))
     throw RunError(fmt::format("rank {}: {}", first->rank, first->text));
 }
 
@@ -200,24 +143,29 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
 }
 
 void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenCheckpoint& written) {
-  std::size_t const page_bytes = store_.options().layout.bytes();
+  std::size_t const page_bytes = store_.options().layout.bytes(), pages = layout.mine.size();
   std::size_t const most = std::max<std::size_t>(1, staging_bytes / page_bytes);
-  std::vector<shards::PageHeader> headers(std::min(most, layout.mine.size()));
-  std::vector<std::byte> payloads(headers.size() * page_bytes);
-  for (std::size_t begin = 0; begin < layout.mine.size(); begin += most) {
-    std::size_t const count = std::min(most, layout.mine.size() - begin);
-    for (std::size_t i = 0; i < count; ++i) {
-      Layout::Source const& source = layout.mine[begin + i];
-      auto const payload = std::span{payloads}.subspan(i * page_bytes, page_bytes);
-      if (source.unread >= 0) {
-        restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), headers[i], payload);   // verified when this job began
-      } else if (!shards::copy_page(store_, source.page, headers[i], payload)) {
-        headers[i] = {};
-        ++written.unsound;
-      }
+  std::vector<shards::PageHeader> headers(std::min(most_headers, pages));
+  std::vector<std::byte> payloads(std::min(most, pages) * page_bytes);
+  std::size_t headers_from = 0, payloads_from = 0;
+  for (std::size_t i = 0; i < pages; ++i) {
+    Layout::Source const& source = layout.mine[i];
+    auto& header = headers[i - headers_from];
+    auto const payload = std::span{payloads}.subspan((i - payloads_from) * page_bytes, page_bytes);
+    if (source.unread >= 0) {
+      restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), header, payload);   // verified when this job began
+    } else if (!shards::copy_page(store_, source.page, header, payload)) {
+      header = {};
+      ++written.unsound;
     }
-    write_rows(file.headers, layout.first + begin, count, shards::header_bytes, reinterpret_cast<std::byte const*>(headers.data()));
-    write_rows(file.payloads, layout.first + begin, count, page_bytes, payloads.data());
+    if (std::size_t const count = i + 1 - payloads_from; count == most || i + 1 == pages) {
+      write_rows(file.payloads, layout.first + payloads_from, count, page_bytes, payloads.data());
+      payloads_from = i + 1;
+    }
+    if (std::size_t const count = i + 1 - headers_from; count == most_headers || i + 1 == pages) {
+      write_rows(file.headers, layout.first + headers_from, count, shards::header_bytes, reinterpret_cast<std::byte const*>(headers.data()));
+      headers_from = i + 1;
+    }
   }
 }
 
@@ -225,40 +173,19 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
                                           HomeState const& mine) {
   Layout const layout = lay_out(mine);
   PackedRequests const packed = pack(gather_requests(requests, mine));
-  std::array<std::size_t, 3> sizes{packed.rows.size(), packed.tokens.size(), packed.text.size()};   // rank 0's are everybody's
-  auto const everyones = world_.all_gather(std::as_bytes(std::span{sizes}), world_.in(deadline_s_));
-  sizes = comm::MessageReader{everyones[0]}.value<decltype(sizes)>();
   WrittenCheckpoint written;
   written.pages = layout.rows.size();
   written.bytes = written.pages * (shards::header_bytes + facts.payload_bytes);
 
   auto const part = part_of(name);
-  bool const alone = world_.in_process();   // HDF5 then is one rank's at a time
+  auto const guard = world_.guard("writing a checkpoint", patience * deadline_s_);
   agree(world_.rank() != 0 ? "" : trouble_in([&] {
     open_part(name, "--checkpoint");
-    make_room(part, written.bytes + (packed.tokens.size() + packed.rows.size() * 64) * 4 + layout.rows.size() * sizeof(PageRow));
+    write_tables(part, facts, packed, layout.rows);
+    make_room(part, written.bytes);
   }));
-  std::unique_ptr<File> file;
-  {
-    auto const guard = world_.guard("making a checkpoint", deadline_s_);
-    agree(alone && world_.rank() != 0 ? "" : trouble_in([&] { file = std::make_unique<File>(File::make(world_, part, facts, packed, sizes, layout.rows)); }));
-  }
-  std::string trouble;
-  auto const guard = world_.guard("writing a checkpoint", deadline_s_ * 20);
-  for (comm::Rank turn = 0; turn < (alone ? world_.size() : 1); ++turn) {
-    if (!alone || turn == world_.rank()) trouble = trouble_in([&] {
-      if (!file) file = std::make_unique<File>(File::open(part));
-      write_pages(*file, layout, written);
-      if (alone) file.reset();
-    });
-    if (alone) world_.barrier(world_.in(deadline_s_));
-  }
-  if (!trouble.empty() && file) file->abandon();
-  agree(trouble);
-  agree(!file ? "" : trouble_in([&] {
-    if (H5Fflush(file->file.get(), H5F_SCOPE_GLOBAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
-    file.reset();
-  }));
+  if (world_.in_process()) write_in_turn(part, layout, written);
+  else write_together(part, layout, written);
   agree(world_.rank() == 0 ? trouble_in([&] {
     publish(name);
     remove_older(name.parent_path());
@@ -267,6 +194,35 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   written.unsound = 0;
   for (comm::Bytes const& of_rank : unsound) written.unsound += comm::MessageReader{of_rank}.value<std::uint64_t>();
   return written;
+}
+
+/// HDF5 is one rank's at a time.
+void CheckpointWriter::write_in_turn(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
+  std::string trouble;
+  for (comm::Rank turn = 0; turn < world_.size(); ++turn) {
+    if (turn == world_.rank()) trouble = trouble_in([&] {
+      File file = File::open(world_, part);
+      write_pages(file, layout, written);
+    });
+    world_.barrier(world_.in(patience * deadline_s_));
+  }
+  agree(trouble);
+}
+
+/// Opening and closing wait for all ranks, so a rank in trouble is heard of before: then nobody closes.
+void CheckpointWriter::write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
+  std::unique_ptr<File> file;
+  agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
+  auto const trouble = trouble_in([&] {
+    write_pages(*file, layout, written);
+    if (H5Fflush(file->file.get(), H5F_SCOPE_LOCAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
+  });
+  try {
+    agree(trouble);
+  } catch (...) {
+    file->abandon();
+    throw;
+  }
 }
 
 }  // namespace pikv::runtime

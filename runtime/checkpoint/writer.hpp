@@ -50,6 +50,8 @@ class CheckpointWriter {
   struct Layout;
   Layout lay_out(HomeState const& mine);
   std::vector<SavedRequest> gather_requests(std::vector<Request> const& requests, HomeState const& mine);
+  void write_in_turn(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written);
+  void write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written);
   void write_pages(File& file, Layout const& layout, WrittenCheckpoint& written);
   void agree(std::string const& trouble);
 

@@ -44,6 +44,14 @@ def options():
     yield Row("command of a later version", ["sweep"], "generate, list, model")
     yield Row("list nothing", ["list"], "one of: codecs, homes, routers, schedulers, transports")
     yield Row("list unknown", ["list", "things"], "one of: codecs")
+    yield Row("checkpoint nothing", ["checkpoint"], "one of: list, verify, diff, show")
+    yield Row("checkpoint unknown", ["checkpoint", "lst", "a"], "one of: list, verify, diff, show")
+    yield Row("checkpoint of nothing", ["checkpoint", "verify"], "pikv checkpoint verify PATH")
+    yield Row("checkpoint with an option", ["checkpoint", "show", "--all"], "--all is not an option")
+    yield Row("checkpoint diff of one", ["checkpoint", "diff", "a"], "diff A B")
+    yield Row("checkpoint missing", ["checkpoint", "verify", "gone"], "gone does not exist", code=1)
+    yield Row("checkpoint folder empty", ["checkpoint", "list", "."], "no complete checkpoint", code=1)
+    yield Row("checkpoint that is text", ["checkpoint", "show", "a.h5"], r"a\.h5 is not an HDF5 file", code=1, files={"a.h5": b"step,rank\n"})
     yield Row("model without folder", ["model"], "pikv model DIR")
     yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [
@@ -117,6 +125,15 @@ def outputs():
     yield generate("output is the input", ["--prompts", "a.txt", "--output", "a.txt"], "--output=a.txt", files={"a.txt": b"hello\n"})
 
 
+def checkpoints():
+    yield generate("resume from nowhere", ["--resume", "gone"], "gone does not exist", code=1)
+    yield generate("resume from an empty folder", ["--resume", "."], "no complete checkpoint", code=1)
+    yield generate("resume from text", ["--resume", "a.h5"], r"a\.h5 is not an HDF5 file", code=1, files={"a.h5": b"step,rank\n"})
+    yield generate("--checkpoint is a file", ["--checkpoint", "a.txt"], "--checkpoint=a.txt", files={"a.txt": b"hello\n"})
+    yield generate("--checkpoint of another job", ["--checkpoint", "."], "checkpoints of another job.*--resume", files={"step-000000000008.h5": b"x"})
+    yield generate("--checkpoint-every without", ["--checkpoint-every", "3"], "add --checkpoint DIR")
+
+
 def models():
     for name, (make, says) in BAD_MODELS.items():
         yield generate(f"model {name}", ["--model", "model"], says, model=make)
@@ -152,7 +169,7 @@ def plans_and_budget():
 
 
 def rows():
-    for group in (options, outputs, models, prompt_files, plans_and_budget):
+    for group in (options, outputs, checkpoints, models, prompt_files, plans_and_budget):
         yield from group()
 
 

@@ -1,0 +1,127 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/checkpoint/resume.hpp"
+#include "sample.hpp"
+#include "tests/runtime/trace/trace_cases.hpp"
+
+namespace pikv::runtime {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+/// What the user gives now, besides --resume.
+GenerateOptions now(std::vector<std::string> args) {
+  args.insert(args.begin(), {"--resume", "ck"});
+  return parse_generate_options(args);
+}
+
+CheckpointFacts saved_with(std::vector<std::string> const& args) {
+  CheckpointFacts facts;
+  facts.options = given_attributes(parse_generate_options(args).given);
+  return facts;
+}
+
+GenerateOptions resumed(std::vector<std::string> const& before, std::vector<std::string> const& after) {
+  return resumed_options(now(after), saved_with(before), "ck/step-000000000040.h5 (step 40)");
+}
+std::string error_of_resuming(std::vector<std::string> const& before, std::vector<std::string> const& after) {
+  return test::error_of([&] { (void)resumed(before, after); });
+}
+
+struct Deciding {
+  char const* option;
+  char const* one;
+  char const* other;
+  std::vector<std::string> beside = {};   // what gives it an effect
+};
+std::vector<Deciding> const deciding{
+    {"prompts", "a.jsonl", "b.jsonl"},
+    {"prompt", "Once", "Twice"},
+    {"prompt-format", "text", "jsonl", {"--prompts", "a"}},
+    {"max-new-tokens", "9", "10"},
+    {"temperature", "0.5", "0.75"},
+    {"top-k", "3", "4", {"--temperature", "1"}},
+    {"top-p", "0.5", "0.25", {"--temperature", "1"}},
+    {"seed", "1", "2", {"--temperature", "1"}},
+    {"page-tokens", "8", "16"},
+    {"kv-dtype", "f32", "f16"},
+};
+
+TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTakenWhenEqual) {
+  for (Deciding const& row : deciding) {
+    auto before = row.beside, after = row.beside;
+    before.insert(before.end(), {std::string{"--"} + row.option, row.one});
+    auto const flag = std::string{"--"} + row.option;
+    EXPECT_TRUE(decides_the_result(row.option));
+    EXPECT_EQ(error_of_resuming(before, {}), "no error") << flag;
+    EXPECT_EQ(error_of_resuming(before, {flag, row.one}), "no error") << flag;
+    EXPECT_THAT(error_of_resuming(before, {flag, row.other}), AllOf(StartsWith("InputError: " + flag + "=" + row.other), HasSubstr("which has " + std::string{row.one}))) << flag;
+    EXPECT_THAT(error_of_resuming(after, {flag, row.other}), StartsWith("InputError: " + flag)) << flag;
+  }
+}
+
+TEST(ResumedOptions, EveryNameThatDecidesIsTriedAboveOrHasOneChoice) {
+  for (OptionSpec const& spec : generate_option_specs()) {
+    bool const tried = std::ranges::find(deciding, spec.name, &Deciding::option) != deciding.end();
+    if (!decides_the_result(spec.name)) continue;
+    EXPECT_TRUE(tried || spec.name == "codec" || spec.name == "scheduler") << spec.name;
+  }
+}
+
+TEST(ResumedOptions, ADefaultIsEqualToTheSameValueGiven) {
+  EXPECT_EQ(error_of_resuming({}, {"--page-tokens", "32"}), "no error");
+  EXPECT_EQ(error_of_resuming({"--temperature", "0"}, {}), "no error");
+  EXPECT_THAT(error_of_resuming({}, {"--page-tokens", "8"}), HasSubstr("which has 32"));
+}
+
+TEST(ResumedOptions, ThoseOfTheCheckpointHold) {
+  auto const options = resumed({"--page-tokens", "8", "--batch", "3", "--output", "out", "--checkpoint", "ck", "--checkpoint-every", "7", "--temperature", "1", "--seed", "5"}, {});
+  EXPECT_EQ(options.page_tokens, 8);
+  EXPECT_EQ(options.batch, 3);
+  EXPECT_EQ(options.output, "out");
+  EXPECT_EQ(options.checkpoint, "ck");
+  EXPECT_EQ(options.checkpoint_every, 7);
+  EXPECT_EQ(options.sampling.seed, 5u);
+}
+
+TEST(ResumedOptions, OthersMayBeGivenAnew) {
+  auto const options = resumed({"--batch", "3", "--output", "out", "--kv-budget", "1GiB"}, {"--batch", "4", "--output", "other", "--kv-budget", "2GiB", "--transport", "mpi"});
+  EXPECT_EQ(options.batch, 4);
+  EXPECT_EQ(options.output, "other");
+  EXPECT_EQ(options.kv_budget, std::uint64_t{2} << 30);
+  EXPECT_EQ(options.transport, "mpi");
+}
+
+TEST(ResumedOptions, WhereAndHowTheJobRanIsNotTakenOver) {
+  auto const options = resumed({"--in-process", "3", "--schedule-seed", "7", "--threads", "3", "--trace", "t.h5", "--report", "r.json", "--deadline", "3s", "--log-level", "error",
+                                "--fault-plan", "p.json", "--checkpoint", "ck", "--time-limit", "1h", "--time-margin", "5s"},
+                               {});
+  EXPECT_EQ(options.in_process, 0);
+  EXPECT_EQ(options.schedule_seed, 1u);
+  EXPECT_EQ(options.threads, 0);
+  EXPECT_EQ(options.trace, "");
+  EXPECT_EQ(options.report, "");
+  EXPECT_EQ(options.deadline_s, 30);
+  EXPECT_EQ(options.log_level, "info");
+  EXPECT_EQ(options.fault_plan, "");
+  EXPECT_EQ(options.time_limit_s, 0);
+  EXPECT_EQ(options.time_margin_s, 60);
+  EXPECT_EQ(options.resume, "ck");
+}
+
+TEST(ResumedOptions, OneWithoutEffectIsStillRefused) {
+  EXPECT_THAT(error_of_resuming({}, {"--checkpoint-every", "3"}), HasSubstr("add --checkpoint DIR"));
+  EXPECT_THAT(error_of_resuming({}, {"--logits", "l.h5"}), HasSubstr("--logits"));
+}
+
+TEST(ResumedOptions, ACheckpointWhoseOptionsAreNoneIsRefusedByName) {
+  CheckpointFacts facts;
+  facts.options = {{"page-tokens", std::string{"24"}}};
+  EXPECT_THAT(test::error_of([&] { (void)resumed_options(now({}), facts, "x.h5"); }), HasSubstr("page-tokens=24 in x.h5"));
+}
+
+}  // namespace
+}  // namespace pikv::runtime
