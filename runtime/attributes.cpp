@@ -74,6 +74,7 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"in-process", whole(options.in_process)},
       {"schedule-seed", whole(options.schedule_seed)},
       {"reproducible", whole(options.reproducible)},
+      {"trace-events", whole(options.trace_events)},
       {"threads", whole(options.threads)},
       {"deadline", options.deadline_s},
       {"given", fmt::format("{}", fmt::join(options.given, " "))},

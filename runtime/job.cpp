@@ -133,6 +133,7 @@ EngineOptions engine_options(Job const& job) {
   store.most_blocks = job.sizing.most_blocks;
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
+  store.most_events = options.trace.empty() ? 0 : static_cast<std::size_t>(options.trace_events);
   return engine;
 }
 
@@ -157,6 +158,7 @@ RunMetadata metadata(Job const& job) {
   run.options = option_attributes(job.options);
   run.model = model_attributes(job.model->config(), job.model->parameters());
   run.kv_capacity_bytes = job.sizing.slots * shards::slot_cost(page_layout(job.options, job.model->config()));
+  run.most_events = static_cast<std::size_t>(job.options.trace_events);
   run.deadline_s = job.options.deadline_s;
   return run;
 }
@@ -174,7 +176,7 @@ class Watcher {
   EngineHooks hooks(Engine*& engine) {
     EngineHooks hooks;
     if (faulty_ != nullptr) hooks.before_step = [this](shards::Step step) { faulty_->set_step(step); };
-    hooks.control_slot = [this](shards::Step step, auto const& states) { control_slot(step, states); };
+    hooks.control_slot = [this, &engine](shards::Step step, auto const& states) { control_slot(step, states, *engine); };
     if (trace_) hooks.after_step = [this, &engine](StepRecord const& row, shards::Store&) { after_step(row, *engine); };
     return hooks;
   }
@@ -184,11 +186,12 @@ class Watcher {
     if (!trace_) return;
     add_requests(engine);
     add_faults(engine.recorder().steps());
+    add_events(engine);
     trace_->close();
   }
 
  private:
-  void control_slot(shards::Step step, std::vector<ControlState> const& states) {
+  void control_slot(shards::Step step, std::vector<ControlState> const& states, Engine& engine) {
     last_ = {};
     last_.requests = static_cast<std::int64_t>(job_.requests.size());
     for (ControlState const& state : states) {
@@ -200,6 +203,7 @@ class Watcher {
     progress_.show(last_);
     if (!trace_ || step == 0 || step % trace_batch_steps != 0) return;
     add_faults(step);
+    add_events(engine);
     trace_->write_batch();
   }
 
@@ -221,6 +225,11 @@ class Watcher {
       Result const& result = engine.results()[requests_written_];
       trace_->add(request_record(job_.requests[static_cast<std::size_t>(result.index)].id, result));
     }
+  }
+
+  void add_events(Engine& engine) {
+    trace_->add(engine.store().events().rows());
+    engine.store().arena().events().clear();
   }
 
   void add_faults(shards::Step step) {

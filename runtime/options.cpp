@@ -107,6 +107,7 @@ Row const rows[] = {
     {"output", "FILE", "text to stdout", "JSON lines, one per request, in input order", [](Options& o, Given const& g) { o.output = file(g); }},
     {"logits", "FILE", "", "HDF5, logits of each generated token", [](Options& o, Given const& g) { o.logits = file(g); }},
     {"trace", "FILE", "", "HDF5 trace of the run", [](Options& o, Given const& g) { o.trace = file(g); }},
+    {"trace-events", "N", "65536", "page events that a rank keeps between two batches of the trace; 0: none", [](Options& o, Given const& g) { o.trace_events = whole_number(g, 0, 1 << 24); }},
     {"report", "FILE", "", "JSON summary of the run", [](Options& o, Given const& g) { o.report = file(g); }},
     {"deadline", "TIME", "30s", "longest wait before the job ends", [](Options& o, Given const& g) { o.deadline_s = seconds(g); }},
     {"config", "FILE", "", "INI file with options, name = value", [](Options&, Given const&) {}},
@@ -137,6 +138,7 @@ EffectRow const effects[] = {
     {"move", shards_pages, local},
     {"transport", [](Options const& o) { return !in_process(o); }, "inside one process; leave it out, or leave out --in-process"},
     {"progress-thread", [](Options const& o) { return o.transport != "mpi" && !in_process(o); }, "where UCX carries nothing; leave it out"},
+    {"trace-events", [](Options const& o) { return !o.trace.empty(); }, "without a trace; add --trace FILE"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 

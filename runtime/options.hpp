@@ -16,6 +16,9 @@ namespace pikv::runtime {
 using shards::Move;
 enum class StoreMode { sharded, local };
 
+/// 4 MiB in memory and in each batch of the trace.
+inline constexpr std::int64_t default_trace_events = 1 << 16;
+
 /// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.
 struct GenerateOptions {
   std::string model;                        // folder; empty: the embedded one
@@ -40,6 +43,7 @@ struct GenerateOptions {
   std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
   bool reproducible = false;
   std::string output, logits, trace, report;
+  std::int64_t trace_events = default_trace_events;   // page events kept between two batches of the trace, per rank; 0: none
   double deadline_s = 30;
   int threads = 0;                          // --threads per rank; 0: cores of the host / ranks on it
   std::string log_level = "info";

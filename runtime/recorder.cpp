@@ -99,9 +99,11 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.scrubbed = grown(counts_.scrubbed, counts_before_.scrubbed);
   row_.corrupt = grown(counts_.corrupt, counts_before_.corrupt);
   row_.stale = grown(counts_.stale, counts_before_.stale);
+  row_.lost = grown(counts_.lost, counts_before_.lost);
   row_.timeout = grown(counts_.timeout, counts_before_.timeout);
   row_.refetched = grown(counts_.refetched, counts_before_.refetched);
   row_.rewinds = grown(counts_.rewinds, counts_before_.rewinds);
+  row_.events_dropped = grown(store_.events().dropped(), std::exchange(events_dropped_, store_.events().dropped()));
   row_.memory = last_.bytes;
   row_.pages_home = pages_home_;
   row_.pages_owned = pages_owned_;

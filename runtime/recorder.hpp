@@ -49,6 +49,7 @@ class Recorder {
   Totals now_, before_;
   std::array<std::uint64_t, purposes> messages_{}, messages_before_{};
   shards::Counts counts_, counts_before_;
+  std::uint64_t events_dropped_ = 0;
   StepRecord row_;
   MemoryMoment moment_, last_;
   std::uint32_t pages_home_ = 0, pages_owned_ = 0;

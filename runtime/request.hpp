@@ -6,6 +6,8 @@
 
 #include "runtime/model/config.hpp"
 #include "runtime/model/tokenizer.hpp"
+#include "shards/mix.hpp"
+#include "shards/page.hpp"
 
 namespace pikv::runtime {
 
@@ -19,6 +21,12 @@ struct Request {
   double arrival_s = 0;
   std::string refused{};   // not empty: ends as an error line with this sentence, the others run
 };
+
+/// The stream that its keys and values are in.
+constexpr shards::StreamId stream_of(std::int64_t request_index) {
+  auto const index = static_cast<std::uint64_t>(request_index);
+  return {shards::mix(index), shards::mix(~index)};
+}
 
 enum class Finish { eos, length, stop, error };
 char const* to_string(Finish finish);

@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "comm/error.hpp"
-#include "shards/mix.hpp"
 
 namespace pikv::runtime {
 
@@ -14,11 +13,6 @@ namespace {
 constexpr std::int32_t most_rewinds = 8;
 // Control exchanges from a release until its owners' slots can be taken again: pushes under way are acknowledged (3), dropped, retired.
 constexpr shards::Step linger_steps = 6;
-
-shards::StreamId stream_of(Request const& request) {
-  auto const index = static_cast<std::uint64_t>(request.index);
-  return {shards::mix(index), shards::mix(~index)};
-}
 }  // namespace
 
 Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
@@ -69,7 +63,7 @@ void Sequences::admit() {
   auto sequence = std::make_unique<Sequence>();
   sequence->request = &request;
   sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
-  sequence->stream = &store_.open(stream_of(request), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  sequence->stream = &store_.open(stream_of(request.index), static_cast<shards::Block>(sequence->pages / store_.options().layers));
   std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
   sequence->tokens.reserve(most);
   sequence->tokens = request.prompt;

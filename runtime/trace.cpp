@@ -64,7 +64,8 @@ struct TraceWriter::File {
         file{H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "make the trace " + part.string()},
         table{hdf5::Table{file.get(), "ranks", buffers[0].type(), 64}, hdf5::Table{file.get(), "requests", buffers[1].type(), 256},
               hdf5::Table{file.get(), "steps", buffers[2].type(), 256},
-              hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}, hdf5::Table{file.get(), "faults", buffers[4].type(), 64}} {}
+              hdf5::Table{file.get(), "pages_by_owner", buffers[3].type(), 1024}, hdf5::Table{file.get(), "faults", buffers[4].type(), 64},
+              hdf5::Table{file.get(), "events", buffers[5].type(), 1024}} {}
 
   void abandon() {
     for (auto& t : table) t.abandon();
@@ -90,7 +91,8 @@ TraceWriter::TraceWriter(comm::World& world, std::filesystem::path name, RunMeta
       every_rank_writes_{!world.in_process()},
       buffers_{hdf5::RowBuffer{rank_rows(), 1}, hdf5::RowBuffer{request_rows(), 256},
                hdf5::RowBuffer{step_rows(), static_cast<std::size_t>(batch_steps)},
-               hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}, hdf5::RowBuffer{fault_rows(), 1}} {
+               hdf5::RowBuffer{pages_by_owner_rows(), static_cast<std::size_t>(world.size())}, hdf5::RowBuffer{fault_rows(), 1},
+               hdf5::RowBuffer{event_rows(), metadata.most_events}} {
   std::string const unusable = world_.rank() == 0 ? trouble_in([&] { open_part(name_, "--trace"); }) : "";
   if (auto const first = world_.first_trouble(unusable, world_.in(deadline_s_))) throw InputError(first->text);
   hdf5::prepare();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "comm/world.hpp"
@@ -13,7 +14,7 @@
 
 namespace pikv::runtime {
 
-inline constexpr std::int64_t trace_format = 2;   // 2: /faults and steps.scrubbed
+inline constexpr std::int64_t trace_format = 3;   // 2: /faults and steps.scrubbed; 3: /events, steps.lost, steps.events_dropped, streams of requests
 inline constexpr int trace_batch_steps = 64;   // N: steps between two calls of write_batch()
 
 /// What the trace says of the run besides its rows.
@@ -22,6 +23,7 @@ struct RunMetadata {
   std::string started;                    // ISO 8601, UTC
   Attributes libraries, options, model;   // groups of these names
   std::uint64_t kv_capacity_bytes = 0;    // of this rank, the only value that may differ between ranks
+  std::size_t most_events = 0;            // page events of a batch
   double deadline_s = 30;                 // of each wait here
 };
 
@@ -41,6 +43,9 @@ class TraceWriter {
   void add(PagesByOwner const& row) { buffer(Table::pages_by_owner).add(&row); }
   void add(RequestRecord const& row) { buffer(Table::requests).add(&row); }
   void add(FaultRecord const& row) { buffer(Table::faults).add(&row); }
+  void add(std::span<shards::PageEventRow const> rows) {
+    for (auto const& row : rows) buffer(Table::events).add(&row);
+  }
 
   /// Collective; at the control slot. Throws RunError.
   void write_batch();
@@ -48,8 +53,8 @@ class TraceWriter {
   void close();
 
  private:
-  enum class Table { ranks, requests, steps, pages_by_owner, faults };
-  static constexpr std::size_t tables = 5;
+  enum class Table { ranks, requests, steps, pages_by_owner, faults, events };
+  static constexpr std::size_t tables = 6;
   struct File;
   struct Batch;
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "shards/account.hpp"
 
@@ -31,6 +33,7 @@ RankRecord rank_record(std::int32_t rank, std::int32_t host, std::string_view ho
 }
 
 RequestRecord request_record(std::string_view id, Result const& result) {
+  shards::StreamId const stream = stream_of(result.index);
   return {.index = result.index,
           .id = fixed<64>(id),
           .home = result.home,
@@ -40,7 +43,9 @@ RequestRecord request_record(std::string_view id, Result const& result) {
           .arrival = result.arrival,
           .first_token = result.first_token,
           .end = result.end,
-          .rewinds = result.rewinds};
+          .rewinds = result.rewinds,
+          .stream_hi = stream.hi,
+          .stream_lo = stream.lo};
 }
 
 FaultRecord fault_record(std::int64_t step, std::int32_t rank, comm::FaultCounts const& now, comm::FaultCounts const& before) {
@@ -68,7 +73,9 @@ hdf5::RowType request_rows() {
       .add("arrival_s", &RequestRecord::arrival)
       .add("first_token_s", &RequestRecord::first_token)
       .add("end_s", &RequestRecord::end)
-      .add("rewinds", &RequestRecord::rewinds);
+      .add("rewinds", &RequestRecord::rewinds)
+      .add("stream_hi", &RequestRecord::stream_hi)
+      .add("stream_lo", &RequestRecord::stream_lo);
 }
 
 hdf5::RowType step_rows() {
@@ -95,9 +102,11 @@ hdf5::RowType step_rows() {
       .add("scrubbed", &StepRecord::scrubbed)
       .add("corrupt", &StepRecord::corrupt)
       .add("stale", &StepRecord::stale)
+      .add("lost", &StepRecord::lost)
       .add("timeout", &StepRecord::timeout)
       .add("refetched", &StepRecord::refetched)
       .add("rewinds", &StepRecord::rewinds)
+      .add("events_dropped", &StepRecord::events_dropped)
       .add_each(&StepRecord::memory, named<shards::Memory>("memory_", "_bytes"))
       .add("pages_home", &StepRecord::pages_home)
       .add("pages_owned", &StepRecord::pages_owned)
@@ -117,6 +126,24 @@ hdf5::RowType fault_rows() {
       .add("step", &FaultRecord::step)
       .add("rank", &FaultRecord::rank)
       .add_each(&FaultRecord::times, [](std::size_t i) { return std::string{comm::fault_kinds[i].name}; });
+}
+
+hdf5::RowType event_rows() {
+  using Row = shards::PageEventRow;
+  std::vector<std::string> kinds;
+  for (std::size_t i = 0; i < shards::page_event_kinds; ++i) kinds.emplace_back(to_string(static_cast<shards::PageEvent>(i)));
+  return hdf5::RowType{}
+      .add("step", &Row::step)
+      .add("rank", &Row::rank)
+      .add_named("event", &Row::event, std::move(kinds))
+      .add("stream_hi", &Row::stream_hi)
+      .add("stream_lo", &Row::stream_lo)
+      .add("layer", &Row::layer)
+      .add("block", &Row::block)
+      .add("peer", &Row::peer)
+      .add("slot", &Row::slot)
+      .add("generation", &Row::generation)
+      .add("bytes", &Row::bytes);
 }
 
 }  // namespace pikv::runtime

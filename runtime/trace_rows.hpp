@@ -9,6 +9,7 @@
 #include "runtime/hdf5/row_type.hpp"
 #include "runtime/request.hpp"
 #include "runtime/statistics.hpp"
+#include "shards/events.hpp"
 
 namespace pikv::runtime {
 
@@ -31,6 +32,7 @@ struct RequestRecord {
   FixedText<8> finish{};
   double arrival = 0, first_token = 0, end = 0;   // s on the job's clock
   std::int32_t rewinds = 0;
+  std::uint64_t stream_hi = 0, stream_lo = 0;   // that its pages are of
 };
 RequestRecord request_record(std::string_view id, Result const& result);
 
@@ -56,5 +58,6 @@ hdf5::RowType request_rows();
 hdf5::RowType step_rows();   // of StepRecord
 hdf5::RowType pages_by_owner_rows();
 hdf5::RowType fault_rows();
+hdf5::RowType event_rows();   // of shards::PageEventRow
 
 }  // namespace pikv::runtime

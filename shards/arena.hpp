@@ -8,6 +8,7 @@
 #include "comm/transport.hpp"
 #include "shards/account.hpp"
 #include "shards/epoch.hpp"
+#include "shards/events.hpp"
 #include "shards/fifo.hpp"
 #include "shards/header.hpp"
 #include "shards/page.hpp"
@@ -56,6 +57,9 @@ class Arena {
 
   MemoryAccount& account() { return account_; }
   MemoryAccount const& account() const { return account_; }
+  /// What happened to the pages of this rank: everyone who changes one has the arena, and writes it down here.
+  PageEvents& events() { return events_; }
+  PageEvents const& events() const { return events_; }
 
  private:
   enum class Use : std::uint8_t { free, taken, retired };
@@ -86,6 +90,7 @@ class Arena {
   void empty(Slot slot);
 
   MemoryAccount account_;
+  PageEvents events_;
   std::vector<Pool> pools_;
 };
 

@@ -7,7 +7,6 @@ namespace pikv::shards {
 
 namespace {
 constexpr int most_tries = 16;
-constexpr PageKey key_of_nothing{.layer = 0xFFFF};   // no query asks for it
 
 PlacementOptions placement_options(StoreOptions const& options, int ranks) {
   PlacementOptions placement;
@@ -85,6 +84,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
       entry.life = PageLife::sealed;
       entry.expert = expert;
       ++counts_.pages_sealed;
+      arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
       if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
     }
   }
@@ -97,6 +97,7 @@ void Home::settle(Waiting page) {
     comm::Rank const owner = placement_.choice(page.bucket, page.choice);
     if (owner != world_.rank() || own_shard_.adopt()) {
       entry.owner = owner;
+      arena_.events().record(PageEvent::place, page.stream->id(), page.layer, page.block, owner);
       if (owner != world_.rank()) channel(owner).waiting.push(page);
       return;
     }
@@ -152,8 +153,9 @@ void Home::acknowledge(Channel& from) {
   while (!from.pending.empty() && from.pending.front().number <= from.acknowledged) {
     Pushed const page = from.pending.front();
     from.pending.pop();
-    arena_.give_back(page.local);
     ++counts_.pages_acknowledged;
+    arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, static_cast<comm::Rank>(&from - channels_.data()), {page.grant.slot, 0}, page.grant.generation);
+    arena_.give_back(page.local);
     if (page.stream != nullptr) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
       entry.life = entry.rotten ? PageLife::lost : PageLife::remote;
@@ -191,7 +193,10 @@ void Home::void_if_rotten(Pushed const& page) {
   if (verify_arrived(header, arena_.payload(page.local), page.grant.generation, options_.fingerprint) == Verdict::good) return;
   if (page.stream != nullptr) {
     DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
-    if (!entry.rotten) ++counts_.corrupt;
+    if (!entry.rotten) {
+      ++counts_.corrupt;
+      arena_.events().record(PageEvent::corrupt, page.stream->id(), page.layer, page.block, -1, page.local, arena_.generation(page.local));
+    }
     entry.rotten = true;
   }
   header = {};
@@ -207,6 +212,7 @@ void Home::send(comm::Rank to, Pushed const& page) {
   headers_.push_back({to, page.local, at});
   if (touched_.empty() || touched_.back() != to) touched_.push_back(to);
   ++counts_.pages_pushed;
+  arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, options_.layout.bytes());
 }
 
 void Home::wait_for_all(char const* what) {

@@ -61,7 +61,10 @@ void Owner::index_arrived(comm::Rank from, Step step) {
     PageHeader const& header = arena_.header(slot);
     ++counts_.checked;
     if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1) {
-      if (writer.damaged != writer.indexed + 1) ++counts_.corrupt;   // once, however often it is looked at
+      if (writer.damaged != writer.indexed + 1) {   // once, however often it is looked at
+        ++counts_.corrupt;
+        arena_.events().record(PageEvent::corrupt, intact(header) ? header.key : key_of_nothing, from, slot, grant.generation);
+      }
       writer.damaged = writer.indexed + 1;
       writer.damaged_in = step;
       return;   // not acknowledged: the writer repeats from here on, so nothing behind it is indexed either
@@ -72,6 +75,7 @@ void Owner::index_arrived(comm::Rank from, Step step) {
     ++pages_by_home_[static_cast<std::size_t>(from)];
     ++pages_;
     ++counts_.pages_remote;
+    arena_.events().record(PageEvent::index, header.key, from, slot, grant.generation, header.payload_bytes);
     ++writer.indexed;
     writer.lent.pop();
   }
@@ -108,6 +112,7 @@ void Owner::take_back_unwanted(comm::Rank from, Step step) {
 }
 
 void Owner::evict(Slot slot, Step step) {
+  arena_.events().record(PageEvent::evict, indexed(slot).key, indexed(slot).home, slot, arena_.generation(slot));
   auto const found = slots_of_stream_.find(indexed(slot).key.stream);
   std::erase(found->second, slot.index);
   if (found->second.empty()) slots_of_stream_.erase(found);

@@ -26,6 +26,9 @@ struct PageKey {
   friend bool operator==(PageKey const&, PageKey const&) = default;
 };
 
+/// No query asks for it: what a push carries whose page rotted before.
+inline constexpr PageKey key_of_nothing{.layer = 0xFFFF};
+
 /// 128 bits over model, layer map, dtype, rope and page shape: pages of another are never served.
 struct Fingerprint {
   std::uint64_t hi = 0, lo = 0;

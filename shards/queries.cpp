@@ -153,9 +153,12 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
     throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered another query than it was asked; the query exchange is broken");
   for (std::int32_t const i : stale) {
     Block const block = asked_blocks_[asked.first_block + static_cast<std::size_t>(i)];
+    DirectoryEntry const& entry = asked.stream->directory().at(asked.layer, block);
     damages.push_back({asked.stream, block});
     ++counts_.stale;
     ++counts_.lost;
+    for (PageEvent const event : {PageEvent::stale, PageEvent::miss})
+      arena_.events().record(event, asked.stream->id(), asked.layer, block, from, entry.slot, entry.generation);
   }
   if (!kernels::check_wire(part, asked.rows, options_.q_heads, d)) {
     damages.push_back({asked.stream, asked_blocks_[asked.first_block], true});

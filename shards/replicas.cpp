@@ -29,6 +29,7 @@ void Replicas::start(Get& get) {
   get.header = transport_.get(entry.owner, arena_.header_at(entry.slot), std::as_writable_bytes(std::span{&arena_.header(get.copy.slot), 1}));
   get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), arena_.payload(get.copy.slot));
   ++counts_.pages_fetched;
+  arena_.events().record(PageEvent::fetch, get.copy.stream->id(), get.copy.layer, get.copy.block, entry.owner, entry.slot, entry.generation, options_.layout.bytes());
 }
 
 void Replicas::wait(Get const& get, comm::Deadline deadline) {
@@ -65,6 +66,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       // An empty header may be a get that brought nothing; one that stays empty is a slot whose page is gone.
       bool const gone = verdict == Verdict::wrong_generation || verdict == Verdict::wrong_key || (verdict == Verdict::not_ready && tries == most_tries);
       ++(gone ? counts_.stale : counts_.corrupt);
+      arena_.events().record(gone ? PageEvent::stale : PageEvent::corrupt, key, entry.owner, entry.slot, entry.generation);
       if (!gone && tries < most_tries) {
         again_.push_back(get);
         continue;
@@ -72,6 +74,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       arena_.give_back(get.copy.slot);
       entry.life = PageLife::lost;
       ++counts_.lost;
+      arena_.events().record(PageEvent::miss, key, entry.owner, entry.slot, entry.generation);
       damages.push_back({&stream, get.copy.block});
     }
     started_.swap(again_);
@@ -109,6 +112,7 @@ bool Replicas::drop(Slot slot) {
   for (auto& copies : held_)
     copies.erase_if([&](Copy const& copy) {
       if (copy.slot != slot) return false;
+      arena_.events().record(PageEvent::corrupt, copy.stream->id(), copy.layer, copy.block, -1, slot, arena_.generation(slot));
       free(copy);
       return true;
     });

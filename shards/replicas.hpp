@@ -41,7 +41,7 @@ class Replicas {
   bool drop_one(std::int32_t layer, bool any);
   /// Frees the copies of a stream from a block on.
   void drop(Stream const& stream, Block from);
-  /// Frees the copy in a slot; false if there is none in it.
+  /// Frees the rotten copy in a slot; false if there is none in it.
   bool drop(Slot slot);
   std::size_t pages() const { return pages_; }
 

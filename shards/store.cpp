@@ -42,6 +42,8 @@ Store::Store(comm::World& world, StoreOptions const& options)
       remote_(static_cast<std::size_t>(world.size())) {
   plan_.reserve(index(options.most_streams) * index(options.most_blocks));
   for (auto& blocks : remote_) blocks.reserve(index(options.most_blocks));
+  arena_.events().start(world.rank(), options.most_events);
+  sampled_.reserve(64);
 }
 
 Store::~Store() = default;
@@ -55,6 +57,7 @@ Stream& Store::open(StreamId id, Block most_blocks) {
 }
 
 void Store::release(Stream& stream) {
+  arena_.events().record(PageEvent::release, stream.id(), every_layer, 0);
   replicas_.drop(stream, 0);
   home_.release(stream, 0);
   std::erase_if(streams_, [&](auto const& held) { return held.get() == &stream; });
@@ -64,6 +67,7 @@ void Store::rewind(Stream& stream, Block block) {
   replicas_.drop(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
+  arena_.events().record(PageEvent::rewind, stream.id(), every_layer, block);
 }
 
 // What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's.
@@ -100,6 +104,8 @@ void Store::read_control(comm::Rank from, comm::MessageReader& in) {
 
 void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
   step_ = step;
+  arena_.events().at(step);
+  sample_.begin_step();
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
@@ -122,6 +128,7 @@ void Store::scrub() {
       mark_rotten(slot);
       continue;
     }
+    arena_.events().record(PageEvent::corrupt, owner_.indexed(slot).key, owner_.indexed(slot).home, slot, arena_.generation(slot));
     owner_.evict(slot, step_);
     ++counts_.corrupt;
   }
@@ -137,6 +144,7 @@ void Store::mark_rotten(Slot slot) {
         if (entry.local != slot || entry.rotten) continue;
         entry.rotten = true;
         ++counts_.corrupt;
+        arena_.events().record(PageEvent::corrupt, stream->id(), layer, block, -1, slot, arena_.generation(slot));
       }
 }
 
@@ -170,10 +178,15 @@ void Store::gather_remote(Segment const& segment, std::int32_t layer) {
   for (auto& blocks : remote_) blocks.clear();
   Directory const& directory = segment.stream->directory_;
   counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
+  if (arena_.events().on())
+    sample_.reads(directory.blocks(), [&](std::int64_t block) {
+      if (sampled_.size() < sampled_.capacity()) sampled_.push_back({segment.stream, layer, static_cast<Block>(block)});
+    });
   for (Block block = 0; block < directory.blocks(); ++block) {
     DirectoryEntry const& entry = directory.at(layer, block);
     if (entry.rotten) {
       ++counts_.lost;
+      arena_.events().record(PageEvent::miss, segment.stream->id(), layer, block);
       damages_.push_back({segment.stream, block});
     } else if (entry.local.valid()) {
       ++counts_.local_reads;
@@ -220,8 +233,22 @@ void Store::attend_finish(std::int32_t layer, float* out) {
     queries_.finish(step_, layer, partial, damages_, host_);
     communication_seconds_ -= queries_.attention_seconds() - attending;
   }
+  record_hits();
   Stopwatch const watch{attention_seconds_};
   kernels::host::finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim, host_);
+}
+
+// A sampled read of a page that turned out lost is no hit: it was written down as a miss.
+void Store::record_hits() {
+  for (PageRead const& read : sampled_) {
+    auto const lost = [&](Damage const& damage) { return damage.stream == read.stream && damage.block == read.block; };
+    if (std::ranges::any_of(damages_, lost)) continue;
+    DirectoryEntry const& entry = read.stream->directory_.at(read.layer, read.block);
+    Slot const here = entry.readable();
+    arena_.events().record(PageEvent::hit, read.stream->id(), read.layer, read.block, here.valid() ? world_.rank() : entry.owner,
+                           here.valid() ? here : entry.slot, here.valid() ? arena_.generation(here) : entry.generation);
+  }
+  sampled_.clear();
 }
 
 void Store::plan_local(std::int32_t layer) {

@@ -14,6 +14,7 @@
 #include "shards/home.hpp"
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
+#include "shards/read_sample.hpp"
 #include "shards/replicas.hpp"
 #include "shards/scrub.hpp"
 #include "shards/segment.hpp"
@@ -79,6 +80,7 @@ class Store {
   Owner& owner() { return owner_; }
   Owner const& owner() const { return owner_; }
   Arena& arena() { return arena_; }
+  PageEvents const& events() const { return arena_.events(); }
   comm::Transport const& transport() const { return *transport_; }
   Queries const& queries() const { return queries_; }
   std::uint64_t tokens_resident() const;
@@ -95,6 +97,7 @@ class Store {
   void gather_remote(Segment const& segment, std::int32_t layer);
   void choose_moves(Segment const& segment, std::int32_t first_row, std::int32_t layer, float const* q);
   void plan_local(std::int32_t layer);
+  void record_hits();
 
   comm::World& world_;
   StoreOptions options_;
@@ -115,6 +118,13 @@ class Store {
   float const* q_ = nullptr;
   std::vector<std::vector<Block>> remote_;   // by owner: blocks of one segment to be read there
   std::vector<Damage> damages_, lost_;
+  struct PageRead {
+    Stream* stream;
+    std::int32_t layer;
+    Block block;
+  };
+  ReadSample sample_;
+  std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
   Plan plan_;
   PartialBuffer partial_;
   std::vector<std::int32_t> row_slot_, row_at_;

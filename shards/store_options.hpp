@@ -32,6 +32,7 @@ struct StoreOptions {
   std::int32_t most_streams = 0;             // running streams
   Block most_blocks = 0;                     // of one stream
   std::size_t scrub_bytes_per_step = default_scrub_bytes;   // payload verified in the background; 0: none
+  std::size_t most_events = 0;               // page events kept until they are taken away; 0: none
   double deadline_s = 30;
   std::vector<std::uint64_t> weights;        // of ranks in the placement; empty: equal
 };

@@ -27,9 +27,11 @@ inline constexpr std::array counters = {Counter{"pages_sealed", &StepRecord::pag
                                         Counter{"scrubbed", &StepRecord::scrubbed},
                                         Counter{"corrupt", &StepRecord::corrupt},
                                         Counter{"stale", &StepRecord::stale},
+                                        Counter{"lost", &StepRecord::lost},
                                         Counter{"timeout", &StepRecord::timeout},
                                         Counter{"refetched", &StepRecord::refetched},
-                                        Counter{"rewinds", &StepRecord::rewinds}};
+                                        Counter{"rewinds", &StepRecord::rewinds},
+                                        Counter{"events_dropped", &StepRecord::events_dropped}};
 
 /// Sums over steps, of one rank or several.
 struct Sums {

@@ -91,9 +91,10 @@ TableInput::TableInput(hid_t file, std::string const& name, std::uint64_t file_b
 
 bool TableInput::has(std::string const& field) const { return H5Tget_member_index(type_.get(), field.c_str()) >= 0; }
 
-void TableInput::read(hdf5::RowType const& type, std::size_t row_bytes, void* into) const {
+void TableInput::read(hdf5::RowType const& type, std::vector<std::string> const& not_there, std::size_t row_bytes, void* into) const {
   hdf5::Type const memory{H5Tcreate(H5T_COMPOUND, row_bytes), "make a row type"};
   for (auto const& field : type.fields()) {
+    if (std::ranges::find(not_there, field.name) != not_there.end()) continue;
     if (!has(field.name)) throw RunError("/" + name_ + " has no field " + field.name);
     if (H5Tinsert(memory.get(), field.name.c_str(), field.offset, memory_type(field).get()) < 0)
       throw RunError(hdf5::failure("add field " + field.name));

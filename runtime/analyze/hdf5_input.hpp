@@ -22,18 +22,19 @@ class TableInput {
   TableInput(hid_t file, std::string const& name, std::uint64_t file_bytes);
 
   bool has(std::string const& field) const;
-  /// All rows, fields matched by name and numbers converted; throws RunError if one of the row's fields is missing.
+  /// All rows, fields matched by name and numbers converted; throws RunError if one of the row's fields is missing, but for those of
+  /// `not_there`, which the trace's format did not have: they are left 0.
   template <typename Row>
-  std::vector<Row> rows(hdf5::RowType const& type) const {
+  std::vector<Row> rows(hdf5::RowType const& type, std::vector<std::string> const& not_there = {}) const {
     std::vector<Row> all(static_cast<std::size_t>(count_));
-    read(type, sizeof(Row), all.data());
+    read(type, not_there, sizeof(Row), all.data());
     return all;
   }
   /// Names of an enumerated field's values; none if the field is a plain number.
   std::map<std::int64_t, std::string> names_of(std::string const& field) const;
 
  private:
-  void read(hdf5::RowType const& type, std::size_t row_bytes, void* into) const;
+  void read(hdf5::RowType const& type, std::vector<std::string> const& not_there, std::size_t row_bytes, void* into) const;
 
   std::string name_;
   hdf5::Dataset dataset_;

@@ -22,6 +22,12 @@ class Message {
   }
   Message& message(std::uint32_t field, Message const& value) { return text(field, value.bytes_); }
 
+  /// The fields of another message of the same kind.
+  Message& append(Message const& more) {
+    bytes_ += more.bytes_;
+    return *this;
+  }
+
   std::string const& bytes() const { return bytes_; }
 
  private:

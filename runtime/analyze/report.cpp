@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 
+#include "runtime/analyze/events.hpp"
 #include "runtime/analyze/quantity.hpp"
 
 namespace pikv::runtime::analyze {
@@ -25,6 +26,8 @@ std::string cut(std::string const& text, std::size_t length) { return text.size(
 std::string job(Trace const& trace, Figures const& figures) {
   std::string text =
       fmt::format("trace       {}{}\n", trace.path.string(), trace.whole ? "" : ": of a job that did not end, as far as it was flushed");
+  if (!trace.ended.empty()) text += fmt::format("ended       {}\n", trace.ended);
+  if (!trace.resumed_from.empty()) text += fmt::format("resumed     from {}\n", trace.resumed_from);
   text += fmt::format("command     {}\n", cut(trace.command_line, 150));
   text += fmt::format("run         {}, pikv {}, {} on {}\n", trace.started, trace.version, count_text(trace.ranks.size(), "rank"),
                       count_text(static_cast<std::uint64_t>(trace.hosts), "host"));
@@ -131,7 +134,7 @@ std::string cache(Figures const& figures) {
   auto const reads = static_cast<double>(n(&StepRecord::pages_read));
   return fmt::format("cache       {}, hit rate {}; {} from replicas, {} fetched, {} sealed, {} pushed\n\n",
                      count_text(n(&StepRecord::pages_read), "page read"),
-                     share_text(share_of(reads - static_cast<double>(n(&StepRecord::stale)), reads)),
+                     share_text(share_of(reads - static_cast<double>(n(&StepRecord::lost)), reads)),
                      share_text(share_of(static_cast<double>(n(&StepRecord::replica_hits)), reads)), n(&StepRecord::pages_fetched),
                      n(&StepRecord::pages_sealed), n(&StepRecord::pages_pushed));
 }
@@ -193,8 +196,8 @@ std::string memory(Trace const& trace, Figures const& figures) {
 std::string integrity(Trace const& trace, Figures const& figures) {
   auto const n = [&](std::uint32_t StepRecord::*of) { return figures.all.count(of); };
   std::string text =
-      fmt::format("integrity   {} checked ({} in the background): {} corrupt, {} stale, {} timed out, {} fetched again, {}\n",
-                  count_text(n(&StepRecord::checked), "page"), n(&StepRecord::scrubbed), n(&StepRecord::corrupt), n(&StepRecord::stale),
+      fmt::format("integrity   {} checked ({} in the background): {} corrupt, {} stale, {} lost, {} timed out, {} fetched again, {}\n",
+                  count_text(n(&StepRecord::checked), "page"), n(&StepRecord::scrubbed), n(&StepRecord::corrupt), n(&StepRecord::stale), n(&StepRecord::lost),
                   n(&StepRecord::timeout), n(&StepRecord::refetched), count_text(n(&StepRecord::rewinds), "rewind"));
   std::string kinds;
   for (std::size_t i = 0; i < std::size(comm::fault_kinds); ++i) {
@@ -203,6 +206,22 @@ std::string integrity(Trace const& trace, Figures const& figures) {
     if (times > 0) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", times, comm::fault_kinds[i].name);
   }
   return text + (kinds.empty() ? "" : fmt::format("faults      made by --fault-plan: {}\n", kinds)) + '\n';
+}
+
+std::string events(Trace const& trace) {
+  auto const figures = event_figures(trace);
+  if (!figures) return "";
+  std::string kinds;
+  for (std::size_t kind = 0; kind < figures->kinds.size(); ++kind) {
+    std::uint64_t times = 0;
+    for (auto const& rank : figures->by_rank) times += rank[kind];
+    if (times > 0) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", times, figures->kinds[kind]);
+  }
+  if (kinds.empty()) return fmt::format("events      none{}\n\n", number_in(trace.options, "trace-events", 1) == 0 ? ": --trace-events 0" : "");
+  std::string text = fmt::format("events      {}\n", kinds);
+  if (figures->dropped > 0) text += fmt::format("  {} more found no room; a larger --trace-events keeps them\n", figures->dropped);
+  if (figures->busiest) text += fmt::format("  the page with the most: --explain {}\n", to_string(*figures->busiest));
+  return text + '\n';
 }
 
 std::string change(std::vector<Advice> const& advice) {
@@ -219,7 +238,7 @@ std::string report_text(Trace const& trace, Figures const& figures, std::vector<
   std::string text = job(trace, figures);
   if (trace.steps.empty()) return text + "\nno step was flushed, so there is nothing to analyze\n";
   return text + latency(trace, figures) + time(trace, figures) + stragglers(figures) + loads_over_ranks(figures) + cache(figures) + traffic(figures) +
-         pages(trace) + memory(trace, figures) + integrity(trace, figures) + change(advice);
+         pages(trace) + memory(trace, figures) + integrity(trace, figures) + events(trace) + change(advice);
 }
 
 }   // namespace pikv::runtime::analyze

@@ -2,6 +2,8 @@
 
 #include <variant>
 
+#include "runtime/analyze/events.hpp"
+
 namespace pikv::runtime::analyze {
 namespace {
 
@@ -25,6 +27,8 @@ Table job(Trace const& trace, Figures const& figures) {
   auto const add = [&](char const* name, Cell value) { table.rows.push_back({name, std::move(value)}); };
   add("trace", trace.path.string());
   add("whole", trace.whole);
+  add("ended", trace.ended);
+  add("resumed_from", trace.resumed_from);
   add("command_line", trace.command_line);
   add("started", trace.started);
   add("version", trace.version);
@@ -140,10 +144,10 @@ Table pages_by_owner(Trace const& trace) {
 }
 
 Table requests(Trace const& trace) {
-  Table table{"requests", {"index", "id", "home", "prompt_tokens", "generated", "finish", "arrival_s", "first_token_s", "end_s", "rewinds"}, {}};
+  Table table{"requests", {"index", "id", "home", "prompt_tokens", "generated", "finish", "arrival_s", "first_token_s", "end_s", "rewinds", "stream"}, {}};
   for (auto const& r : trace.requests)
     table.rows.push_back({r.index, std::string{text_of(r.id)}, r.home, r.prompt_tokens, r.generated, std::string{text_of(r.finish)}, r.arrival,
-                          r.first_token, r.end, r.rewinds});
+                          r.first_token, r.end, r.rewinds, to_string(shards::StreamId{r.stream_hi, r.stream_lo})});
   return table;
 }
 
@@ -158,6 +162,20 @@ Table faults(Trace const& trace) {
   return table;
 }
 
+/// By rank: how often each kind was written down.
+Table events(Trace const& trace) {
+  Table table{"events", {"rank"}, {}};
+  auto const figures = event_figures(trace);
+  if (!figures) return table;
+  table.columns.insert(table.columns.end(), figures->kinds.begin(), figures->kinds.end());
+  for (std::size_t rank = 0; rank < figures->by_rank.size(); ++rank) {
+    Row row{rank};
+    add_values(row, figures->by_rank[rank]);
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
 Table advice_table(std::vector<Advice> const& advice) {
   Table table{"advice", {"rule", "worth", "finding", "change"}, {}};
   for (auto const& a : advice) table.rows.push_back({a.rule, a.worth, a.finding, a.change});
@@ -167,8 +185,8 @@ Table advice_table(std::vector<Advice> const& advice) {
 }   // namespace
 
 std::vector<Table> tables_of(Trace const& trace, Figures const& figures, std::vector<Advice> const& advice) {
-  return {job(trace, figures), ranks(trace, figures), stages_by_rank(figures), stragglers(figures), traffic(figures),
-          over_time(figures),  pages_by_owner(trace), requests(trace),         faults(trace),       advice_table(advice)};
+  return {job(trace, figures), ranks(trace, figures), stages_by_rank(figures), stragglers(figures), traffic(figures), over_time(figures),
+          pages_by_owner(trace), requests(trace),      faults(trace),           events(trace),       advice_table(advice)};
 }
 
 }   // namespace pikv::runtime::analyze

@@ -16,6 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t oldest_format = 2;
+using Fields = std::vector<std::string>;
+
 [[noreturn]] void refuse(fs::path const& path, std::string const& why) {
   throw RunError(fmt::format("{} {}; give a file that --trace of `pikv generate` wrote", path.string(), why));
 }
@@ -43,10 +46,12 @@ hdf5::File open_file(fs::path const& path) {
   refuse(path, reason);
 }
 
-void check_format(Attributes const& run) {
+std::int64_t format_of(Attributes const& run) {
   auto const format = number_in(run, "format", 0);
   if (format == 0) throw RunError("it does not say its format");
-  if (format != trace_format) throw RunError(fmt::format("its format is {}, and this pikv reads {}", format, trace_format));
+  if (format < oldest_format || format > trace_format)
+    throw RunError(fmt::format("its format is {}, and this pikv reads {} to {}", format, oldest_format, trace_format));
+  return format;
 }
 
 Attributes group_attributes(hid_t file, std::string const& name) {
@@ -57,24 +62,28 @@ Attributes group_attributes(hid_t file, std::string const& name) {
 
 void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   Attributes const run = read_attributes(file);
-  check_format(run);
+  bool const has_events = format_of(run) >= 3;
   trace.version = text_in(run, "version");
   trace.commit = text_in(run, "commit");
   trace.command_line = text_in(run, "command_line");
   trace.started = text_in(run, "started");
+  trace.ended = text_in(run, "ended");
+  trace.resumed_from = text_in(run, "resumed_from");
   trace.hosts = number_in(run, "hosts", 1);
   trace.options = group_attributes(file, "options");
   trace.model = group_attributes(file, "model");
   trace.libraries = group_attributes(file, "libraries");
   auto const table = [&](char const* name) { return TableInput{file, name, file_bytes}; };
   trace.ranks = table("ranks").rows<RankRecord>(rank_rows());
-  trace.requests = table("requests").rows<RequestRecord>(request_rows());
-  trace.steps = table("steps").rows<StepRecord>(step_rows());
+  trace.requests = table("requests").rows<RequestRecord>(request_rows(), has_events ? Fields{} : Fields{"stream_hi", "stream_lo"});
+  trace.steps = table("steps").rows<StepRecord>(step_rows(), has_events ? Fields{} : Fields{"lost", "events_dropped"});
   trace.pages_by_owner = table("pages_by_owner").rows<PagesByOwner>(pages_by_owner_rows());
   trace.faults = table("faults").rows<FaultRecord>(fault_rows());
-  if (H5Lexists(file, "events", H5P_DEFAULT) > 0) {
+  if (has_events) {
     auto const events = table("events");
-    trace.events = Events{events.rows<PageEvent>(page_event_rows()), events.names_of("kind")};
+    trace.events = Events{events.rows<shards::PageEventRow>(event_rows()), events.names_of("event")};
+  } else {
+    for (StepRecord& row : trace.steps) row.lost = row.stale;
   }
   if (number_in(run, "ranks", -1) != static_cast<std::int64_t>(trace.ranks.size())) throw RunError("/ranks does not have a row per rank");
 }
@@ -98,6 +107,9 @@ void check_rows(Trace const& trace) {
   });
   check(trace.pages_by_owner, "pages_by_owner", [&](PagesByOwner const& row) { return is_rank(row.owner) && is_rank(row.home); });
   check(trace.faults, "faults", [&](FaultRecord const& row) { return is_rank(row.rank); });
+  if (trace.events) check(trace.events->rows, "events", [&](shards::PageEventRow const& row) {
+      return is_rank(row.rank) && row.step >= 0 && trace.events->kinds.contains(row.event);
+    });
 }
 
 Trace read_file(fs::path const& path, std::uint64_t bytes) {
@@ -118,23 +130,13 @@ Trace read_file(fs::path const& path, std::uint64_t bytes) {
 void sort_rows(Trace& trace) {
   std::ranges::sort(trace.requests, {}, &RequestRecord::index);
   std::ranges::stable_sort(trace.steps, {}, [](StepRecord const& row) { return std::tuple{row.step, row.rank}; });
-  if (trace.events) std::ranges::stable_sort(trace.events->rows, {}, [](PageEvent const& row) { return std::tuple{row.step, row.rank}; });
+  if (trace.events) std::ranges::stable_sort(trace.events->rows, {}, [](shards::PageEventRow const& row) { return std::tuple{row.step, row.rank}; });
 }
 
 }   // namespace
 
-hdf5::RowType page_event_rows() {
-  return hdf5::RowType{}
-      .add("step", &PageEvent::step)
-      .add("rank", &PageEvent::rank)
-      .add("kind", &PageEvent::kind)
-      .add("layer", &PageEvent::layer)
-      .add("block", &PageEvent::block)
-      .add("owner", &PageEvent::owner)
-      .add("slot", &PageEvent::slot)
-      .add("stream_hi", &PageEvent::stream_hi)
-      .add("stream_lo", &PageEvent::stream_lo)
-      .add("generation", &PageEvent::generation);
+std::string kind_of(Events const& events, shards::PageEventRow const& event) {
+  return events.kinds.at(event.event);
 }
 
 std::int64_t number_in(Attributes const& attributes, std::string_view name, std::int64_t otherwise) {

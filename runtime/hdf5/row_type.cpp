@@ -6,15 +6,19 @@
 namespace pikv::runtime::hdf5 {
 
 RowType& RowType::add_field(std::string name, Scalar scalar, std::size_t offset, std::size_t bytes) {
-  fields_.push_back({std::move(name), scalar, offset, bytes});
+  fields_.push_back({std::move(name), scalar, offset, bytes, {}});
   row_bytes_ += bytes;
+  if (!runs_.empty() && runs_.back().offset + runs_.back().bytes == offset)
+    runs_.back().bytes += bytes;
+  else
+    runs_.push_back({offset, bytes});
   return *this;
 }
 
 void RowType::pack(void const* row, std::byte* into) const {
-  for (auto const& field : fields_) {
-    std::memcpy(into, static_cast<std::byte const*>(row) + field.offset, field.bytes);
-    into += field.bytes;
+  for (Run const& run : runs_) {
+    std::memcpy(into, static_cast<std::byte const*>(row) + run.offset, run.bytes);
+    into += run.bytes;
   }
 }
 

@@ -16,6 +16,7 @@ struct Field {
   Scalar scalar;
   std::size_t offset;   // in the struct
   std::size_t bytes;
+  std::vector<std::string> names;   // of its values 0, 1, ...: an enumeration; empty: a plain number
 };
 
 /// Which members of a struct make a table's row, and under which names. Rows are packed: fields in order, without padding, so that
@@ -25,6 +26,13 @@ class RowType {
   template <typename Row, typename T>
   RowType& add(std::string name, T Row::* member) {
     return add_field(std::move(name), scalar_of<T>(), offset_of(member), sizeof(T));
+  }
+  /// An enumeration: names[i] is that of value i.
+  template <typename Row>
+  RowType& add_named(std::string name, std::int32_t Row::* member, std::vector<std::string> names) {
+    add(std::move(name), member);
+    fields_.back().names = std::move(names);
+    return *this;
   }
   /// One field per element; `name(i)` names element i.
   template <typename Row, typename T, std::size_t N, typename Name>
@@ -58,7 +66,11 @@ class RowType {
   }
   RowType& add_field(std::string name, Scalar scalar, std::size_t offset, std::size_t bytes);
 
+  struct Run {   // fields that lie in the struct as they do in the row
+    std::size_t offset, bytes;
+  };
   std::vector<Field> fields_;
+  std::vector<Run> runs_;
   std::size_t row_bytes_ = 0;
 };
 

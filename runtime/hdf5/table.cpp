@@ -5,7 +5,15 @@
 namespace pikv::runtime::hdf5 {
 namespace {
 
+Type enumeration(std::vector<std::string> const& names) {
+  Type type{H5Tenum_create(H5T_STD_I32LE), "make an enumeration"};
+  for (std::int32_t value = 0; value < static_cast<std::int32_t>(names.size()); ++value)
+    if (H5Tenum_insert(type.get(), names[static_cast<std::size_t>(value)].c_str(), &value) < 0) throw RunError(failure("name a value of an enumeration"));
+  return type;
+}
+
 Type field_type(Field const& field) {
+  if (!field.names.empty()) return enumeration(field.names);
   switch (field.scalar) {
     case Scalar::i32: return {H5Tcopy(H5T_STD_I32LE), "make a field type"};
     case Scalar::i64: return {H5Tcopy(H5T_STD_I64LE), "make a field type"};

@@ -19,7 +19,7 @@ import traces
 from pikv_runs import run
 
 PIKV = pathlib.Path(sys.argv.pop(1)).resolve()
-DOC = pathlib.Path(__file__).resolve().parents[2] / "docs/analyze.md"
+NOTEBOOK = pathlib.Path(__file__).resolve().parents[2] / "docs/trace_notebook.py"
 STAGES = "attention ffn routing codec scheduling communication other".split()
 PURPOSES = "push fetch query partial dispatch combine control".split()
 RESIDENT = [f"memory_{part}_bytes" for part in "payload header summaries slack replicas".split()]
@@ -141,13 +141,12 @@ class Report(Analyze):
         self.assertEqual(self.analyze(self.traces["mpi"], ranks=3), text)
         self.assertEqual(self.analyze("--json", "a.json", self.traces["mpi"], "--csv=a"), text)
 
-    def test_the_cells_of_the_documentation_run(self):
+    def test_the_notebook_of_the_documentation_runs(self):
         shutil.copy(self.traces["mpi"], self.folder / "run.h5")
-        cells = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
-        self.assertEqual(len(cells), 4)
-        done = subprocess.run([sys.executable, "-c", "\n".join(cells)], cwd=self.folder, env=os.environ | {"MPLBACKEND": "Agg"}, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, NOTEBOOK], cwd=self.folder, env=os.environ | {"MPLBACKEND": "Agg"}, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertRegex(done.stdout, r"(?s)9 requests.*rank 2 \{'attention': .*waited [\d.]+ s behind 2 others")
+        self.assertRegex(done.stdout, r"(?s)9 requests.*rank 2 \{'attention': .*waited [\d.]+ s behind 2 others.*dropped: 0\nseal +\[\d+ +\d+ +\d+\].*"
+                         r"--explain [0-9a-f]{32}:\d+:\d+\n.*from seal to acknowledgement: median 3")
 
     def test_csv_files_hold_the_tables_of_the_json(self):
         found = self.json_of("mpi")

@@ -16,21 +16,28 @@ using ::testing::Not;
 
 constexpr char const* page_text = "00000000000000ab0000000000000cde:2:7";
 
+shards::PageEventRow event(std::int64_t step, std::int32_t rank, shards::PageEvent kind, std::int32_t layer, std::int32_t block) {
+  return {.step = step,
+          .rank = rank,
+          .event = static_cast<std::int32_t>(kind),
+          .stream_hi = 0xab,
+          .stream_lo = 0xcde,
+          .layer = layer,
+          .block = block,
+          .peer = 1,
+          .slot = 40 + block,
+          .generation = 3,
+          .bytes = 0};
+}
+
 Trace with_events() {
+  using enum shards::PageEvent;
   auto trace = quiet_trace(2, 20);
-  auto const event = [](std::int64_t step, std::int32_t rank, std::int32_t kind, std::int32_t block) {
-    return PageEvent{.step = step,
-                     .rank = rank,
-                     .kind = kind,
-                     .layer = 2,
-                     .block = block,
-                     .owner = 1,
-                     .slot = 40 + block,
-                     .stream_hi = 0xab,
-                     .stream_lo = 0xcde,
-                     .generation = 3};
-  };
-  trace.events = Events{{event(4, 0, 0, 7), event(5, 0, 3, 7), event(5, 1, 3, 8), event(9, 1, 9, 7)}, {{0, "seal"}, {3, "push"}}};
+  trace.steps[0].events_dropped = 5;
+  trace.events = Events{{event(4, 0, seal, 2, 7), event(5, 0, push, 2, 7), event(5, 1, push, 2, 8), event(6, 0, rewind, shards::every_layer, 8),
+                         event(7, 0, rewind, shards::every_layer, 6), event(9, 1, evict, 2, 7)},
+                        {}};
+  for (std::size_t i = 0; i < shards::page_event_kinds; ++i) trace.events->kinds[static_cast<std::int64_t>(i)] = to_string(static_cast<shards::PageEvent>(i));
   return trace;
 }
 
@@ -61,11 +68,46 @@ TEST(PageNameTest, AnythingElseIsRefused) {
     EXPECT_THAT(error_of([&] { (void)parse_page_name(text); }), HasSubstr("InputError: --explain=")) << text;
 }
 
-TEST(Explain, TellsThePagesEventsInOrderAndNoOthers) {
+TEST(Explain, TellsThePagesEventsInOrderThoseOfItsStreamToo) {
   auto const text = explain(with_events(), parse_page_name(page_text));
-  EXPECT_THAT(text,
-              AllOf(HasSubstr("block 7 in layer 2 of stream 00000000000000ab0000000000000cde"), HasSubstr("1 push, 1 seal"), Not(HasSubstr(" 48 "))));
-  EXPECT_THAT(text, ContainsRegex(" 4 +0\\.016000 +0 +seal +1 +47 +3\n +5 +0\\.020000 +0 +push .*\n +9 +0\\.036000 +1 +kind 9"));
+  EXPECT_THAT(text, AllOf(HasSubstr("block 7 in layer 2 of stream 00000000000000ab0000000000000cde"), HasSubstr("1 evict, 1 push, 1 rewind, 1 seal"),
+                          Not(HasSubstr(" 48 "))));
+  EXPECT_THAT(text, ContainsRegex(" 4 +0\\.016000 +0 +seal +1 +47 +3 +-   it is full.*\n +5 +0\\.020000 +0 +push .*\n +7 +0\\.028000 +0 +rewind .*\n +9 "
+                                  "+0\\.036000 +1 +evict"));
+}
+
+TEST(Explain, NamesTheRequest) {
+  auto trace = with_events();
+  EXPECT_THAT(explain(trace, parse_page_name(page_text)), Not(HasSubstr("request ")));
+  RequestRecord request;
+  request.id = {'r', '7'};
+  request.prompt_tokens = 12;
+  request.generated = 34;
+  request.home = 1;
+  request.stream_hi = 0xab;
+  request.stream_lo = 0xcde;
+  trace.requests = {RequestRecord{}, request};
+  EXPECT_THAT(explain(trace, parse_page_name(page_text)), HasSubstr("request     r7, of 12 and 34 tokens, decoded by rank 1\n"));
+}
+
+TEST(Explain, EveryKindHasItsWords) {
+  auto trace = with_events();
+  trace.events->rows.clear();
+  for (std::size_t i = 0; i < shards::page_event_kinds; ++i) trace.events->rows.push_back(event(0, 0, static_cast<shards::PageEvent>(i), 2, 7));
+  EXPECT_THAT(explain(trace, parse_page_name(page_text)), Not(ContainsRegex(" +-   \n")));
+}
+
+TEST(EventFigures, AreCountsByRankAndKindAndTheBusiestPage) {
+  auto const figures = event_figures(with_events());
+  ASSERT_TRUE(figures);
+  auto const count = [&](std::size_t rank, shards::PageEvent kind) { return figures->by_rank[rank][static_cast<std::size_t>(kind)]; };
+  EXPECT_EQ(count(0, shards::PageEvent::rewind), 2u);
+  EXPECT_EQ(count(0, shards::PageEvent::push), 1u);
+  EXPECT_EQ(count(1, shards::PageEvent::push), 1u);
+  EXPECT_EQ(count(1, shards::PageEvent::rewind), 0u);
+  EXPECT_EQ(figures->dropped, 5u);
+  EXPECT_EQ(to_string(*figures->busiest), page_text);
+  EXPECT_FALSE(event_figures(quiet_trace(1, 1)));
 }
 
 TEST(Explain, APageWithoutEventsIsTold) {

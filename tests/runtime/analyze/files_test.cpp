@@ -26,6 +26,7 @@ TEST(Tables, HaveAsManyCellsAsColumns) {
   trace.requests.resize(2);
   trace.pages_by_owner.resize(1);
   trace.faults.resize(1);
+  trace.events = Events{{shards::PageEventRow{}}, {{0, "seal"}, {1, "place"}}};
   auto const figures = figures_of(trace);
   for (auto const& table : tables_of(trace, figures, {{"rule", 1, "finding", "change"}}))
     for (auto const& row : table.rows) EXPECT_EQ(row.size(), table.columns.size()) << table.name;

@@ -77,7 +77,9 @@ TEST_F(TraceReaderTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(number_in(trace.options, "page-tokens", 0), 16);
   EXPECT_EQ(text_in(trace.options, "given"), "page-tokens trace");
   EXPECT_EQ(text_in(trace.model, "architecture"), "MixtralForCausalLM");
-  EXPECT_EQ(trace.events, std::nullopt);
+  ASSERT_TRUE(trace.events);
+  ASSERT_EQ(trace.events->rows.size(), static_cast<std::size_t>(ranks * steps));
+  EXPECT_EQ(kind_of(*trace.events, trace.events->rows[ranks * 3]), "index");
   ASSERT_EQ(trace.ranks.size(), 3u);
   EXPECT_EQ(trace.ranks[2].kv_capacity_bytes, 4096u * 3);
   ASSERT_EQ(trace.requests.size(), 2u);
@@ -128,11 +130,11 @@ TEST_F(TraceReaderTest, AnotherFormatIsTold) {
     H5Adelete(open, "format");
     hdf5::write(open, {"format", std::int64_t{77}});
   });
-  expect_refused(file, "its format is 77, and this pikv reads");
+  expect_refused(file, "its format is 77, and this pikv reads 2 to 3");
 }
 
 TEST_F(TraceReaderTest, EveryMissingGroupIsTold) {
-  for (char const* group : {"options", "model", "libraries", "ranks", "requests", "steps", "pages_by_owner", "faults"}) {
+  for (char const* group : {"options", "model", "libraries", "ranks", "requests", "steps", "pages_by_owner", "faults", "events"}) {
     auto const file = changed([&](hid_t open) { H5Ldelete(open, group, H5P_DEFAULT); });
     expect_refused(file, (std::string{"it has no /"} + group).c_str());
   }
@@ -169,6 +171,28 @@ TEST_F(TraceReaderTest, RowsThatNoJobWritesAreTold) {
        {+[](StepRecord& row) { row.rank = ranks; }, +[](StepRecord& row) { row.rank = -1; }, +[](StepRecord& row) { row.step = -1; },
         +[](StepRecord& row) { row.end = -1; }, +[](StepRecord& row) { row.stage_s[3] = NAN; }})
     expect_refused(with_step(damage), "row 0 of /steps is none that a job writes");
+}
+
+TEST_F(TraceReaderTest, EventsThatNoJobWritesAreTold) {
+  auto const with_event = [&](hdf5::RowType const& type, auto const& damage) {
+    return changed([&](hid_t open) {
+      H5Ldelete(open, "events", H5P_DEFAULT);
+      auto row = test::sample_event(0, 0);
+      damage(row);
+      hdf5::RowBuffer rows{type, 1};
+      rows.add(&row);
+      hdf5::Table table{open, "events", type, 8};
+      table.grow(1);
+      table.write(rows.bytes(), 0, H5P_DEFAULT);
+    });
+  };
+  auto const nothing = [](shards::PageEventRow&) {};
+  EXPECT_EQ(error_of_reading(with_event(event_rows(), nothing)), "no error");
+  for (auto const& damage : {+[](shards::PageEventRow& row) { row.rank = ranks; }, +[](shards::PageEventRow& row) { row.rank = -1; },
+                             +[](shards::PageEventRow& row) { row.step = -1; }, +[](shards::PageEventRow& row) { row.event = 99; }})
+    expect_refused(with_event(event_rows(), damage), "row 0 of /events is none that a job writes");
+  auto const without_names = hdf5::RowType{}.add("event", &shards::PageEventRow::event);
+  expect_refused(with_event(without_names, nothing), "/events has no field step");
 }
 
 TEST_F(TraceReaderTest, CutShortAnywhereItIsRefused) {

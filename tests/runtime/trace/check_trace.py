@@ -25,14 +25,24 @@ NUMBERED = (
     + [f"{purpose}_messages" for purpose in PURPOSES]
     + [f"to_{where}_bytes" for where in ("rank", "node", "remote")]
     + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits".split()
-    + "checked scrubbed corrupt stale timeout refetched rewinds".split()
+    + "checked scrubbed corrupt stale lost timeout refetched rewinds events_dropped".split()
     + [f"memory_{part}_bytes" for part in "payload header summaries slack replicas free".split()]
     + ["pages_home", "pages_owned", "tokens_resident"]
 )
 
+EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore".split()
+
+
+def mix(x):
+    """splitmix64, as methods.md 0.2 has it."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
 
 def check_run(trace, ranks):
-    assert trace.attrs["format"] == 2 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
+    assert trace.attrs["format"] == 3 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
     assert trace.attrs["version"] == "0.1.0" and trace.attrs["started"] == "2025-01-31T12:00:00Z"
     assert trace.attrs["command_line"] == "pikv generate --prompt " + "y" * 100_000
     assert trace["libraries"].attrs["hdf5"] == "1.10"
@@ -50,6 +60,7 @@ def check_requests(trace, ranks):
     for row, home in zip(rows, homes):
         assert row["id"].decode() == ("größe-%d" % home + "x" * 80).encode()[:64].decode()
         assert row["finish"] == b"stop" and row["generated"] == 3 and row["prompt_tokens"] == 7 and row["rewinds"] == 2
+        assert (row["stream_hi"], row["stream_lo"]) == (mix(100 + home), mix(2**64 - 1 - (100 + home)))
         assert (row["arrival_s"], row["first_token_s"], row["end_s"]) == (1.5, 2.5, 4)
 
 
@@ -75,6 +86,18 @@ def check_faults(trace, ranks, steps):
     assert rows.dtype.names == ("step", "rank", "drop", "delay", "duplicate", "reorder", "flip", "truncate", "stall")
     assert sorted(set(rows["rank"])) == list(range(ranks)) and len(rows) == steps // 64 * ranks
     assert (rows["drop"] == 2).all() and (rows["stall"] == rows["step"]).all() and (rows["flip"] == 0).all()
+
+
+def check_events(trace, ranks, steps):
+    table = trace["events"]
+    names = {number: name for name, number in h5py.check_enum_dtype(table.dtype["event"]).items()}
+    assert [names[i] for i in range(len(names))] == EVENTS
+    rows = numpy.sort(table[:], order=["rank", "step"])
+    assert (rows["rank"] == numpy.repeat(numpy.arange(ranks), steps)).all() and (rows["step"] == numpy.tile(numpy.arange(steps), ranks)).all()
+    assert (rows["event"] == rows["step"] % len(EVENTS)).all() and (rows["stream_lo"] == rows["rank"]).all()
+    assert (rows["stream_hi"] == numpy.uint64(2**64 - 1) - rows["step"].astype("u8")).all()
+    assert (rows["layer"] == 2).all() and (rows["block"] == rows["step"] // 2).all() and (rows["peer"] == rows["rank"] - 1).all()
+    assert (rows["slot"] == -1).all() and (rows["generation"] == 7).all() and (rows["bytes"] == 4096).all()
 
 
 def run_example(doc, file):
@@ -127,6 +150,7 @@ def main():
         check_steps(trace, ranks, steps)
         check_pages(trace, ranks, steps)
         check_faults(trace, ranks, steps)
+        check_events(trace, ranks, steps)
     if given.example:
         run_example(given.example, given.file)
 

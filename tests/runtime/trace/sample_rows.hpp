@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "runtime/trace.hpp"
@@ -20,7 +21,7 @@ inline StepRecord sample_step(std::int64_t step, std::int32_t rank) {
   for (auto& messages : row.messages) messages = number++;
   for (auto& bytes : row.bytes_by_locality) bytes = number++;
   for (auto* field : {&row.exchanges, &row.pages_sealed, &row.pages_pushed, &row.pages_acknowledged, &row.pages_fetched, &row.pages_read,
-                      &row.replica_hits, &row.checked, &row.scrubbed, &row.corrupt, &row.stale, &row.timeout, &row.refetched, &row.rewinds})
+                      &row.replica_hits, &row.checked, &row.scrubbed, &row.corrupt, &row.stale, &row.lost, &row.timeout, &row.refetched, &row.rewinds, &row.events_dropped})
     *field = static_cast<std::uint32_t>(number++);
   for (auto& bytes : row.memory) bytes = number++;
   row.pages_home = static_cast<std::uint32_t>(number++);
@@ -43,6 +44,20 @@ inline RequestRecord sample_request(std::int32_t rank) {
   return request_record("größe-" + std::to_string(rank) + std::string(80, 'x'), result);
 }
 
+inline shards::PageEventRow sample_event(std::int64_t step, std::int32_t rank) {
+  return {.step = step,
+          .rank = rank,
+          .event = static_cast<std::int32_t>(step % static_cast<std::int64_t>(shards::page_event_kinds)),
+          .stream_hi = ~std::uint64_t{0} - static_cast<std::uint64_t>(step),
+          .stream_lo = static_cast<std::uint64_t>(rank),
+          .layer = 2,
+          .block = static_cast<std::int32_t>(step / 2),
+          .peer = rank - 1,
+          .slot = -1,
+          .generation = 7,
+          .bytes = 4096};
+}
+
 inline RunMetadata sample_metadata(std::int32_t rank) {
   ModelConfig model;
   model.architecture = "MixtralForCausalLM";
@@ -57,14 +72,16 @@ inline RunMetadata sample_metadata(std::int32_t rank) {
           .libraries = {{"hdf5", "1.10"}},
           .options = option_attributes(options),
           .model = model_attributes(model, 12345),
-          .kv_capacity_bytes = 4096 * static_cast<std::uint64_t>(rank + 1)};
+          .kv_capacity_bytes = 4096 * static_cast<std::uint64_t>(rank + 1),
+          .most_events = trace_batch_steps};
 }
 
-/// `steps` steps in batches of 64, a request of every rank but the first (so that one brings no rows), pages by owner per batch.
+/// `steps` steps, an event in each, in batches of 64; a request of every rank but the first (so that one brings no rows), pages by owner per batch.
 inline void add_sample(TraceWriter& trace, std::int32_t rank, std::int32_t ranks, std::int64_t steps) {
   if (rank > 0 || ranks == 1) trace.add(sample_request(rank));
   for (std::int64_t step = 0; step < steps; ++step) {
     trace.add(sample_step(step, rank));
+    trace.add(std::array{sample_event(step, rank)});
     if (step % trace_batch_steps != trace_batch_steps - 1) continue;
     for (std::int32_t home = 0; home < ranks; ++home)
       trace.add(PagesByOwner{.step = step, .owner = rank, .home = home, .pages = static_cast<std::uint64_t>(10 * rank + home)});

@@ -77,7 +77,10 @@ TEST_P(TraceTest, AddingAStepAllocatesNothing) {
     TraceWriter trace{world, name, test::sample_metadata(world.rank())};
     test::add_sample(trace, world.rank(), world.size(), 128);
     std::size_t const before = pikv::test::allocations();
-    for (std::int64_t step = 0; step < trace_batch_steps; ++step) trace.add(test::sample_step(step, world.rank()));
+    for (std::int64_t step = 0; step < trace_batch_steps; ++step) {
+      trace.add(test::sample_step(step, world.rank()));
+      trace.add(std::array{test::sample_event(step, world.rank())});
+    }
     trace.add(PagesByOwner{});
     return std::to_string(pikv::test::allocations() - before);
   });
