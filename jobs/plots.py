@@ -34,6 +34,10 @@ class Trace:
         with h5py.File(path, "r") as file:
             self.steps, self.requests, self.ranks, self.pages = (file[name][:] for name in TABLES)
             self.virtual = file["options"].attrs["in-process"] > 0
+            if file.attrs["format"] >= 3:
+                self.events, self.kinds = file["events"].fields(["step", "event"])[:], h5py.check_enum_dtype(file["events"].dtype["event"])
+            else:
+                self.events, self.kinds = None, {}
         self.steps.sort(order=["step", "rank"])
         self.numbers = numpy.unique(self.steps["step"])
         if not len(self.numbers):
@@ -217,9 +221,10 @@ def pages_by_owner(trace, axes):
 
 
 def page_reads(trace, axes):
-    reads, replicas, stale = (numpy.array([part.mean() for part in numpy.array_split(values, len(trace.windows))])
-                              for values in trace.per_step(["pages_read", "replica_hits", "stale"]))
-    for name, values, colour in (("all", reads, COLOURS[0]), ("from a replica", replicas, COLOURS[2]), ("stale: not\nthere any more", stale, COLOURS[5])):
+    lost = "lost" if "lost" in trace.steps.dtype.names else "stale"   # of format 2
+    reads, replicas, gone = (numpy.array([part.mean() for part in numpy.array_split(values, len(trace.windows))])
+                              for values in trace.per_step(["pages_read", "replica_hits", lost]))
+    for name, values, colour in (("all", reads, COLOURS[0]), ("from a replica", replicas, COLOURS[2]), ("lost: found\nnowhere", gone, COLOURS[5])):
         if values.any() or name == "all":
             axes.plot(trace.middles(), values, label=name, color=colour, linewidth=2.5)
     axes.set(title="Page reads of all ranks", xlabel="step", ylabel="page reads per step")
@@ -256,8 +261,28 @@ def integrity(trace, axes):
     axes.set(title="Pages verified, and what was found", xlabel="step", ylabel="pages since the start, logarithmic")
 
 
+def page_events(trace, axes):
+    if trace.events is None:
+        return "format 2 has none"
+    place = numpy.searchsorted(trace.numbers, trace.events["step"])
+    shown = 0
+    for name, number in trace.kinds.items():
+        mine = place[trace.events["event"] == number]
+        if len(mine):
+            since = numpy.cumsum(numpy.bincount(mine, minlength=len(trace.numbers))[:len(trace.numbers)])
+            known = since > 0
+            style, colour = ["-", "--", ":"][shown // len(COLOURS)], COLOURS[shown % len(COLOURS)]
+            axes.plot(trace.numbers[known], since[known], style, label=f"{name} ({len(mine)})", color=colour, linewidth=2.5)
+            shown += 1
+    if not shown:
+        return "none was written down"
+    axes.set_yscale("log")
+    plain_log(axes.yaxis)
+    axes.set(title="What happened to pages (of the hits a sample)", xlabel="step", ylabel="events since the start, logarithmic")
+
+
 PICTURES = [time_by_stage, time_over_steps, stragglers, load_variation, memory, memory_by_rank, traffic_by_purpose, traffic_by_locality, pages_by_owner,
-            page_reads, latency, integrity]
+            page_reads, page_events, latency, integrity]
 
 
 def draw(picture, trace, file):

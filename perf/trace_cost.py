@@ -25,7 +25,7 @@ def perf_counts():
 
 def instructions(counter, command, folder):
     tool = {"perf": ["perf", "stat", "-x,", "-e", "instructions:u"],
-            "callgrind": ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]}[counter]
+            "callgrind": ["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null"]}[counter]
     done = subprocess.run([*tool, *command], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(done.stderr)

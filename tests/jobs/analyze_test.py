@@ -23,7 +23,7 @@ NOTEBOOK = pathlib.Path(__file__).resolve().parents[2] / "docs/trace_notebook.py
 STAGES = "attention ffn routing codec scheduling communication other".split()
 PURPOSES = "push fetch query partial dispatch combine control".split()
 RESIDENT = [f"memory_{part}_bytes" for part in "payload header summaries slack replicas".split()]
-KINDS = "seal place push fetch hit miss stale evict migrate corrupt rewind".split()
+KINDS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore".split()
 
 
 class Analyze(unittest.TestCase):
@@ -126,7 +126,7 @@ class Report(Analyze):
         for name in self.traces:
             with self.subTest(name):
                 text = self.analyze(self.traces[name])
-                for part in ("trace", "command", "model", "work", "time", "loads", "cache", "traffic", "KV memory", "integrity", "change"):
+                for part in ("trace", "command", "model", "work", "time", "loads", "cache", "traffic", "KV memory", "integrity", "events", "change"):
                     self.assertRegex(text, rf"(?m)^{part} ")
                 self.assertLessEqual(text.count("\n"), 70)
                 self.assertLessEqual(max(map(len, text.splitlines())), 200)
@@ -191,6 +191,9 @@ class Perfetto(Analyze):
                             self.assertIn("counter_value", event)
                             continue
                         self.assertNotIn("counter", tracks[track])
+                        if event["type"] == [perfetto_reader.INSTANT]:
+                            self.assertEqual(tracks[track]["name"], ["page events"])
+                            continue
                         open_slices[track] = open_slices.get(track, 0) + (1 if event["type"] == [perfetto_reader.SLICE_BEGIN] else -1)
                         self.assertIn(open_slices[track], (0, 1, 2))
                 self.assertEqual(set(open_slices.values()), {0})
@@ -209,6 +212,27 @@ class Perfetto(Analyze):
         mine = numpy.sort(steps[steps["rank"] == 1], order="step")
         self.assertEqual(counted, sum(mine[part] for part in RESIDENT).tolist())
 
+    def test_has_an_instant_per_page_event_within_its_step(self):
+        packets = self.packets("mpi")
+        ranks = {d["uuid"][0]: d["process"][0]["pid"][0] - 1 for packet in packets for d in packet.get("track_descriptor", []) if "process" in d}
+        tracks = {d["uuid"][0]: ranks[d["parent_uuid"][0]] for packet in packets for d in packet.get("track_descriptor", []) if d.get("name") == ["page events"]}
+        found = {rank: [] for rank in ranks.values()}
+        for packet in packets:
+            for event in packet.get("track_event", []):
+                if event["type"] == [perfetto_reader.INSTANT]:
+                    about = {note["name"][0]: note for note in event["debug_annotations"]}
+                    found[tracks[event["track_uuid"][0]]].append((packet["timestamp"][0] * 1e-9, event["name"][0], about["page"]["string_value"][0]))
+        with h5py.File(self.traces["mpi"]) as trace:
+            steps, events = trace["steps"][:], trace["events"][:]
+        for rank, instants in found.items():
+            mine = events[events["rank"] == rank]
+            self.assertEqual([(kind, page) for _, kind, page in instants],
+                             [(KINDS[e["event"]], f"{e['stream_hi']:016x}{e['stream_lo']:016x}:{e['layer']}:{e['block']}") for e in mine])
+            rows = steps[steps["rank"] == rank]
+            for (at, _, _), event in zip(instants, mine):
+                (row,) = rows[rows["step"] == event["step"]]
+                self.assertTrue(row["begin_s"] - 1e-8 <= at <= row["end_s"] + 1e-8)
+
     def test_perfettos_own_definition_reads_it(self):
         try:
             from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace
@@ -224,32 +248,107 @@ class Perfetto(Analyze):
             self.assertEqual(trace.ByteSize(), len(data), "some fields are unknown to Perfetto")
 
 
-class Explain(Analyze):
-    def setUp(self):
-        self.path = self.folder / "events.h5"
-        shutil.copy(self.traces["mpi"], self.path)
-        kind = h5py.enum_dtype({name: i for i, name in enumerate(KINDS)}, basetype="u1")
-        row = numpy.dtype([("step", "i8"), ("rank", "i4"), ("kind", kind), ("layer", "i2"), ("block", "i4"), ("owner", "i4"), ("slot", "i4"),
-                           ("stream_hi", "u8"), ("stream_lo", "u8"), ("generation", "u8")])
-        life = [(9, 2, "evict", 3, 5, 2, 17, 2**63 + 1, 7, 2), (3, 0, "seal", 3, 5, 0, -1, 2**63 + 1, 7, 1), (3, 0, "push", 3, 5, 2, 17, 2**63 + 1, 7, 1),
-                (3, 0, "push", 3, 6, 2, 18, 2**63 + 1, 7, 1), (3, 0, "push", 2, 5, 2, 18, 2**63 + 1, 7, 1), (3, 0, "push", 3, 5, 2, 18, 7, 7, 1)]
-        with h5py.File(self.path, "r+") as trace:
-            trace.pop("events", None)
-            trace["events"] = numpy.array([(e[0], e[1], KINDS.index(e[2]), *e[3:]) for e in life], row)
+class Events(Analyze):
+    COUNTED = {"seal": "pages_sealed", "push": "pages_pushed", "acknowledge": "pages_acknowledged", "fetch": "pages_fetched", "miss": "lost",
+               "stale": "stale", "corrupt": "corrupt", "rewind": "rewinds"}
 
-    def test_tells_one_pages_life_in_order(self):
-        text = self.analyze(self.path, "--explain", "80000000000000010000000000000007:3:5")
-        lines = [line.split() for line in text.splitlines()]
-        self.assertEqual([[line[0], *line[2:]] for line in lines[-3:]],
-                         [["3", "0", "seal", "0", "-", "1"], ["3", "0", "push", "2", "17", "1"], ["9", "2", "evict", "2", "17", "2"]])
-        with h5py.File(self.path) as trace:
-            steps = trace["steps"][:]
-        began = steps["begin_s"][(steps["step"] == 9) & (steps["rank"] == 2)][0]
-        self.assertAlmostEqual(float(lines[-1][1]), began, places=6)
+    def test_are_as_many_in_each_step_as_the_step_counts(self):
+        for name in self.traces:
+            with self.subTest(name), h5py.File(self.traces[name]) as trace:
+                steps, events = numpy.sort(trace["steps"][:], order=["step", "rank"]), trace["events"][:]
+                kinds = h5py.check_enum_dtype(events.dtype["event"])
+                self.assertEqual(list(kinds), KINDS)
+                self.assertEqual(steps["events_dropped"].sum(), 0)
+                shape = steps["step"].max() + 1, trace.attrs["ranks"]
+                for kind, column in self.COUNTED.items():
+                    found = numpy.zeros(shape, int)
+                    mine = events[events["event"] == kinds[kind]]
+                    numpy.add.at(found, (mine["step"], mine["rank"]), 1)
+                    self.assertTrue((found.ravel() == steps[column]).all(), kind)
+                found = self.json_of(name)["events"]
+                self.assertEqual([[row[kind] for kind in KINDS] for row in found],
+                                 [[((events["rank"] == rank) & (events["event"] == number)).sum() for number in range(len(KINDS))] for rank in range(shape[1])])
+
+    def test_without_them_the_report_says_so(self):
+        name = traces.make(PIKV, self.folder, "silent.h5", "--trace-events", "0")
+        self.assertIn("\nevents      none: --trace-events 0\n", self.analyze(name))
+        self.assertIn("has no event of block 0", self.refused(1, name, "--explain", f"{'0' * 32}:0:0"))
+
+    def test_that_found_no_room_are_told(self):
+        name = traces.make(PIKV, self.folder, "few.h5", "--trace-events", "20", ranks=2)
+        with h5py.File(name) as trace:
+            dropped = trace["steps"]["events_dropped"].sum()
+            batches = trace["steps"]["step"].max() // 64 + 1
+            self.assertLessEqual(len(trace["events"]), 2 * 20 * batches)
+        self.assertGreater(dropped, 0)
+        self.assertIn(f"\n  {dropped} more found no room; a larger --trace-events keeps them\n", self.analyze(name))
+
+    def test_a_pages_whole_life_is_told_in_order(self):
+        with h5py.File(self.traces["mpi"]) as trace:
+            steps, events, requests = trace["steps"][:], trace["events"][:], trace["requests"][:]
+        kinds = {number: name for name, number in h5py.check_enum_dtype(events.dtype["event"]).items()}
+        away = events[events["event"] == KINDS.index("acknowledge")][0]
+        stream = events[(events["stream_hi"] == away["stream_hi"]) & (events["stream_lo"] == away["stream_lo"])]
+        mine = stream[((stream["layer"] == away["layer"]) & (stream["block"] == away["block"])) | ((stream["layer"] == -1) & (stream["block"] <= away["block"]))]
+        mine = mine[numpy.lexsort((mine["rank"], mine["step"]))]
+        text = self.analyze(self.traces["mpi"], "--explain", f"{away['stream_hi']:016x}{away['stream_lo']:016x}:{away['layer']}:{away['block']}")
+        (request,) = requests[(requests["stream_hi"] == away["stream_hi"]) & (requests["stream_lo"] == away["stream_lo"])]
+        self.assertIn(f"request     {request['id'].decode()}, of {request['prompt_tokens']} and {request['generated']} tokens, decoded by rank {request['home']}\n", text)
+        rows = [line.split() for line in text.splitlines()[-len(mine):]]
+        self.assertEqual([(int(row[0]), int(row[2]), row[3]) for row in rows], [(event["step"], event["rank"], kinds[event["event"]]) for event in mine])
+        for row, event in zip(rows, mine):
+            self.assertEqual(row[4:8], [str(event[of]) if event[of] not in (-1, 0) or (of == "peer" and event[of] == 0) or (of == "slot" and event[of] == 0) else "-"
+                                        for of in ("peer", "slot", "generation", "bytes")])
+            began = steps["begin_s"][(steps["step"] == event["step"]) & (steps["rank"] == event["rank"])][0]
+            self.assertAlmostEqual(float(row[1]), began, places=5)
+        order = [row[3] for row in rows if row[3] != "hit"]
+        self.assertEqual([order[0], order[1], order[2], order[3], order[-1]], ["seal", "place", "push", "index", "release"])
+
+    def test_the_page_that_the_report_names_can_be_explained(self):
+        for name in self.traces:
+            (page,) = re.findall(r"--explain (\S+)", self.analyze(self.traces[name]))
+            self.assertIn("seal", self.analyze(self.traces[name], "--explain", page))
 
     def test_a_page_that_is_not_there_is_told(self):
-        self.assertIn("has no event of block 50", self.refused(1, self.path, "--explain", "80000000000000010000000000000007:3:50"))
-        self.assertIn("does not name a page", self.refused(2, self.path, "--explain", "7:3:5"))
+        self.assertIn("has no event of block 50", self.refused(1, self.traces["mpi"], "--explain", "80000000000000010000000000000007:3:50"))
+        self.assertIn("does not name a page", self.refused(2, self.traces["mpi"], "--explain", "7:3:5"))
+
+
+class Endings(Analyze):
+    def test_how_a_job_ended_and_what_it_went_on_from_stand_at_the_top(self):
+        copy = self.folder / "stopped.h5"
+        shutil.copy(self.traces["mpi"], copy)
+        with h5py.File(copy, "r+") as trace:
+            trace.attrs["ended"] = "stopped: SIGUSR1 on rank 3"
+            trace.attrs["resumed_from"] = "ckpt/step-192.h5, step 192"
+        lines = self.analyze(copy, "--json", "out.json").splitlines()
+        self.assertEqual(lines[1:3], ["ended       stopped: SIGUSR1 on rank 3", "resumed     from ckpt/step-192.h5, step 192"])
+        job = json.loads((self.folder / "out.json").read_text())["job"]
+        self.assertEqual((job["ended"], job["resumed_from"]), ("stopped: SIGUSR1 on rank 3", "ckpt/step-192.h5, step 192"))
+
+
+class OlderFormat(Analyze):
+    def test_format_2_is_read_but_has_no_events(self):
+        """The same trace as the writer of format 2 would have left it."""
+        old = self.folder / "old.h5"
+        shutil.copy(self.traces["mpi"], old)
+        with h5py.File(old, "r+") as trace:
+            trace.attrs["format"] = numpy.int64(2)
+            del trace["events"]
+            for table, left_out in (("steps", {"lost", "events_dropped"}), ("requests", {"stream_hi", "stream_lo"})):
+                rows = trace[table][:]
+                kept = [name for name in rows.dtype.names if name not in left_out]
+                fields = {name: trace[table].dtype[name] for name in kept}   # packed again, text as it was
+                packed = numpy.zeros(len(rows), numpy.dtype(list(fields.items())))
+                for name in kept:
+                    packed[name] = rows[name]
+                del trace[table]
+                trace[table] = packed
+        text = self.analyze(old, "--json", "old.json", "--perfetto", "old.pftrace", "--csv", "old")
+        now = [line for line in self.analyze(self.traces["mpi"]).splitlines() if not line.startswith(("events", "  the page", "trace"))]
+        self.assertEqual([line for line in text.splitlines() if not line.startswith("trace")], [line for i, line in enumerate(now) if line or now[i - 1]])
+        self.assertEqual(json.loads((self.folder / "old.json").read_text())["events"], [])
+        self.assertIn("has no page events", self.refused(1, old, "--explain", f"{'0' * 32}:0:0"))
 
 
 class Refused(Analyze):
@@ -274,7 +373,7 @@ class Refused(Analyze):
 
     def test_a_trace_of_another_version_or_without_a_group(self):
         copy = self.folder / "copy.h5"
-        for group in ("options", "model", "libraries", "ranks", "requests", "steps", "pages_by_owner"):
+        for group in ("options", "model", "libraries", "ranks", "requests", "steps", "pages_by_owner", "faults", "events"):
             shutil.copy(self.traces["mpi"], copy)
             with h5py.File(copy, "r+") as trace:
                 del trace[group]

@@ -11,9 +11,9 @@ MESSAGES = {
     "CounterDescriptor": {3: ("unit", "int")},
     "TrackEvent": {4: ("debug_annotations", "DebugAnnotation"), 9: ("type", "int"), 11: ("track_uuid", "int"), 23: ("name", "text"),
                    30: ("counter_value", "int")},
-    "DebugAnnotation": {4: ("int_value", "int"), 10: ("name", "text")},
+    "DebugAnnotation": {4: ("int_value", "int"), 6: ("string_value", "text"), 10: ("name", "text")},
 }
-SLICE_BEGIN, SLICE_END, COUNTER = 1, 2, 4
+SLICE_BEGIN, SLICE_END, INSTANT, COUNTER = 1, 2, 3, 4
 UNIT_COUNT, UNIT_SIZE_BYTES = 2, 3
 
 

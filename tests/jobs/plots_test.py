@@ -16,7 +16,7 @@ import traces
 PIKV = pathlib.Path(sys.argv.pop(1)).resolve()
 PLOTS = pathlib.Path(__file__).resolve().parents[2] / "jobs/plots.py"
 ALL = {"time_by_stage", "time_over_steps", "stragglers", "load_variation", "memory", "memory_by_rank", "traffic_by_purpose", "traffic_by_locality",
-       "pages_by_owner", "page_reads", "latency", "integrity"}
+       "pages_by_owner", "page_reads", "page_events", "latency", "integrity"}
 
 
 class Plots(unittest.TestCase):
