@@ -60,7 +60,7 @@ def main():
     counter = given.counter or ("perf" if perf_counts() else "callgrind")
     tracing = ["--trace", "run.h5"] + (["--trace-events", given.trace_events] if given.trace_events is not None else [])
     print(f"# counted by {counter}, {given.steps} steps of {given.batch} sequences a rank")
-    print(f"{'ranks':>5}{'instructions a step':>22}{'with a trace':>16}{'ratio':>9}")
+    print(f"{'ranks':>5}{'instructions a step':>22}{'with a trace':>16}{'ratio':>9}", flush=True)
     for ranks in given.ranks:
         with tempfile.TemporaryDirectory() as holder:
             without, traced = (per_step(given, ranks, counter, pathlib.Path(holder), more) for more in ([], tracing))

@@ -16,7 +16,7 @@ namespace pikv::runtime {
 using shards::Move;
 enum class StoreMode { sharded, local };
 
-/// 4 MiB in memory and in each batch of the trace.
+/// 4 MiB of rows.
 inline constexpr std::int64_t default_trace_events = 1 << 16;
 
 /// `pikv generate`, parsed and checked (interface.md). Empty string or 0: not given.

@@ -12,7 +12,9 @@
 namespace pikv::shards {
 
 /// What can happen to a page. docs/trace.md (/events) says who writes each down, and what peer, slot and bytes are then.
-enum class PageEvent : std::int32_t { seal, place, push, index, acknowledge, fetch, hit, miss, stale, evict, migrate, corrupt, rewind, release, restore };
+enum class PageEvent : std::int32_t {
+  seal, place, push, index, acknowledge, fetch, hit, miss, stale, evict, migrate, corrupt, rewind, release, restore
+};
 inline constexpr std::size_t page_event_kinds = 15;
 char const* to_string(PageEvent event);
 

@@ -154,7 +154,8 @@ void Home::acknowledge(Channel& from) {
     Pushed const page = from.pending.front();
     from.pending.pop();
     ++counts_.pages_acknowledged;
-    arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, static_cast<comm::Rank>(&from - channels_.data()), {page.grant.slot, 0}, page.grant.generation);
+    arena_.events().record(PageEvent::acknowledge, arena_.header(page.local).key, static_cast<comm::Rank>(&from - channels_.data()),
+                           {page.grant.slot, 0}, page.grant.generation);
     arena_.give_back(page.local);
     if (page.stream != nullptr) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);

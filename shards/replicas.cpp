@@ -29,7 +29,8 @@ void Replicas::start(Get& get) {
   get.header = transport_.get(entry.owner, arena_.header_at(entry.slot), std::as_writable_bytes(std::span{&arena_.header(get.copy.slot), 1}));
   get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), arena_.payload(get.copy.slot));
   ++counts_.pages_fetched;
-  arena_.events().record(PageEvent::fetch, get.copy.stream->id(), get.copy.layer, get.copy.block, entry.owner, entry.slot, entry.generation, options_.layout.bytes());
+  arena_.events().record(PageEvent::fetch, get.copy.stream->id(), get.copy.layer, get.copy.block, entry.owner, entry.slot, entry.generation,
+                         options_.layout.bytes());
 }
 
 void Replicas::wait(Get const& get, comm::Deadline deadline) {

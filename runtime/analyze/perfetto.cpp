@@ -45,7 +45,8 @@ constexpr std::array counter_tracks = {
     CounterTrack{"corrupt pages", count, [](StepRecord const& row) -> std::uint64_t { return row.corrupt; }}};
 
 // Tracks of a rank, by number: 0 the process, 1 the steps, 2 the events of pages, then counters, then requests.
-constexpr std::uint64_t tracks_per_rank = 1 << 20, steps_track = 1, events_track = 2, first_counter = 3, first_request = first_counter + counter_tracks.size();
+constexpr std::uint64_t tracks_per_rank = 1 << 20, steps_track = 1, events_track = 2, first_counter = 3;
+constexpr std::uint64_t first_request = first_counter + counter_tracks.size();
 std::uint64_t uuid(std::int32_t rank, std::uint64_t track) { return (static_cast<std::uint64_t>(rank) + 1) * tracks_per_rank + track; }
 
 class Writer {

@@ -197,7 +197,8 @@ std::string integrity(Trace const& trace, Figures const& figures) {
   auto const n = [&](std::uint32_t StepRecord::*of) { return figures.all.count(of); };
   std::string text =
       fmt::format("integrity   {} checked ({} in the background): {} corrupt, {} stale, {} lost, {} timed out, {} fetched again, {}\n",
-                  count_text(n(&StepRecord::checked), "page"), n(&StepRecord::scrubbed), n(&StepRecord::corrupt), n(&StepRecord::stale), n(&StepRecord::lost),
+                  count_text(n(&StepRecord::checked), "page"), n(&StepRecord::scrubbed), n(&StepRecord::corrupt), n(&StepRecord::stale),
+                  n(&StepRecord::lost),
                   n(&StepRecord::timeout), n(&StepRecord::refetched), count_text(n(&StepRecord::rewinds), "rewind"));
   std::string kinds;
   for (std::size_t i = 0; i < std::size(comm::fault_kinds); ++i) {

@@ -144,7 +144,9 @@ Table pages_by_owner(Trace const& trace) {
 }
 
 Table requests(Trace const& trace) {
-  Table table{"requests", {"index", "id", "home", "prompt_tokens", "generated", "finish", "arrival_s", "first_token_s", "end_s", "rewinds", "stream"}, {}};
+  Table table{"requests",
+              {"index", "id", "home", "prompt_tokens", "generated", "finish", "arrival_s", "first_token_s", "end_s", "rewinds", "stream"},
+              {}};
   for (auto const& r : trace.requests)
     table.rows.push_back({r.index, std::string{text_of(r.id)}, r.home, r.prompt_tokens, r.generated, std::string{text_of(r.finish)}, r.arrival,
                           r.first_token, r.end, r.rewinds, to_string(shards::StreamId{r.stream_hi, r.stream_lo})});

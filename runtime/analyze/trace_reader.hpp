@@ -42,8 +42,9 @@ std::string text_in(Attributes const& attributes, std::string_view name);   // e
 /// In process the job's clock stands still while ranks compute.
 inline bool clock_is_virtual(Trace const& trace) { return number_in(trace.options, "in-process", 0) > 0; }
 
-/// Serial HDF5; formats 2 (fields that it did not have are 0, `lost` is `stale`) and 3. Throws RunError, one sentence that names the file, whatever is wrong with it: missing, a folder, empty, not HDF5, cut
-/// short, of another format, without a table or field, with rows that no job writes. HDF5 1.10 crashes on some damaged files: apart.hpp.
+/// Serial HDF5; formats 2 (fields that it did not have are 0, `lost` is `stale`) and 3. Throws RunError, one sentence that names the file,
+/// whatever is wrong with it: missing, a folder, empty, not HDF5, cut short, of another format, without a table or field, with rows that no
+/// job writes. HDF5 1.10 crashes on some damaged files: apart.hpp.
 Trace read_trace(std::filesystem::path const& path);
 
 /// A text field of a row, without its padding.

@@ -297,8 +297,7 @@ class Events(Analyze):
         rows = [line.split() for line in text.splitlines()[-len(mine):]]
         self.assertEqual([(int(row[0]), int(row[2]), row[3]) for row in rows], [(event["step"], event["rank"], kinds[event["event"]]) for event in mine])
         for row, event in zip(rows, mine):
-            self.assertEqual(row[4:8], [str(event[of]) if event[of] not in (-1, 0) or (of == "peer" and event[of] == 0) or (of == "slot" and event[of] == 0) else "-"
-                                        for of in ("peer", "slot", "generation", "bytes")])
+            self.assertEqual(row[4:8], ["-" if event[of] == none else str(event[of]) for of, none in (("peer", -1), ("slot", -1), ("generation", 0), ("bytes", 0))])
             began = steps["begin_s"][(steps["step"] == event["step"]) & (steps["rank"] == event["rank"])][0]
             self.assertAlmostEqual(float(row[1]), began, places=5)
         order = [row[3] for row in rows if row[3] != "hit"]

@@ -90,7 +90,7 @@ TEST(Options, EachIsReadInBothSpellings) {
                               "--seed=18446744073709551615", "--batch", "3", "--page-tokens=16", "--prefill-chunk", "9", "--kv-dtype=f16", "--kv-budget", "3 MiB",
                               "--attention=exact", "--home", "round_robin", "--kv-experts=7", "--scheduler", "none", "--codec=none", "--store", "sharded",
                               "--move=page", "--fault-plan", "f", "--scrub=2MiB", "--in-process=4", "--schedule-seed", "11", "--reproducible", "--output", "o", "--logits=l",
-                              "--trace", "t", "--report=r", "--deadline", "2 min", "--threads=2", "--log-level", "debug"});
+                              "--trace", "t", "--trace-events=9", "--report=r", "--deadline", "2 min", "--threads=2", "--log-level", "debug"});
   EXPECT_EQ(options.model, "m");
   EXPECT_EQ(options.prompts, "-");
   EXPECT_EQ(options.prompt_format, "text");
@@ -115,6 +115,7 @@ TEST(Options, EachIsReadInBothSpellings) {
   EXPECT_EQ(options.output, "o");
   EXPECT_EQ(options.logits, "l");
   EXPECT_EQ(options.trace, "t");
+  EXPECT_EQ(options.trace_events, 9);
   EXPECT_EQ(options.report, "r");
   EXPECT_EQ(options.deadline_s, 120);
   EXPECT_EQ(options.threads, 2);
@@ -206,6 +207,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--store=local", "--move=page"}, "choose --store sharded"}, BadArguments{{"--store=local", "--home=mod"}, "choose --store sharded"},
         BadArguments{{"--schedule-seed=1"}, "add --in-process N"}, BadArguments{{"--in-process=2", "--transport=mpi"}, "leave out --in-process"},
         BadArguments{{"--transport=mpi", "--progress-thread=off"}, "where UCX carries nothing"},
+        BadArguments{{"--trace-events=5"}, "has no effect without a trace; add --trace FILE"}, BadArguments{{"--trace=t", "--trace-events=-1"}, "is not a whole number"},
         BadArguments{{"--prompt=a", "--prompts=b"}, "keep one of the two"}, BadArguments{{"--prompt-format=text"}, "add --prompts FILE"}));
 
 TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
@@ -214,6 +216,7 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     if (!is_a_value || spec.name == "prompt-format" || spec.name == "schedule-seed") continue;
     std::vector<std::string> args{"--" + spec.name, spec.initial};
     if (spec.name.starts_with("top-") || spec.name == "seed") args.insert(args.end(), {"--temperature", "1"});
+    if (spec.name == "trace-events") args.insert(args.end(), {"--trace", "t"});
     auto const options = parse(args);
     GenerateOptions const defaults;
     EXPECT_EQ(options.max_new_tokens, defaults.max_new_tokens);
@@ -233,6 +236,7 @@ TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
     EXPECT_EQ(options.deadline_s, defaults.deadline_s);
     EXPECT_EQ(options.log_level, defaults.log_level);
     EXPECT_EQ(options.scrub, defaults.scrub);
+    EXPECT_EQ(options.trace_events, defaults.trace_events);
   }
 }
 

@@ -34,8 +34,9 @@ std::vector<Told> told_by(int ranks, StoreOptions const& options, SmallEngine::P
   return all;
 }
 
+bool is(PageEventRow const& row, PageEvent event) { return row.event == static_cast<std::int32_t>(event); }
 std::uint64_t times(Told const& told, PageEvent event) {
-  return static_cast<std::uint64_t>(std::ranges::count(told.rows, static_cast<std::int32_t>(event), &PageEventRow::event));
+  return static_cast<std::uint64_t>(std::ranges::count_if(told.rows, [&](PageEventRow const& row) { return is(row, event); }));
 }
 
 StoreOptions telling_options(Move move = Move::query) {
@@ -94,12 +95,12 @@ TEST(PageEvents, TellTheLifeOfAPage) {
   std::map<std::tuple<std::uint64_t, std::int32_t, std::int32_t>, std::vector<PageEventRow>> lives;
   for (Told const& told : told_by(3, telling_options(), {}))
     for (PageEventRow const& row : told.rows)
-      if (row.layer != every_layer && row.event != static_cast<std::int32_t>(PageEvent::hit)) lives[{row.stream_lo, row.layer, row.block}].push_back(row);
+      if (row.layer != every_layer && !is(row, PageEvent::hit)) lives[{row.stream_lo, row.layer, row.block}].push_back(row);
   std::size_t away = 0;
   for (auto& [page, life] : lives) {
     std::ranges::stable_sort(life, {}, &PageEventRow::step);
     auto const home = static_cast<std::int32_t>(std::get<0>(page) / 100);
-    ASSERT_EQ(life[0].event, static_cast<std::int32_t>(PageEvent::seal));
+    ASSERT_TRUE(is(life[0], PageEvent::seal));
     EXPECT_EQ(life[0].rank, home);
     if (life.size() < 3) continue;   // it stays at its home
     ++away;
@@ -120,9 +121,9 @@ TEST(PageEvents, EndWithTheReleaseOfTheirStream) {
   for (Told const& told : told_by(2, telling_options(), {})) {
     ASSERT_EQ(times(told, PageEvent::release), 2u);   // streams of a rank
     for (auto release = told.rows.begin(); release != told.rows.end(); ++release) {
-      if (release->event != static_cast<std::int32_t>(PageEvent::release)) continue;
+      if (!is(*release, PageEvent::release)) continue;
       EXPECT_EQ(std::tie(release->layer, release->block), std::make_tuple(every_layer, 0));
-      auto const sealed_later = [&](auto const& row) { return row.stream_lo == release->stream_lo && row.event == static_cast<std::int32_t>(PageEvent::seal); };
+      auto const sealed_later = [&](auto const& row) { return row.stream_lo == release->stream_lo && is(row, PageEvent::seal); };
       EXPECT_TRUE(std::none_of(release, told.rows.end(), sealed_later));
     }
   }
@@ -133,7 +134,7 @@ TEST(PageEvents, SampleTheReadsThatFoundTheirPage) {
     ASSERT_GT(told.counts.page_reads, 5000u);
     EXPECT_EQ(times(told, PageEvent::hit), told.counts.page_reads / ReadSample::least_gap);
     for (PageEventRow const& row : told.rows)
-      EXPECT_TRUE(row.event != static_cast<std::int32_t>(PageEvent::hit) || (row.peer >= 0 && row.peer < 3 && row.slot >= 0));
+      EXPECT_TRUE(!is(row, PageEvent::hit) || (row.peer >= 0 && row.peer < 3 && row.slot >= 0));
   }
 }
 
