@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test; then the unit and in-process tests under the address and undefined-behaviour
 # sanitizers, and the in-process world under the thread sanitizer. Run it from anywhere: tests/run.sh
-# The last line is `N passed, M failed`; the code is 0 only if all passed.
+# The last line is `N passed, M failed`; the code is 0 only if none failed. What was skipped counts as neither; the reason stands above.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
@@ -11,13 +11,16 @@ failed=0
 
 # run_tests FOLDER [CTEST OPTION...]
 run_tests() {
-  local folder=$1 log=$repo/$1/ctest.log of bad
+  local folder=$1 log=$repo/$1/ctest.log of bad skipped reason
   shift
   say "testing in $folder"
   "${run_plain[@]}" ctest --test-dir "$repo/$folder" --parallel "$(nproc)" --output-on-failure "$@" 2>&1 | tee "$log" || true
   read -r bad of < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log") || stop "no test ran in $folder"
-  passed=$((passed + of - bad))
+  skipped=$(grep -c '[*][*][*]Skipped' "$log") || true
+  passed=$((passed + of - bad - skipped))
   failed=$((failed + bad))
+  [ "$skipped" -eq 0 ] || say "$skipped tests in $folder were skipped, because:"
+  sed -n 's/^skipped: *//p' "$repo/$folder/Testing/Temporary/LastTest.log" | sort -u | while read -r reason; do say "  $reason"; done
 }
 
 # build_tests PRESET FOLDER CTEST_OPTION...: only the tests that the options select; a test's target has the test's name

@@ -2,104 +2,22 @@
 // the true keys and values, so a wrong page that was accepted anywhere shows as a wrong output. Puts and gets may suffer anything: outputs
 // are right. A message that is late changes nothing; one that is lost or damaged ends the run with one sentence. Nothing hangs: the clock is
 // virtual, and a deadline that passes shows at once.
-// PIKV_SOAK_FAULTS=1000000 fault_soak_test   runs until so many faults took place (default: 100000).
+// PIKV_SOAK_FAULTS=1000000 fault_soak_test   runs until so many faults took place (default: 100000). fault_soak_mpi_test.cpp: the same over MPI, UCX.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "comm/error.hpp"
-#include "comm/faults.hpp"
-#include "tests/shards/store_runs.hpp"
+#include "tests/shards/fault_matrix.hpp"
 
 namespace pikv::shards::testing {
 namespace {
 
-/// A row of the matrix: one plan but for its seed, and all that came of its runs.
-struct Row {
-  std::string name;
-  comm::FaultPlan plan;
-  bool deadly = false;   // any fault ends the run
-  Outcome outcome = {};
-  comm::FaultCounts faults = {};
-  std::uint64_t runs = 0, runs_with_faults = 0, ended = 0;
-  std::string sentence = {};   // of the last run that ended
-};
-
-void add(comm::FaultCounts& sum, comm::FaultCounts const& part) {
-  for (auto const& kind : comm::fault_kinds) sum.*kind.count += part.*kind.count;
-}
-
-comm::FaultPlan on(comm::FaultPlan plan, bool put, bool get, bool message) {
-  plan.on_put = put;
-  plan.on_get = get;
-  plan.on_message = message;
-  return plan;
-}
-
-std::vector<Row> matrix() {
-  std::vector<Row> rows;
-  auto const row = [&](std::string const& name, comm::FaultPlan const& plan, bool message, bool deadly) {
-    if (message) {
-      rows.push_back({name + " message", on(plan, false, false, true), deadly});
-      return;
-    }
-    rows.push_back({name + " put", on(plan, true, false, false)});
-    if (plan.duplicate == 0 && plan.reorder == 0) rows.push_back({name + " get", on(plan, false, true, false)});
-    rows.push_back({name + " put get", on(plan, true, true, false)});
-  };
-  row("drop", {.drop = 0.2}, false, false);
-  row("delay", {.delay = 0.5}, false, false);
-  row("duplicate", {.duplicate = 0.5}, false, false);
-  row("reorder", {.reorder = 0.5}, false, false);
-  row("flip", {.flip = 0.2}, false, false);
-  row("truncate", {.truncate = 0.2}, false, false);
-  row("stall", {.stall = 0.05}, false, false);
-  row("mixed", {.drop = 0.05, .delay = 0.05, .flip = 0.05, .truncate = 0.05, .stall = 0.01}, false, false);
-  rows.push_back({"all put get", on({.drop = 0.05, .delay = 0.1, .duplicate = 0.1, .reorder = 0.1, .flip = 0.05, .truncate = 0.05, .stall = 0.01},
-                                    true, true, false)});
-  row("drop", {.drop = 0.005}, true, true);
-  row("flip", {.flip = 0.005}, true, true);
-  row("truncate", {.truncate = 0.005}, true, true);
-  row("delay", {.delay = 0.2}, true, false);
-  row("stall", {.stall = 0.05}, true, false);
-  return rows;
-}
-
-StoreOptions options_of(Row const& row, std::uint64_t seed) {
-  StoreOptions options = small_options();
-  options.layers = 1;
-  options.q_heads = 2;
-  options.layout.kv_heads = 1;
-  options.fingerprint = page_fingerprint({1, 2}, options.layout);
-  bool const fetch = row.plan.on_get || seed % 2 == 0;
-  options.move = fetch ? Move::page : Move::query;
-  options.replica_slots = fetch ? 8 : 0;   // few, so that pages are fetched again and again
-  return options;
-}
-
 void run_once(Row& row, std::uint64_t seed, StoreOptions const& options, int ranks) {
-  comm::FaultPlan plan = row.plan;
-  plan.seed = seed;
   comm::FaultCounts faults;
   try {
-    comm::run_inprocess({.ranks = ranks, .seed = seed}, [&](comm::World& world) {
-      auto const faulty = comm::make_faulty_world(world, plan);
-      SmallEngine::Plan mine;
-      mine.length = 64;
-      mine.rows = 4;
-      mine.streams = 3;
-      mine.before = [&](Step step) { faulty->set_step(step); };
-      try {
-        run_on(*faulty, options, mine, row.outcome);
-      } catch (...) {
-        add(faults, faulty->fault_counts());
-        throw;
-      }
-      add(faults, faulty->fault_counts());
-    });
+    comm::run_inprocess({.ranks = ranks, .seed = seed}, [&](comm::World& world) { run_rank(world, row, seed, options, faults); });
   } catch (RunError const& error) {
     ++row.ended;
     row.sentence = error.what();
@@ -107,11 +25,6 @@ void run_once(Row& row, std::uint64_t seed, StoreOptions const& options, int ran
   ++row.runs;
   row.runs_with_faults += faults.total() > 0 ? 1 : 0;
   add(row.faults, faults);
-}
-
-std::uint64_t faults_wanted() {
-  char const* const given = std::getenv("PIKV_SOAK_FAULTS");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : 100000;
 }
 
 void print(std::vector<Row> const& rows) {
@@ -135,7 +48,7 @@ void print(std::vector<Row> const& rows) {
 TEST(FaultSoak, NoWrongPageIsAcceptedAndNothingHangs) {
   std::vector<Row> rows = matrix();
   std::uint64_t faults = 0, seed = 0;
-  while (faults < faults_wanted())
+  while (faults < faults_wanted(100000))
     for (Row& row : rows) {
       ++seed;
       std::uint64_t const before = row.faults.total();
