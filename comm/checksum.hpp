@@ -6,7 +6,7 @@
 
 namespace pikv::comm {
 
-/// xxh3 (64 bit, seed 0) of the bytes: what frames and pages carry. Long blocks use the widest vectors of this processor.
+/// xxh3 (64 bit, seed 0) of the bytes: what frames and pages carry. Uses the widest vectors of this processor at every length.
 std::uint64_t checksum(std::span<std::byte const> bytes);
 
 }  // namespace pikv::comm
