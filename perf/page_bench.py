@@ -15,8 +15,10 @@ once a millisecond only (UCX 1.13).
 import argparse
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -132,6 +134,8 @@ def main():
     parser.add_argument("--port", type=int, default=13400, help="of ucx_perftest; each turn takes the next")
     parser.add_argument("--mpi", action="store_true", help="the mpi transport as well")
     options = parser.parse_args()
+    if shutil.which("ucx_perftest") is None:
+        sys.exit("page_bench.py: ucx_perftest, which it compares with, is not installed; apt-get install ucx-utils")
     transports = ["ucx", "mpi"] if options.mpi else ["ucx"]
     arguments = ["--window", str(WINDOW), "--volume-mib", str(options.volume_mib), "--pool-mib", str(options.pool_mib),
                  "--kib", *map(str, options.kib)]
