@@ -1,4 +1,4 @@
-"""What prints and computes nothing says the same on 1 and 3 ranks, once.  Run: said_once_test.py build/pikv"""
+"""What prints and computes nothing says the same on 1 and 3 ranks, once; so does the choice of a transport.  Run: said_once_test.py build/pikv"""
 import pathlib
 import sys
 import unittest
@@ -39,6 +39,14 @@ class SaidOnce(unittest.TestCase):
             lines = dict(line.split("\t") for line in self.said("list", kind).splitlines())
             self.assertTrue(lines[name])
         self.assertEqual(self.said("list", "routers"), "")
+
+    def test_what_auto_takes_as_transport_is_said_with_its_reason(self):
+        for options, words in (([], r"\(auto: (ucx, since it is built in|mpi, since UCX is not built in)\)"), (["--transport", "mpi"], "MPI")):
+            done = run(PIKV, ["generate", "--prompt", "Once", "--max-new-tokens", "1", *options], ranks=3)
+            said = [line for line in done.stderr.splitlines() if line.startswith("pikv: transport: ")]
+            self.assertEqual((done.code, len(said)), (0, 1), done.stderr)
+            self.assertRegex(said[0], words)
+            self.assertEqual("auto" in said[0], not options)
 
     def test_the_embedded_model_runs_here(self):
         text = self.said("model", MODEL)
