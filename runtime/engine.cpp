@@ -86,6 +86,7 @@ ControlState Engine::state(shards::Step step) {
 
 bool Engine::step(shards::Step step) {
   if (hooks_.before_step) hooks_.before_step(step);
+  store_.arena().events().at(step);
   double const begin = world_.now() - start_;
   clock_.enter(Stage::scheduling);
   if (next_placement_ && next_placement_->first_step == step) {
