@@ -36,8 +36,10 @@ void list_folder(fs::path const& folder, Paths& whole, Paths& parts) {
 void list(Paths const& paths) {
   Paths whole, parts;
   for (fs::path const& path : paths)
-    if (fs::is_directory(path)) list_folder(path, whole, parts);
-    else whole.push_back(runtime::checkpoint_at(path));
+    if (fs::is_directory(path))
+      list_folder(path, whole, parts);
+    else
+      whole.push_back(runtime::checkpoint_at(path));
   fmt::print("{}", runtime::list_heading());
   std::string trouble;
   for (fs::path const& path : whole) try {
@@ -52,8 +54,10 @@ void list(Paths const& paths) {
 
 void print_verified(runtime::CheckpointReader const& checkpoint) {
   auto const found = runtime::verify_checkpoint(checkpoint);
-  fmt::print("{} holds: {} requests, {} rows of pages and their tables agree; {} pages of {} payload bytes have sound headers, keys, token counts and checksums\n",
-             checkpoint.path().string(), checkpoint.requests().size(), checkpoint.pages().size(), found.pages, found.payload_bytes);
+  fmt::print(
+      "{} holds: {} requests, {} rows of pages and their tables agree; {} pages of {} payload bytes have sound headers, keys, token counts and "
+      "checksums\n",
+      checkpoint.path().string(), checkpoint.requests().size(), checkpoint.pages().size(), found.pages, found.payload_bytes);
   if (found.left_out > 0) fmt::print("  {} rows have no page: it was not sound when the checkpoint was made\n", found.left_out);
   fmt::print("  a restore brings back {} of the {} tokens that running requests have in pages\n", found.restored, found.tokens);
   for (auto const& gap : found.gaps)
@@ -65,7 +69,8 @@ void verify(Paths const& paths) {
 }
 
 void show(Paths const& paths) {
-  for (fs::path const& path : paths) read_apart(runtime::checkpoint_at(path), [](auto const& checkpoint) { fmt::print("{}", runtime::show_text(checkpoint)); });
+  for (fs::path const& path : paths)
+    read_apart(runtime::checkpoint_at(path), [](auto const& checkpoint) { fmt::print("{}", runtime::show_text(checkpoint)); });
 }
 
 void print_differences(runtime::CheckpointReader const& a, runtime::CheckpointReader const& b) {
@@ -73,16 +78,20 @@ void print_differences(runtime::CheckpointReader const& a, runtime::CheckpointRe
   for (std::string const& line : diff.lines) fmt::print("{}\n", line);
   if (diff.not_shown > 0) fmt::print("and {} more\n", diff.not_shown);
   for (std::string const& note : diff.notes) fmt::print("no difference for the result: {}\n", note);
-  if (diff.equal()) fmt::print("{}\n", runtime::summary_of(diff));
-  else throw CheckError(fmt::format("{} and {} are not the same: {}", a.path().string(), b.path().string(), runtime::summary_of(diff)));
+  if (diff.equal())
+    fmt::print("{}\n", runtime::summary_of(diff));
+  else
+    throw CheckError(fmt::format("{} and {} are not the same: {}", a.path().string(), b.path().string(), runtime::summary_of(diff)));
 }
 
 void diff(Paths const& paths) {
-  if (paths.size() != 2) throw InputError(fmt::format("`pikv checkpoint diff` compares two checkpoints, not {}; write pikv checkpoint diff A B", paths.size()));
+  if (paths.size() != 2)
+    throw InputError(fmt::format("`pikv checkpoint diff` compares two checkpoints, not {}; write pikv checkpoint diff A B", paths.size()));
   auto const a = runtime::checkpoint_at(paths[0]), b = runtime::checkpoint_at(paths[1]);
   for (fs::path const& path : {a, b}) read_apart(path, [](auto const&) {});
   bool const first_is_larger = fs::file_size(a) > fs::file_size(b);
-  runtime::run_apart_on(first_is_larger ? a : b, "--checkpoint", [&] { print_differences(runtime::CheckpointReader{a}, runtime::CheckpointReader{b}); });
+  runtime::run_apart_on(first_is_larger ? a : b, "--checkpoint",
+                        [&] { print_differences(runtime::CheckpointReader{a}, runtime::CheckpointReader{b}); });
 }
 
 struct Verb {
@@ -108,8 +117,10 @@ void run(Arguments args) {
   auto const* const verb = std::ranges::find(verbs, args[0], &Verb::name);
   if (verb == std::end(verbs)) throw InputError(fmt::format("'{}' is nothing that `pikv checkpoint` does; choose one of: {}", args[0], verb_names()));
   auto const option = std::ranges::find_if(args, [](std::string const& word) { return word.starts_with("--"); });
-  if (option != args.end()) throw InputError(fmt::format("{} is not an option of `pikv checkpoint`; it takes none, write pikv checkpoint {} PATH", *option, verb->name));
-  if (args.size() < 2) throw InputError(fmt::format("`pikv checkpoint {0}` needs a checkpoint or its folder; write pikv checkpoint {0} PATH", verb->name));
+  if (option != args.end())
+    throw InputError(fmt::format("{} is not an option of `pikv checkpoint`; it takes none, write pikv checkpoint {} PATH", *option, verb->name));
+  if (args.size() < 2)
+    throw InputError(fmt::format("`pikv checkpoint {0}` needs a checkpoint or its folder; write pikv checkpoint {0} PATH", verb->name));
   verb->run({args.begin() + 1, args.end()});
 }
 
@@ -120,8 +131,9 @@ int checkpoint(Arguments args) {
 }
 
 std::string checkpoint_help() {
-  std::string text = "Usage: pikv checkpoint list|verify|diff|show PATH...\n\n"
-                     "PATH is a checkpoint, or the folder that --checkpoint of `pikv generate` was given: its newest (for list: all).\n\n";
+  std::string text =
+      "Usage: pikv checkpoint list|verify|diff|show PATH...\n\n"
+      "PATH is a checkpoint, or the folder that --checkpoint of `pikv generate` was given: its newest (for list: all).\n\n";
   for (Verb const& verb : verbs) text += fmt::format("  {:<8} {}\n", verb.name, verb.sentence);
   return text + "\nExit codes: 0 done; 1 a checkpoint cannot be read; 2 a bad argument; 3 verify found what does not hold, diff a difference.\n";
 }

@@ -2,8 +2,9 @@
 // Run: checkpoint_bench --folder DIR, mpirun -n 2 checkpoint_bench --folder DIR [--mib 512] [--rounds 9]
 // A store is filled with pages of made-up keys and values. Checkpoints (read back and verified once, before anything is timed) and streams of
 // the same payloads, a file per rank, take turns; both end when all is synced to the disk. A round counts as its slowest rank took; medians.
-#include <fmt/core.h>
+// Needs a core per rank: where other work takes them, the time of both is mostly waiting for one.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -63,7 +64,8 @@ class Part {
         store_{world, store_options(blocks_)},
         stream_{store_.open({shards::mix(1), static_cast<std::uint64_t>(world.rank())}, blocks_ + 2)} {
     for (shards::Block block = 0; block < blocks_; ++block)
-      if (!store_.restore(stream_, [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) { fill(layer, block, header, payload); }))
+      if (!store_.restore(stream_,
+                          [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) { fill(layer, block, header, payload); }))
         throw RunError("a page of the benchmark was not taken");
     facts_.ranks = world.size();
     facts_.hosts = 1;
@@ -71,8 +73,11 @@ class Part {
     facts_.reason = "interval";
     facts_.fingerprint = store_.options().fingerprint;
     facts_.payload_bytes = layout.bytes();
-    facts_.model = {{"layers", std::int64_t{layers}}, {"vocab", std::int64_t{256}}, {"max_positions", std::int64_t{1} << 40},
-                    {"kv_heads", std::int64_t{layout.kv_heads}}, {"head_dim", std::int64_t{layout.head_dim}}};
+    facts_.model = {{"layers", std::int64_t{layers}},
+                    {"vocab", std::int64_t{256}},
+                    {"max_positions", std::int64_t{1} << 40},
+                    {"kv_heads", std::int64_t{layout.kv_heads}},
+                    {"head_dim", std::int64_t{layout.head_dim}}};
     for (comm::Rank rank = 0; rank < world.size(); ++rank)
       requests_.push_back({.index = rank, .prompt = std::vector<std::int32_t>(static_cast<std::size_t>(stream_.length()) + 1)});
   }
@@ -107,7 +112,8 @@ class Part {
  private:
   void fill(std::int32_t layer, shards::Block block, shards::PageHeader& header, std::span<std::byte> payload) {
     auto const words = std::span{reinterpret_cast<std::uint64_t*>(payload.data()), payload.size() / sizeof(std::uint64_t)};
-    auto const seed = shards::mix(static_cast<std::uint64_t>(block) * layers + static_cast<std::uint64_t>(layer) + (static_cast<std::uint64_t>(world_.rank()) << 40));
+    auto const seed = shards::mix(static_cast<std::uint64_t>(block) * layers + static_cast<std::uint64_t>(layer) +
+                                  (static_cast<std::uint64_t>(world_.rank()) << 40));
     for (std::size_t i = 0; i < words.size(); ++i) words[i] = shards::mix(seed + i);
     header = {};
     header.key = {stream_.id(), static_cast<std::uint16_t>(layer), 0, layout.kv_heads, 0, block};
@@ -161,11 +167,11 @@ void run(Settings const& settings) {
   }
   if (world->rank() != 0) return;
   double const mib = static_cast<double>(part.bytes()) * world->size() / (1 << 20);
-  fmt::print("ranks     MiB  checkpoint MiB/s  stream MiB/s  share\n{:>5} {:>7.0f} {:>17.0f} {:>13.0f} {:>5.0f}%\n", world->size(), mib, mib / median(saved), mib / median(streamed),
-             100 * median(streamed) / median(saved));
+  fmt::print("ranks     MiB  checkpoint MiB/s  stream MiB/s  share\n{:>5} {:>7.0f} {:>17.0f} {:>13.0f} {:>5.0f}%\n", world->size(), mib,
+             mib / median(saved), mib / median(streamed), 100 * median(streamed) / median(saved));
 }
 
-}  // namespace
+}   // namespace
 
 int main(int argc, char** argv) {
   namespace po = boost::program_options;
@@ -175,7 +181,5 @@ int main(int argc, char** argv) {
   add("folder", po::value(&settings.folder)->default_value("."), "on the file system in question; its step-*.h5 and stream-* are overwritten");
   add("mib", po::value(&settings.mib)->default_value(512), "payload of all ranks");
   add("rounds", po::value(&settings.rounds)->default_value(9), "of each, in turn");
-  return perf::bench_main("checkpoint_bench", options, argc, argv, [&] {
-    run(settings);
-  });
+  return perf::bench_main("checkpoint_bench", options, argc, argv, [&] { run(settings); });
 }

@@ -20,8 +20,10 @@ using PageId = std::tuple<std::uint64_t, std::uint64_t, std::int32_t, std::int32
 
 void say(CheckpointDiff& diff, std::uint64_t& count, std::string line) {
   ++count;
-  if (diff.lines.size() < most_lines) diff.lines.push_back(std::move(line));
-  else ++diff.not_shown;
+  if (diff.lines.size() < most_lines)
+    diff.lines.push_back(std::move(line));
+  else
+    ++diff.not_shown;
 }
 
 std::set<std::string> names_in_either(Attributes const& a, Attributes const& b) {
@@ -41,7 +43,8 @@ void compare_models(CheckpointFacts const& a, CheckpointFacts const& b, Checkpoi
   for (std::string const& name : names_in_either(a.model, b.model))
     if (text_of(a.model, name) != text_of(b.model, name))
       say(diff, diff.model, fmt::format("model {}: {} / {}", name, text_of(a.model, name), text_of(b.model, name)));
-  if (a.fingerprint != b.fingerprint) say(diff, diff.model, fmt::format("fingerprint of model and page shape: {} / {}", hex(a.fingerprint), hex(b.fingerprint)));
+  if (a.fingerprint != b.fingerprint)
+    say(diff, diff.model, fmt::format("fingerprint of model and page shape: {} / {}", hex(a.fingerprint), hex(b.fingerprint)));
 }
 
 void compare_options(CheckpointFacts const& a, CheckpointFacts const& b, CheckpointDiff& diff) {
@@ -49,8 +52,10 @@ void compare_options(CheckpointFacts const& a, CheckpointFacts const& b, Checkpo
     std::string const left = value_of(a.options, name), right = value_of(b.options, name);
     if (left == right) continue;
     auto line = fmt::format("option {}: {} / {}", name, left.empty() ? "not given" : left, right.empty() ? "not given" : right);
-    if (decides_the_result(name)) say(diff, diff.options, std::move(line));
-    else diff.notes.push_back(std::move(line));
+    if (decides_the_result(name))
+      say(diff, diff.options, std::move(line));
+    else
+      diff.notes.push_back(std::move(line));
   }
 }
 
@@ -65,7 +70,8 @@ std::string difference(SavedRequest const& a, SavedRequest const& b) {
   auto const& left = a.result.tokens;
   auto const& right = b.result.tokens;
   if (left != right)
-    return fmt::format("tokens differ from generated token {} on ({} / {} generated)", std::ranges::mismatch(left, right).in1 - left.begin(), left.size(), right.size());
+    return fmt::format("tokens differ from generated token {} on ({} / {} generated)", std::ranges::mismatch(left, right).in1 - left.begin(),
+                       left.size(), right.size());
   if (a.result.error != b.result.error || a.request.refused != b.request.refused) return "another error";
   if (a.length != b.length) return differ("tokens in pages", a.length, b.length);
   return {};
@@ -75,8 +81,10 @@ void compare_requests(CheckpointReader const& a, CheckpointReader const& b, Chec
   auto const both = std::min(a.requests().size(), b.requests().size());
   for (std::size_t i = 0; i < both; ++i) {
     auto const trouble = difference(a.requests()[i], b.requests()[i]);
-    if (trouble.empty()) ++diff.equal_requests;
-    else say(diff, diff.requests, fmt::format("request {}: {}", i, trouble));
+    if (trouble.empty())
+      ++diff.equal_requests;
+    else
+      say(diff, diff.requests, fmt::format("request {}: {}", i, trouble));
   }
   for (std::size_t i = both; i < std::max(a.requests().size(), b.requests().size()); ++i)
     say(diff, diff.requests, fmt::format("request {}: only in the {}", i, i < a.requests().size() ? "first" : "second"));
@@ -116,14 +124,19 @@ void compare_pages(CheckpointReader const& a, CheckpointReader const& b, Checkpo
     first.read(a, left, id);
     second.read(b, right, id);
     auto const& [hi, lo, block, layer] = id;
-    auto const name = [&, stream_hi = hi, stream_lo = lo, b_ = block, l_ = layer] { return fmt::format("page of stream {:016x}{:016x}, layer {}, block {}", stream_hi, stream_lo, l_, b_); };
-    if (first.there != second.there) say(diff, diff.pages, fmt::format("{}: only in the {}", name(), first.there ? "first" : "second"));
-    else if (first.there && first.payload != second.payload) say(diff, diff.pages, fmt::format("{}: other bytes", name()));
-    else if (first.there) ++diff.equal_pages;
+    auto const name = [&, stream_hi = hi, stream_lo = lo, b_ = block, l_ = layer] {
+      return fmt::format("page of stream {:016x}{:016x}, layer {}, block {}", stream_hi, stream_lo, l_, b_);
+    };
+    if (first.there != second.there)
+      say(diff, diff.pages, fmt::format("{}: only in the {}", name(), first.there ? "first" : "second"));
+    else if (first.there && first.payload != second.payload)
+      say(diff, diff.pages, fmt::format("{}: other bytes", name()));
+    else if (first.there)
+      ++diff.equal_pages;
   }
 }
 
-}  // namespace
+}   // namespace
 
 CheckpointDiff diff_checkpoints(CheckpointReader const& a, CheckpointReader const& b) {
   CheckpointDiff diff;
@@ -145,7 +158,8 @@ std::string summary_of(CheckpointDiff const& diff) {
   add(diff.requests, "request");
   add(diff.pages, "page");
   bool const one = diff.model + diff.options + diff.requests + diff.pages == 1;
-  return fmt::format("{} differ{}; {} requests and {} pages are equal", fmt::join(parts, ", "), one ? "s" : "", diff.equal_requests, diff.equal_pages);
+  return fmt::format("{} differ{}; {} requests and {} pages are equal", fmt::join(parts, ", "), one ? "s" : "", diff.equal_requests,
+                     diff.equal_pages);
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

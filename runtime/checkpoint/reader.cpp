@@ -130,7 +130,8 @@ void CheckpointReader::read_all() {
   read_list(file_.get(), "tokens", H5T_NATIVE_INT32, file_bytes_, packed.tokens);
   read_list(file_.get(), "text", H5T_NATIVE_UINT8, file_bytes_, packed.text);
   pages_ = hdf5::TableInput{file_.get(), "pages", file_bytes_}.rows<PageRow>(page_rows());
-  if (text_in(hdf5::read_attributes(file_.get()), "tables_xxh3") != tables_digest(facts_, packed, pages_)) throw RunError("its tables are not what was written (tables_xxh3 differs)");
+  if (text_in(hdf5::read_attributes(file_.get()), "tables_xxh3") != tables_digest(facts_, packed, pages_))
+    throw RunError("its tables are not what was written (tables_xxh3 differs)");
   requests_ = unpack(packed);
   headers_.emplace(open_pages(file_.get(), "page_headers", pages_.size(), shards::header_bytes));
   payloads_.emplace(open_pages(file_.get(), "page_payloads", pages_.size(), facts_.payload_bytes));

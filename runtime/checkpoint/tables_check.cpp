@@ -23,7 +23,8 @@ struct Limits {   // of the model
 std::string trouble_of_facts(CheckpointFacts const& facts, Limits const& limits) {
   if (facts.step < 0 || facts.ranks < 1 || facts.hosts < 1 || facts.hosts > facts.ranks || !std::isfinite(facts.clock_s))
     return "step, ranks, hosts or clock are none that a job has";
-  if (limits.layers < 1 || limits.layers > 0xFFFF || limits.vocab < 1 || limits.max_positions < 1) return "/model has no layers, vocabulary or positions";
+  if (limits.layers < 1 || limits.layers > 0xFFFF || limits.vocab < 1 || limits.max_positions < 1)
+    return "/model has no layers, vocabulary or positions";
   return {};
 }
 
@@ -50,12 +51,14 @@ struct Seen {
   std::vector<bool> pages;   // [block * layers + layer]
 };
 
-std::string trouble_of(PageRow const& page, std::unordered_map<shards::StreamId, Seen>& streams, Limits const& limits, std::int32_t page_tokens, std::int64_t ranks) {
+std::string trouble_of(PageRow const& page, std::unordered_map<shards::StreamId, Seen>& streams, Limits const& limits, std::int32_t page_tokens,
+                       std::int64_t ranks) {
   auto const stream = streams.find({page.stream_hi, page.stream_lo});
   if (stream == streams.end()) return "is of a stream that no running request has";
   if (page.layer < 0 || page.layer >= limits.layers) return fmt::format("is of layer {}, which the model does not have", page.layer);
   Seen& seen = stream->second;
-  if (page.block < 0 || page.block >= shards::blocks_for(seen.length, page_tokens)) return fmt::format("is of block {}, behind the end of its stream", page.block);
+  if (page.block < 0 || page.block >= shards::blocks_for(seen.length, page_tokens))
+    return fmt::format("is of block {}, behind the end of its stream", page.block);
   if (page.tokens != std::min<std::int64_t>(page_tokens, seen.length - shards::first_position(page.block, page_tokens)))
     return fmt::format("has {} tokens, which is not what its stream's length gives", page.tokens);
   if (page.rank < 0 || page.rank >= ranks) return fmt::format("lay on rank {} of {}", page.rank, ranks);
@@ -85,7 +88,7 @@ std::string trouble_of_tables(CheckpointReader const& checkpoint) {
   return {};
 }
 
-}  // namespace
+}   // namespace
 
 kernels::PageLayout page_layout(CheckpointFacts const& facts) {
   GenerateOptions options;
@@ -111,4 +114,4 @@ std::string contradiction_in(CheckpointReader const& checkpoint) {
   }
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -34,9 +34,10 @@ void write_table(hid_t file, char const* name, hdf5::RowType const& type, auto c
   table.write(packed.bytes(), 0, H5P_DEFAULT);
 }
 
-}  // namespace
+}   // namespace
 
-void write_tables(std::filesystem::path const& part, CheckpointFacts const& facts, PackedRequests const& requests, std::vector<PageRow> const& pages) {
+void write_tables(std::filesystem::path const& part, CheckpointFacts const& facts, PackedRequests const& requests,
+                  std::vector<PageRow> const& pages) {
   hdf5::File file{H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), "make " + part.string()};
   for (auto const& attribute : root_attributes(facts)) hdf5::write(file.get(), attribute);
   hdf5::write(file.get(), {"tables_xxh3", tables_digest(facts, requests, pages)});
@@ -53,4 +54,4 @@ void write_tables(std::filesystem::path const& part, CheckpointFacts const& fact
   if (file.close() < 0) throw RunError(hdf5::failure("write " + part.string()));
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

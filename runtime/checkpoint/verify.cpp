@@ -32,14 +32,14 @@ std::vector<bool> verify_pages(CheckpointReader const& checkpoint, Verification&
       found.payload_bytes += payload.size();
     } else {
       PageRow const& page = pages[row];
-      fail(checkpoint, fmt::format("page {} (stream {:016x}{:016x}, layer {}, block {}) is damaged: {}", row, page.stream_hi, page.stream_lo, page.layer,
-                                   page.block, to_string(verdict)));
+      fail(checkpoint, fmt::format("page {} (stream {:016x}{:016x}, layer {}, block {}) is damaged: {}", row, page.stream_hi, page.stream_lo,
+                                   page.layer, page.block, to_string(verdict)));
     }
   }
   return left_out;
 }
 
-}  // namespace
+}   // namespace
 
 Verification verify_checkpoint(CheckpointReader const& checkpoint) {
   if (auto const wrong = contradiction_in(checkpoint); !wrong.empty()) fail(checkpoint, wrong);
@@ -65,4 +65,4 @@ Verification verify_checkpoint(CheckpointReader const& checkpoint) {
   return found;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -28,8 +28,8 @@ struct CheckpointFiles : ::testing::Test {
 TEST_F(CheckpointFiles, AreNamedByTheirStep) { EXPECT_EQ(checkpoint_name("ck", 123), "ck/step-000000000123.h5"); }
 
 TEST_F(CheckpointFiles, TheNewestComesFirstAndOtherNamesAreIgnored) {
-  for (char const* name : {"step-000000000009.h5", "step-000000000100.h5", "step-000000000020.h5", "step-000000000300.h5.part", "step-12.h5", "xstep-000000000999.h5",
-                           "step-000000000999.h5x", "run.h5", "step-00000000000a.h5"})
+  for (char const* name : {"step-000000000009.h5", "step-000000000100.h5", "step-000000000020.h5", "step-000000000300.h5.part", "step-12.h5",
+                           "xstep-000000000999.h5", "step-000000000999.h5x", "run.h5", "step-00000000000a.h5"})
     make(name);
   EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000100.h5", "step-000000000020.h5", "step-000000000009.h5"));
   EXPECT_THAT(names(unfinished_in(here)), ElementsAre("step-000000000300.h5.part"));
@@ -51,7 +51,8 @@ TEST_F(CheckpointFiles, WhereThereIsNoneItIsTold) {
 }
 
 TEST_F(CheckpointFiles, AllButTheLastTwoAreRemovedAndNothingElse) {
-  for (char const* name : {"step-000000000001.h5", "step-000000000002.h5", "step-000000000010.h5", "step-000000000001.h5.part", "notes.txt"}) make(name);
+  for (char const* name : {"step-000000000001.h5", "step-000000000002.h5", "step-000000000010.h5", "step-000000000001.h5.part", "notes.txt"})
+    make(name);
   remove_older(here);
   EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000010.h5", "step-000000000002.h5"));
   EXPECT_TRUE(std::filesystem::exists(folder / "notes.txt"));
@@ -60,5 +61,5 @@ TEST_F(CheckpointFiles, AllButTheLastTwoAreRemovedAndNothingElse) {
   EXPECT_EQ(checkpoints_in(here).size(), 2u);
 }
 
-}  // namespace
-}  // namespace pikv::runtime
+}   // namespace
+}   // namespace pikv::runtime

@@ -44,9 +44,15 @@ TEST(CheckpointFormat, NoRequestsAreNone) { EXPECT_TRUE(unpack(pack({})).empty()
 
 TEST(CheckpointFormat, RowsThatPointElsewhereAreRefused) {
   auto const damages = {
-      +[](RequestRow& row) { row.first_token_at += 1; },  +[](RequestRow& row) { row.first_token_at = -1; },   +[](RequestRow& row) { row.prompt_tokens = 1 << 30; },
-      +[](RequestRow& row) { row.generated = -1; },       +[](RequestRow& row) { row.generated = 0x7FFFFFFF; }, +[](RequestRow& row) { row.id_bytes = std::int64_t{1} << 62; },
-      +[](RequestRow& row) { row.id_at = -5; },           +[](RequestRow& row) { row.stop_bytes -= 1; },        +[](RequestRow& row) { row.error_at = 0x7FFFFFFFFFFFFFFF; },
+      +[](RequestRow& row) { row.first_token_at += 1; },
+      +[](RequestRow& row) { row.first_token_at = -1; },
+      +[](RequestRow& row) { row.prompt_tokens = 1 << 30; },
+      +[](RequestRow& row) { row.generated = -1; },
+      +[](RequestRow& row) { row.generated = 0x7FFFFFFF; },
+      +[](RequestRow& row) { row.id_bytes = std::int64_t{1} << 62; },
+      +[](RequestRow& row) { row.id_at = -5; },
+      +[](RequestRow& row) { row.stop_bytes -= 1; },
+      +[](RequestRow& row) { row.error_at = 0x7FFFFFFFFFFFFFFF; },
       +[](RequestRow& row) { row.refused_bytes = -9; },
   };
   int number = 0;
@@ -99,5 +105,5 @@ TEST(CheckpointFormat, TheDigestChangesWithEveryBitOfTheTables) {
   EXPECT_NE(other([](auto&, auto&, auto& rows) { rows.pop_back(); }), before);
 }
 
-}  // namespace
-}  // namespace pikv::runtime
+}   // namespace
+}   // namespace pikv::runtime

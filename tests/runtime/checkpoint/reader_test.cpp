@@ -228,5 +228,5 @@ TEST_F(CheckpointReaderTest, EveryByteOfAPageThatChangesIsSeen) {
     }
 }
 
-}  // namespace
-}  // namespace pikv::runtime
+}   // namespace
+}   // namespace pikv::runtime

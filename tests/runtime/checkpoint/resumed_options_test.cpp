@@ -58,7 +58,9 @@ TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTaken
     EXPECT_TRUE(decides_the_result(row.option));
     EXPECT_EQ(error_of_resuming(before, {}), "no error") << flag;
     EXPECT_EQ(error_of_resuming(before, {flag, row.one}), "no error") << flag;
-    EXPECT_THAT(error_of_resuming(before, {flag, row.other}), AllOf(StartsWith("InputError: " + flag + "=" + row.other), HasSubstr("which has " + std::string{row.one}))) << flag;
+    EXPECT_THAT(error_of_resuming(before, {flag, row.other}),
+                AllOf(StartsWith("InputError: " + flag + "=" + row.other), HasSubstr("which has " + std::string{row.one})))
+        << flag;
     EXPECT_THAT(error_of_resuming(after, {flag, row.other}), StartsWith("InputError: " + flag)) << flag;
   }
 }
@@ -78,7 +80,9 @@ TEST(ResumedOptions, ADefaultIsEqualToTheSameValueGiven) {
 }
 
 TEST(ResumedOptions, ThoseOfTheCheckpointHold) {
-  auto const options = resumed({"--page-tokens", "8", "--batch", "3", "--output", "out", "--checkpoint", "ck", "--checkpoint-every", "7", "--temperature", "1", "--seed", "5"}, {});
+  auto const options = resumed(
+      {"--page-tokens", "8", "--batch", "3", "--output", "out", "--checkpoint", "ck", "--checkpoint-every", "7", "--temperature", "1", "--seed", "5"},
+      {});
   EXPECT_EQ(options.page_tokens, 8);
   EXPECT_EQ(options.batch, 3);
   EXPECT_EQ(options.output, "out");
@@ -88,7 +92,8 @@ TEST(ResumedOptions, ThoseOfTheCheckpointHold) {
 }
 
 TEST(ResumedOptions, OthersMayBeGivenAnew) {
-  auto const options = resumed({"--batch", "3", "--output", "out", "--kv-budget", "1GiB"}, {"--batch", "4", "--output", "other", "--kv-budget", "2GiB", "--transport", "mpi"});
+  auto const options = resumed({"--batch", "3", "--output", "out", "--kv-budget", "1GiB"},
+                               {"--batch", "4", "--output", "other", "--kv-budget", "2GiB", "--transport", "mpi"});
   EXPECT_EQ(options.batch, 4);
   EXPECT_EQ(options.output, "other");
   EXPECT_EQ(options.kv_budget, std::uint64_t{2} << 30);
@@ -96,8 +101,9 @@ TEST(ResumedOptions, OthersMayBeGivenAnew) {
 }
 
 TEST(ResumedOptions, WhereAndHowTheJobRanIsNotTakenOver) {
-  auto const options = resumed({"--in-process", "3", "--schedule-seed", "7", "--threads", "3", "--trace", "t.h5", "--report", "r.json", "--deadline", "3s", "--log-level", "error",
-                                "--fault-plan", "p.json", "--checkpoint", "ck", "--time-limit", "1h", "--time-margin", "5s"},
+  auto const options = resumed({"--in-process", "3",      "--schedule-seed", "7",  "--threads",     "3",     "--trace",      "t.h5",
+                                "--report",     "r.json", "--deadline",      "3s", "--log-level",   "error", "--fault-plan", "p.json",
+                                "--checkpoint", "ck",     "--time-limit",    "1h", "--time-margin", "5s"},
                                {});
   EXPECT_EQ(options.in_process, 0);
   EXPECT_EQ(options.schedule_seed, 1u);
@@ -123,5 +129,5 @@ TEST(ResumedOptions, ACheckpointWhoseOptionsAreNoneIsRefusedByName) {
   EXPECT_THAT(test::error_of([&] { (void)resumed_options(now({}), facts, "x.h5"); }), HasSubstr("page-tokens=24 in x.h5"));
 }
 
-}  // namespace
-}  // namespace pikv::runtime
+}   // namespace
+}   // namespace pikv::runtime

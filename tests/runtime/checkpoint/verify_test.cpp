@@ -134,10 +134,11 @@ TEST_F(CheckpointContents, WhatDiffersIsNamed) {
   facts.options.push_back({"seed", std::string{"3"}});
   facts.model[0].value = std::string{"LlamaForCausalLM"};
   auto const diff = diff_with(facts, requests);
-  EXPECT_THAT(diff.lines, ElementsAre("model architecture: MixtralForCausalLM / LlamaForCausalLM", "option seed: 0 / 3",
-                                      "request 1: tokens differ from generated token 1 on (3 / 3 generated)", "request 2: phase waiting / done",
-                                      "request 3: tokens in pages 5 / 4", "page of stream 000000000000000b0000000000000003, layer 0, block 1: only in the first",
-                                      "page of stream 000000000000000b0000000000000003, layer 1, block 1: only in the first"));
+  EXPECT_THAT(diff.lines,
+              ElementsAre("model architecture: MixtralForCausalLM / LlamaForCausalLM", "option seed: 0 / 3",
+                          "request 1: tokens differ from generated token 1 on (3 / 3 generated)", "request 2: phase waiting / done",
+                          "request 3: tokens in pages 5 / 4", "page of stream 000000000000000b0000000000000003, layer 0, block 1: only in the first",
+                          "page of stream 000000000000000b0000000000000003, layer 1, block 1: only in the first"));
   EXPECT_EQ(summary_of(diff), "1 model field, 1 option, 3 requests, 2 pages differ; 2 requests and 8 pages are equal");
 }
 
@@ -163,11 +164,11 @@ TEST_F(CheckpointContents, AnotherPayloadIsADifference) {
 
 TEST_F(CheckpointContents, AreShown) {
   auto const text = show_text(CheckpointReader{name});
-  for (char const* part : {"why                  interval", "clock                12.500 s", "2 done, 2 running, 1 waiting", "10 of 512 bytes", "kv-dtype             f32",
-                           "layers               2", "größe", "000000000000000b0000000000000001        6", "3/9"})
+  for (char const* part : {"why                  interval", "clock                12.500 s", "2 done, 2 running, 1 waiting", "10 of 512 bytes",
+                           "kv-dtype             f32", "layers               2", "größe", "000000000000000b0000000000000001        6", "3/9"})
     EXPECT_THAT(text, HasSubstr(part));
   EXPECT_THAT(list_line(CheckpointReader{name}), HasSubstr("40 2025-01-31T12:00:00Z     1      2       2       1       10"));
 }
 
-}  // namespace
-}  // namespace pikv::runtime
+}   // namespace
+}   // namespace pikv::runtime
