@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "kernels/append.hpp"
@@ -32,7 +33,11 @@ Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const
 
 namespace {
 
-StoreOptions with_budget(StoreOptions options) {
+constexpr int most_ranks = 32767;   // a page's header and a bucket's place name ranks in 16 bits
+
+StoreOptions checked(comm::World const& world, StoreOptions options) {
+  if (world.size() > most_ranks)
+    throw InputError("the job has " + std::to_string(world.size()) + " ranks, and pages can name " + std::to_string(most_ranks) + "; start fewer");
   if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
   return options;
 }
@@ -41,7 +46,7 @@ StoreOptions with_budget(StoreOptions options) {
 
 Store::Store(comm::World& world, StoreOptions const& options)
     : world_{world},
-      options_{with_budget(options)},
+      options_{checked(world, options)},
       transport_{world.make_transport()},
       arena_{*transport_, {{options.layout, options.slots}}},
       owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},

@@ -26,6 +26,8 @@ class RankPlan(unittest.TestCase):
         cls.quiet = traces.make(PIKV, cls.folder, "quiet.h5", ranks=3)
         cls.tokens = cls.tokens_of_last_run()
         cls.trace = traces.make(PIKV, cls.folder, "moved.h5", *SETTINGS, ranks=3)
+        cls.tokens_after_moves = cls.tokens_of_last_run()
+        cls.report = json.loads((cls.folder / "report.json").read_text())
 
     @classmethod
     def tearDownClass(cls):
@@ -50,10 +52,19 @@ class RankPlan(unittest.TestCase):
         return done.errors()[0]
 
     def test_tokens_stay_and_pages_move(self):
-        self.assertEqual(self.tokens_of_last_run(), self.tokens)
-        moved = json.loads((self.folder / "report.json").read_text())["migration"]
+        self.assertEqual(self.tokens_after_moves, self.tokens)
+        moved = self.report["migration"]
         self.assertGreater(moved["pages_moved"], 50)
         self.assertGreater(moved["bytes"], 50 * 4096)
+
+    def test_tokens_stay_under_faults_too(self):
+        (self.folder / "faults.json").write_text(json.dumps({"seed": 3, "drop": 0.02, "flip": 0.02, "truncate": 0.02, "duplicate": 0.02, "reorder": 0.02}))
+        for move in ("query", "page"):
+            traces.make(PIKV, self.folder, "faults.h5", *SETTINGS, "--fault-plan", "faults.json", "--move", move, "--skew", "1", ranks=3)
+            self.assertEqual(self.tokens_of_last_run(), self.tokens)
+            report = json.loads((self.folder / "report.json").read_text())
+            self.assertGreater(report["integrity"]["corrupt"], 10)
+            self.assertGreater(report["migration"]["pages_moved"], 50)
 
     def test_who_stores_what(self):
         with h5py.File(self.trace) as trace:
