@@ -29,7 +29,7 @@ std::vector<std::uint64_t> capacities(comm::World& world, EngineOptions const& o
 shards::StoreOptions with_weights(EngineOptions const& options, std::vector<std::uint64_t> const& capacity) {
   shards::StoreOptions store = options.store;
   if (store.local || !store.weights.empty()) return store;
-  auto const& storing = options.coordinator.ranks.storing(0);
+  auto const& storing = options.coordinator.ranks.storing(options.first_step);
   store.weights = capacity;
   for (std::size_t rank = 0; rank < storing.size(); ++rank)
     if (!storing[rank]) store.weights[rank] = 0;

@@ -55,7 +55,7 @@ void check_replanned(Trace const& trace) {
   std::size_t different = 0;
   remake(trace, [&](PlanRows const&, std::string const& differs) { different += differs.empty() ? 0 : 1; });
   if (different > 0)
-    throw RunError(fmt::format("{} of {} plans come out otherwise; use the version that wrote the trace ({})", different, trace.plans.size(), trace.version));
+    throw CheckError(fmt::format("{} of {} plans come out otherwise; use the version that wrote the trace ({})", different, trace.plans.size(), trace.version));
 }
 
 }   // namespace pikv::runtime::analyze

@@ -184,6 +184,7 @@ Attributes root_attributes(CheckpointFacts const& facts) {
           {"ranks", facts.ranks},
           {"hosts", facts.hosts},
           {"clock_s", facts.clock_s},
+          {"placement", facts.placement},
           {"fingerprint", hex(facts.fingerprint)},
           {"payload_bytes", static_cast<std::int64_t>(facts.payload_bytes)}};
 }

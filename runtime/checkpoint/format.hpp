@@ -69,6 +69,7 @@ struct CheckpointFacts {
   std::string reason;                          // "interval", or what stopped the job
   std::int64_t step = 0, ranks = 0, hosts = 0;
   double clock_s = 0;                          // the job's clock
+  std::string placement;                       // JSON: what the table of buckets was computed from; a restore computes its own
   shards::Fingerprint fingerprint{};           // of model and page shape
   std::uint64_t payload_bytes = 0;             // of a page
   Attributes options;                          // as the user gave them, name -> text

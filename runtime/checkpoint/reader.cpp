@@ -90,6 +90,7 @@ CheckpointFacts facts_in(hid_t file) {
   facts.hosts = number_in(root, "hosts", 0);
   facts.clock_s = real_in(root, "clock_s", 0);
   facts.fingerprint = fingerprint_in(text_in(root, "fingerprint"));
+  facts.placement = text_in(root, "placement");
   facts.payload_bytes = static_cast<std::uint64_t>(number_in(root, "payload_bytes", 0));
   facts.options = group_attributes(file, "options");
   facts.model = group_attributes(file, "model");

@@ -4,6 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <ctime>
+#include <nlohmann/json.hpp>
+#include <span>
 #include <system_error>
 
 #include "comm/error.hpp"
@@ -30,6 +32,13 @@ void prepare_folder(fs::path const& folder, fs::path const& continued) {
   if (there.empty() || (!continued.empty() && fs::equivalent(folder, continued.parent_path().empty() ? "." : continued.parent_path(), trouble))) return;
   throw InputError(fmt::format("--checkpoint={0} holds checkpoints of another job (the newest is {1}); go on from it with --resume {0}, or give an empty folder",
                                folder.string(), there.front().filename().string()));
+}
+
+std::string text_of(shards::PlacementOptions const& placement) {
+  nlohmann::json places = nlohmann::json::array();
+  for (shards::BucketPlace const& place : placement.places)
+    places.push_back({{"bucket", place.bucket}, {"ranks", std::span{place.ranks}.first(static_cast<std::size_t>(place.parts))}});
+  return nlohmann::json{{"epoch", placement.epoch}, {"buckets", placement.buckets}, {"epsilon", placement.epsilon}, {"weights", placement.weights}, {"places", places}}.dump();
 }
 
 }  // namespace
@@ -61,6 +70,7 @@ void Saver::control_slot(shards::Step step, Engine const& engine, shards::Store&
   facts.ranks = world_.size();
   facts.hosts = world_.hosts();
   facts.clock_s = engine.clock();
+  facts.placement = text_of(store.placement());
   facts.fingerprint = store.options().fingerprint;
   facts.payload_bytes = store.options().layout.bytes();
   facts.options = given_attributes(options_.given);
