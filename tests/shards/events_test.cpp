@@ -95,7 +95,7 @@ TEST(PageEvents, TellTheLifeOfAPage) {
   std::map<std::tuple<std::uint64_t, std::int32_t, std::int32_t>, std::vector<PageEventRow>> lives;
   for (Told const& told : told_by(3, telling_options(), {}))
     for (PageEventRow const& row : told.rows)
-      if (row.layer != every_layer && !is(row, PageEvent::hit)) lives[{row.stream_lo, row.layer, row.block}].push_back(row);
+      if (row.layer != every_layer && !is(row, PageEvent::hit)) lives[{row.stream_hi, row.layer, row.block}].push_back(row);
   std::size_t away = 0;
   for (auto& [page, life] : lives) {
     std::ranges::stable_sort(life, {}, &PageEventRow::step);
