@@ -267,6 +267,7 @@ void say_transport(comm::World& world, GenerateOptions const& options) {
 }
 
 int run_generate(comm::World& inner, GenerateOptions const& given, std::string const& command_line) {
+  if (!given.checkpoint.empty() || !given.resume.empty()) catch_stop_signals();   // what comes while the model is read is heard in the first step
   std::unique_ptr<Continuation> continued;
   if (!given.resume.empty()) continued = std::make_unique<Continuation>(inner, given);
   GenerateOptions options = given;

@@ -184,6 +184,9 @@ GenerateOptions generate_options_from(GivenOptions given) {
   GenerateOptions options;
   for (auto const& row : rows)
     if (auto const found = given.find(row.name); found != given.end()) row.set(options, found->second);
+  if (options.time_limit_s > 0 && options.time_limit_s <= options.time_margin_s)
+    throw InputError(fmt::format("--time-limit of {} s leaves no time before the --time-margin of {} s; raise the one or lower the other", options.time_limit_s,
+                                 options.time_margin_s));
   options.given = std::move(given);
   return options;
 }

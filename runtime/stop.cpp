@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 
 namespace pikv::runtime {
@@ -10,6 +11,7 @@ namespace pikv::runtime {
 namespace {
 
 std::sig_atomic_t volatile pending = 0;
+auto const process_start = std::chrono::steady_clock::now();
 
 void remember(int signal) {
   if (pending == 0) pending = signal;
@@ -27,6 +29,8 @@ std::optional<Stop> stop_in(std::vector<ControlState> const& states) {
   if (first == states.end()) return {};
   return Stop{static_cast<comm::Rank>(first - states.begin()), first->stop};
 }
+
+double seconds_since_start() { return std::chrono::duration<double>(std::chrono::steady_clock::now() - process_start).count(); }
 
 void catch_stop_signals() {
   struct sigaction action {};

@@ -25,6 +25,9 @@ std::string to_string(Stop const& stop);   // "SIGTERM on rank 3", "time limit"
 /// The lowest rank that wants to stop.
 std::optional<Stop> stop_in(std::vector<ControlState> const& states);
 
+/// Since this process began.
+double seconds_since_start();
+
 /// From now on SIGTERM and SIGUSR1 ask this process to stop instead of ending it; pending_signal() is the first that came, or 0.
 void catch_stop_signals();
 std::int32_t pending_signal();

@@ -20,9 +20,12 @@ export PIKV_OUTPUT=${PIKV_OUTPUT:-pikv-generate-$job.jsonl} PIKV_REPORT=${PIKV_R
 export PIKV_TRACE=${PIKV_TRACE:-pikv-generate-$job.${SLURM_RESTART_COUNT:-0}.h5} PIKV_CHECKPOINT=${PIKV_CHECKPOINT:-pikv-generate-$job.checkpoints}
 if [ -n "$(value_of --logits "$@")" ]; then unset PIKV_CHECKPOINT; fi   # a checkpoint does not hold them
 saved=$(value_of --checkpoint "$@")
-resume=()
-if compgen -G "${saved:=${PIKV_CHECKPOINT:-}}/step-*.h5" >/dev/null && [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then resume=(--resume "$saved"); fi
+kept=("$@")
+if compgen -G "${saved:=${PIKV_CHECKPOINT:-}}/step-*.h5" >/dev/null && [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
+  without --resume "$@"   # what the first start went on from, if it was submitted with one
+  kept+=(--resume "$saved")
+fi
 
-run_ranks generate "${resume[@]}" "$@" || code=$?
+run_ranks generate "${kept[@]}" || code=$?
 if [ "${code:-0}" -eq 75 ]; then requeue; fi
 exit "${code:-0}"

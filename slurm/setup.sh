@@ -38,6 +38,21 @@ value_of() {
   done
 }
 
+# without OPTION WORDS...: fills `kept` with the words but for the option and its value
+without() {
+  local option=$1
+  shift
+  kept=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      "$option") if [ $# -gt 1 ]; then shift; fi ;;
+      "$option"=*) ;;
+      *) kept+=("$1") ;;
+    esac
+    shift
+  done
+}
+
 say() { printf '%s: %s\n' "$SLURM_JOB_NAME" "$1" >&2; }
 
 # requeue: the job is saved, so it may start again; not if it was cancelled
@@ -61,15 +76,17 @@ run_ranks() {
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then   # srun does not take it over from sbatch
     export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}
   fi
-  local ranks code=0 size=()
+  local ranks size=()
   if [ -n "${SLURM_NTASKS_PER_NODE:-}" ]; then   # SLURM_NTASKS is of the first start, when the job may have had another size
     size=(--nodes="$SLURM_JOB_NUM_NODES" --ntasks=$((SLURM_JOB_NUM_NODES * SLURM_NTASKS_PER_NODE)))
   fi
   srun "${size[@]}" --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=cores "$scripts/bind-rank.sh" "$pikv" "$@" &
   ranks=$!
   trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; scancel --signal=TERM "$SLURM_JOB_ID"' TERM USR1
-  wait $ranks || code=$?
-  while kill -0 $ranks 2>/dev/null; do
+  # A signal interrupts wait, with a code over 128 that is not srun's; and srun may have ended by the time the trap is through.
+  local code=129 ended=
+  while [ "$code" -gt 128 ] && [ -z "$ended" ]; do
+    kill -0 $ranks 2>/dev/null || ended=yes
     code=0
     wait $ranks || code=$?
   done

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -47,12 +48,11 @@ Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const&
   agree(world, options.deadline_s, [&] {
     if (world.rank() == 0) prepare_folder(options.checkpoint, continued);
   });
-  catch_stop_signals();
 }
 
 std::int32_t Saver::wants_to_stop() const {
   if (std::int32_t const signal = pending_signal(); signal != 0) return signal;
-  bool const over = options_.time_limit_s > 0 && elapsed_s() >= options_.time_limit_s - options_.time_margin_s;
+  bool const over = options_.time_limit_s > 0 && seconds_since_start() >= options_.time_limit_s - options_.time_margin_s;
   return world_.rank() == 0 && over ? time_limit_reached : 0;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -28,11 +27,8 @@ class Saver {
                     Model const& model);
 
  private:
-  double elapsed_s() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
-
   comm::World& world_;
   GenerateOptions const& options_;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
 /// Date and time, UTC, ISO 8601.

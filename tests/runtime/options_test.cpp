@@ -204,6 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
         BadArguments{{"--checkpoint-every=5"}, "--checkpoint-every=5 has no effect where nothing is saved; add --checkpoint DIR"},
         BadArguments{{"--checkpoint=d", "--time-margin=5s"}, "--time-margin=5s has no effect without a time limit; add --time-limit TIME"},
+        BadArguments{{"--checkpoint=d", "--time-limit=30s"}, "--time-limit of 30 s leaves no time before the --time-margin of 60 s"},
         BadArguments{{"--checkpoint=d", "--logits=l"}, "--logits=l has no effect with --checkpoint or --resume"},
         BadArguments{{"--top-k=5"}, "--top-k=5 has no effect at temperature 0, which is greedy; add --temperature"},
         BadArguments{{"--top-p=0.5"}, "add --temperature"}, BadArguments{{"--seed=1"}, "add --temperature"},
