@@ -41,6 +41,8 @@ struct Result {
   std::string error{};
   double arrival = 0, first_token = 0, end = 0;
   std::int32_t rewinds = 0;
+  std::int32_t generated_before = 0;    // of the tokens, those in the checkpoint this run goes on from
+  bool ended_before = false;            // in the run that wrote the checkpoint this one goes on from
   std::vector<float> logits{};   // [generated][vocab], only if asked for
 };
 

@@ -29,7 +29,7 @@ Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer 
   for (Request const* request : requests) {
     SavedRequest const* const known = saved(*request);
     if (!request->refused.empty()) add_refused(*request);
-    else if (known != nullptr && known->phase == Phase::done) results_.push_back(known->result);
+    else if (known != nullptr && known->phase == Phase::done) add_ended(known->result);
     else waiting_.push_back(request);
   }
   auto const turn = [&](Request const& request) {
@@ -46,7 +46,14 @@ void Sequences::add_refused(Request const& request) {
   result.prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   result.finish = Finish::error;
   result.error = request.refused;
+  result.ended_before = resumed_ != nullptr;
   results_.push_back(std::move(result));
+}
+
+void Sequences::add_ended(Result const& result) {
+  results_.push_back(result);
+  results_.back().home = rank_;
+  results_.back().ended_before = true;
 }
 
 SavedRequest const* Sequences::saved(Request const& request) const {
@@ -90,6 +97,7 @@ void Sequences::admit() {
     if (!request.stop.empty()) sequence->text = tokenizer_->decode(known->result.tokens);
     sequence->result = known->result;
     sequence->result.home = rank_;
+    sequence->result.generated_before = static_cast<std::int32_t>(known->result.tokens.size());
     sequence->unread_end = resumed_->pages.blocks(known->stream);
   }
   sequence->result.tokens.reserve(static_cast<std::size_t>(request.max_new_tokens));

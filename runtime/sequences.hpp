@@ -79,6 +79,7 @@ class Sequences {
     shards::Step until;
   };
   void add_refused(Request const& request);
+  void add_ended(Result const& result);   // before this run
   /// The request's state in the checkpoint, null without one or where it had not begun.
   SavedRequest const* saved(Request const& request) const;
   void load(Sequence& sequence, std::size_t& free_slots, std::size_t& bytes_left);

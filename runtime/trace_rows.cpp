@@ -39,6 +39,7 @@ RequestRecord request_record(std::string_view id, Result const& result) {
           .home = result.home,
           .prompt_tokens = result.prompt_tokens,
           .generated = static_cast<std::int32_t>(result.tokens.size()),
+          .generated_before = result.generated_before,
           .finish = fixed<8>(to_string(result.finish)),
           .arrival = result.arrival,
           .first_token = result.first_token,
@@ -69,6 +70,7 @@ hdf5::RowType request_rows() {
       .add("home", &RequestRecord::home)
       .add("prompt_tokens", &RequestRecord::prompt_tokens)
       .add("generated", &RequestRecord::generated)
+      .add("generated_before", &RequestRecord::generated_before)
       .add("finish", &RequestRecord::finish)
       .add("arrival_s", &RequestRecord::arrival)
       .add("first_token_s", &RequestRecord::first_token)

@@ -29,7 +29,7 @@ struct RankRecord {
 struct RequestRecord {
   std::int64_t index = 0;
   FixedText<64> id{};
-  std::int32_t home = 0, prompt_tokens = 0, generated = 0;
+  std::int32_t home = 0, prompt_tokens = 0, generated = 0, generated_before = 0;
   FixedText<8> finish{};
   double arrival = 0, first_token = 0, end = 0;   // s on the job's clock
   std::int32_t rewinds = 0;

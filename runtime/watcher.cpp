@@ -66,6 +66,7 @@ void Watcher::sample_pages(shards::Step step, Engine& engine) {
 void Watcher::add_requests(Engine& engine) {
   for (; requests_written_ < engine.results().size(); ++requests_written_) {
     Result const& result = engine.results()[requests_written_];
+    if (result.ended_before) continue;   // the trace of that run has it
     trace_->add(request_record(requests_[static_cast<std::size_t>(result.index)].id, result));
   }
 }

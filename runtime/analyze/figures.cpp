@@ -73,7 +73,7 @@ void add_requests(Figures& figures, Trace const& trace) {
   std::vector<double> ttft, tpot;
   for (auto const& row : trace.requests) {
     figures.prompt_tokens += row.prompt_tokens;
-    figures.generated += row.generated;
+    figures.generated += row.generated - row.generated_before;
     if (row.generated > 0) ttft.push_back(row.first_token - row.arrival);
     if (row.generated > 1) tpot.push_back((row.end - row.first_token) / (row.generated - 1));
   }

@@ -85,7 +85,7 @@ void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   trace.libraries = group_attributes(file, "libraries");
   auto const table = [&](char const* name) { return hdf5::TableInput{file, name, file_bytes}; };
   trace.ranks = table("ranks").rows<RankRecord>(rank_rows());
-  trace.requests = table("requests").rows<RequestRecord>(request_rows(), has_events ? Fields{} : Fields{"stream_hi", "stream_lo"});
+  trace.requests = table("requests").rows<RequestRecord>(request_rows(), has_events ? Fields{} : Fields{"stream_hi", "stream_lo", "generated_before"});
   trace.steps = table("steps").rows<StepRecord>(step_rows(), has_events ? Fields{} : Fields{"lost", "events_dropped"});
   trace.pages_by_owner = table("pages_by_owner").rows<PagesByOwner>(pages_by_owner_rows());
   trace.faults = table("faults").rows<FaultRecord>(fault_rows());
@@ -116,7 +116,7 @@ void check_rows(Trace const& trace) {
   auto const finite = [](auto... moments) { return (std::isfinite(moments) && ...); };
   check(trace.ranks, "ranks", [&](RankRecord const& row) { return &row - trace.ranks.data() == row.rank; });
   check(trace.requests, "requests",
-        [&](RequestRecord const& row) { return is_rank(row.home) && row.generated >= 0 && finite(row.arrival, row.first_token, row.end); });
+        [&](RequestRecord const& row) { return is_rank(row.home) && row.generated_before >= 0 && row.generated >= row.generated_before && finite(row.arrival, row.first_token, row.end); });
   check(trace.steps, "steps", [&](StepRecord const& row) {
     return is_rank(row.rank) && row.step >= 0 && finite(row.begin, row.end) && row.begin <= row.end &&
            std::ranges::all_of(row.stage_s, [&](double seconds) { return finite(seconds); });

@@ -92,6 +92,10 @@ class Stop(unittest.TestCase):
                 done = self.generate("--resume", self.saved, "--trace", "second.h5", ranks=4 - ranks)
                 self.assertEqual(done.code, 0, done.stderr)
                 self.assertEqual(tokens_in(self.output), whole)
+                told = [pikv_runs.run(PIKV, ["analyze", name], cwd=self.folder) for name in ("first.h5", "second.h5")]
+                self.assertEqual([each.code for each in told], [0, 0], told[1].stderr)
+                self.assertIn(f"stopped: {name.name} on rank {which}", told[0].stdout)
+                self.assertIn("saved/step-", told[1].stdout)
                 with h5py.File(self.folder / "second.h5") as trace, h5py.File(self.folder / "first.h5") as before:
                     self.assertIn("saved/step-", trace.attrs["resumed_from"])
                     self.assertEqual(trace.attrs["ended"], "finished")
@@ -122,7 +126,7 @@ class Stop(unittest.TestCase):
             (2, "--prompt=other would change the result", "--resume", self.saved, "--prompt", "other"),
             (2, "--page-tokens=64 would change the result", "--resume", self.saved, "--page-tokens", 64),
             (2, "--logits=x.h5 has no effect with --checkpoint or --resume", "--resume", self.saved, "--logits", "x.h5"),
-            (2, "--time-limit=5s has no effect where nothing is saved", "--time-limit", "5s"),
+            (2, "--time-limit=90s has no effect where nothing is saved", "--time-limit", "90s"),
             (2, "--checkpoint-every=5 has no effect where nothing is saved", "--checkpoint-every", 5),
             (1, "empty holds no complete checkpoint", "--resume", "empty"),
             (1, "nowhere does not exist", "--resume", "nowhere"),

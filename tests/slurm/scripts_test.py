@@ -54,12 +54,13 @@ class Scripts(unittest.TestCase):
 
     def test_a_signal_before_the_limit_ends_the_ranks_and_says_so(self):
         (self.folder / "prompts").write_text("Once upon a time\n" * 6)
-        job = self.submit("generate.sh", "--prompts", self.folder / "prompts", "--max-new-tokens", "8000")
-        log = self.folder / f"pikv-generate-{job}.log"
+        (self.folder / "settings").write_text("--page-tokens 16\n")   # a sweep does not save itself, so it ends
+        job = self.submit("sweep.sh", "settings", "--prompts", self.folder / "prompts", "--max-new-tokens", "8000", before=["--array=1-1"])
+        log = self.folder / f"pikv-sweep-{job}-1.log"
         wait_until(lambda: log.exists() and "KV memory" in log.read_text(), 60, "rank that begins")
-        CLUSTER.said("login", "scancel", "--batch", "--signal=TERM", job)
+        CLUSTER.said("login", "scancel", "--batch", "--signal=TERM", f"{job}_1")
         self.assertNotEqual(CLUSTER.finish(job), [0])
-        self.assertIn("pikv-generate: the time limit is near, or the job is cancelled: ending the ranks", log.read_text())
+        self.assertIn("pikv-sweep: the time limit is near, or the job is cancelled: ending the ranks", log.read_text())
         self.assertEqual(processes_of(self.folder), {})
         self.assertEqual(list(self.folder.glob("*.jsonl")), [])
 
