@@ -73,6 +73,10 @@ TEST_F(CheckpointContents, APageThatRottedBeforeIsLeftOutAndComputedAgain) {
   EXPECT_EQ(found.restored, 9);
 }
 
+TEST_F(CheckpointContents, AnOptionThatNeedsAnotherIsNoContradiction) {
+  EXPECT_EQ(contradiction([](auto& facts, auto&, auto&) { facts.options.push_back({"trace-events", std::string{"100"}}); }), "");
+}
+
 TEST_F(CheckpointContents, MissingPagesAreNoContradiction) {
   EXPECT_EQ(contradiction([](auto&, auto&, auto& pages) { pages.erase(pages.begin() + 3); }), "");
   EXPECT_EQ(contradiction([](auto&, auto&, auto& pages) { pages.clear(); }), "");
