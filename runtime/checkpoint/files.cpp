@@ -19,8 +19,8 @@ namespace {
 std::vector<fs::path> files_in(fs::path const& folder, std::regex const& form) {
   std::vector<fs::path> found;
   std::error_code unreadable;
-  for (auto const& entry : fs::directory_iterator{folder, unreadable})
-    if (std::regex_match(entry.path().filename().string(), form)) found.push_back(entry.path());
+  for (fs::directory_iterator entry{folder, unreadable}; !unreadable && entry != fs::directory_iterator{}; entry.increment(unreadable))
+    if (std::regex_match(entry->path().filename().string(), form)) found.push_back(entry->path());
   std::ranges::sort(found, std::greater{});
   return found;
 }

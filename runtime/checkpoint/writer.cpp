@@ -1,9 +1,13 @@
 #include "runtime/checkpoint/writer.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -37,6 +41,10 @@ struct Known {   // of a Progress, what gather_results does not bring
   std::int64_t length;
 };
 
+std::size_t bytes_of(PackedRequests const& packed) {
+  return packed.rows.size() * saved_request_rows().row_bytes() + packed.tokens.size() * sizeof(std::int32_t) + packed.text.size();
+}
+
 PageRow row_of(shards::PageRef const& page) {
   return {page.stream.hi, page.stream.lo, page.layer, page.block, page.tokens, page.at, page.slot, page.indexed, page.generation};
 }
@@ -47,6 +55,14 @@ void write_rows(hdf5::Dataset const& dataset, std::size_t first, std::size_t row
   hdf5::Space const there{H5Dget_space(dataset.get()), "get the space of pages"};
   H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   if (H5Dwrite(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, data) < 0) throw RunError(hdf5::failure("write pages"));
+}
+
+/// A file that rank 0 made need not be there for all ranks; HDF5 would wait for those that it fails on.
+void expect_writable(std::filesystem::path const& part) {
+  int const file = ::open(part.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0)
+    throw RunError(fmt::format("{} cannot be opened here ({}); give --checkpoint a folder on a file system that all hosts share", part.string(), std::strerror(errno)));
+  ::close(file);
 }
 
 }  // namespace
@@ -77,9 +93,18 @@ struct CheckpointWriter::File {
     hdf5::Properties access{comm::hdf5_file_access(world), "open a checkpoint's access"};
     H5Pset_alignment(access.get(), aligned_from, alignment);
     hdf5::File file{H5Fopen(part.c_str(), H5F_ACC_RDWR, access.get()), "open " + part.string()};
-    hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
-    hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
-    return {std::move(access), std::move(file), std::move(headers), std::move(payloads)};
+    try {
+      hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
+      hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
+      return {std::move(access), std::move(file), std::move(headers), std::move(payloads)};
+    } catch (...) {
+      file.abandon();
+      throw;
+    }
+  }
+
+  void flush(std::filesystem::path const& part) const {
+    if (H5Fflush(file.get(), H5F_SCOPE_LOCAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
   }
 };
 
@@ -181,6 +206,7 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   auto const guard = world_.guard("writing a checkpoint", patience * deadline_s_);
   agree(world_.rank() != 0 ? "" : trouble_in([&] {
     open_part(name, "--checkpoint");
+    make_room(part, written.bytes + bytes_of(packed) + layout.rows.size() * page_rows().row_bytes());   // HDF5 fails badly on a full disk
     write_tables(part, facts, packed, layout.rows);
     make_room(part, written.bytes);
   }));
@@ -202,25 +228,29 @@ void CheckpointWriter::write_in_turn(std::filesystem::path const& part, Layout c
   for (comm::Rank turn = 0; turn < world_.size(); ++turn) {
     if (turn == world_.rank()) trouble = trouble_in([&] {
       File file = File::open(world_, part);
-      write_pages(file, layout, written);
+      try {
+        write_pages(file, layout, written);
+        file.flush(part);
+      } catch (...) {
+        file.abandon();
+        throw;
+      }
     });
     world_.barrier(world_.in(patience * deadline_s_));
   }
   agree(trouble);
 }
 
-/// Opening and closing wait for all ranks, so a rank in trouble is heard of before: then nobody closes.
+/// Opening, flushing and closing wait for all ranks, so a rank in trouble is heard of before each: then nobody goes on, or closes.
 void CheckpointWriter::write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
+  agree(trouble_in([&] { expect_writable(part); }));
   std::unique_ptr<File> file;
-  agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
-  auto const trouble = trouble_in([&] {
-    write_pages(*file, layout, written);
-    if (H5Fflush(file->file.get(), H5F_SCOPE_LOCAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
-  });
   try {
-    agree(trouble);
+    agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
+    agree(trouble_in([&] { write_pages(*file, layout, written); }));
+    agree(trouble_in([&] { file->flush(part); }));
   } catch (...) {
-    file->abandon();
+    if (file) file->abandon();
     throw;
   }
 }
