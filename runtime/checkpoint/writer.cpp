@@ -177,9 +177,10 @@ void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenChec
     Layout::Source const& source = layout.mine[i];
     auto& header = headers[i - headers_from];
     auto const payload = std::span{payloads}.subspan((i - payloads_from) * page_bytes, page_bytes);
-    if (source.unread >= 0) {
-      restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), header, payload);   // verified when this job began
-    } else if (!shards::copy_page(store_, source.page, header, payload)) {
+    bool const sound = source.unread >= 0
+                           ? restored_->checkpoint().read_verified(static_cast<std::size_t>(source.unread), header, payload) == shards::Verdict::good
+                           : shards::copy_page(store_, source.page, header, payload);
+    if (!sound) {
       header = {};
       ++written.unsound;
     }

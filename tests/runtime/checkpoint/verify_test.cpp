@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
+#include <iterator>
 
 #include "runtime/checkpoint/diff.hpp"
 #include "runtime/checkpoint/show.hpp"
@@ -70,6 +72,25 @@ TEST_F(CheckpointContents, APageThatRottedBeforeIsLeftOutAndComputedAgain) {
   EXPECT_EQ(found.gaps[0].request, 1);
   EXPECT_EQ(found.gaps[0].restored, 4);
   EXPECT_EQ(found.gaps[0].length, 10);
+  EXPECT_EQ(found.restored, 9);
+}
+
+TEST_F(CheckpointContents, APageThatWasNotYetReadAndRotsInTheFileIsLeftOutOfTheNext) {
+  auto const whole = next_name(), torn = next_name();
+  EXPECT_EQ(test::write_unread(whole, CheckpointReader{name}).unsound, 0u);
+  EXPECT_TRUE(diff_with(whole).equal());
+
+  std::vector<std::byte> payload(test::sample_layout.bytes());
+  ASSERT_EQ(CheckpointReader{name}.verdict(2, payload), shards::Verdict::good);   // block 1 of request 1
+  std::ifstream in{name, std::ios::binary};
+  std::string const bytes{std::istreambuf_iterator<char>{in}, {}};
+  auto const at = bytes.find(std::string{reinterpret_cast<char const*>(payload.data()), payload.size()});
+  ASSERT_NE(at, std::string::npos);
+  CheckpointReader const rotting{name};
+  std::fstream{name, std::ios::in | std::ios::out | std::ios::binary}.seekp(static_cast<std::streamoff>(at + 7)).put(static_cast<char>(~bytes[at + 7]));
+  EXPECT_EQ(test::write_unread(torn, rotting).unsound, 1u);
+  auto const found = verify_checkpoint(CheckpointReader{torn});
+  EXPECT_EQ(found.left_out, 1u);
   EXPECT_EQ(found.restored, 9);
 }
 
