@@ -34,6 +34,13 @@ void prepare_folder(fs::path const& folder, fs::path const& continued) {
                                folder.string(), there.front().filename().string()));
 }
 
+void expect_seen(fs::path const& folder, comm::World const& world) {
+  std::error_code trouble;
+  if (fs::is_directory(folder, trouble)) return;
+  throw InputError(fmt::format("--checkpoint={} is not seen on {}; give a folder on a file system that all hosts share", folder.string(),
+                               world.host_name(world.rank())));
+}
+
 std::string text_of(shards::PlacementOptions const& placement) {
   nlohmann::json places = nlohmann::json::array();
   for (shards::BucketPlace const& place : placement.places)
@@ -47,6 +54,7 @@ Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const&
   agree(world, options.deadline_s, [&] {
     if (world.rank() == 0) prepare_folder(options.checkpoint, continued);
   });
+  agree(world, options.deadline_s, [&] { expect_seen(options.checkpoint, world); });
   catch_stop_signals();
 }
 

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "comm/mpi_world.hpp"
+#include "runtime/agree.hpp"
+#include "runtime/checkpoint/saver.hpp"
 #include "runtime/checkpoint/verify.hpp"
 #include "sample.hpp"
 #include "tests/runtime/trace/trace_cases.hpp"
@@ -18,8 +20,24 @@ namespace pikv::runtime {
 namespace {
 
 using std::filesystem::exists;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 using ::testing::StartsWith;
 std::unique_ptr<comm::World> world;
+
+/// While it lives, relative names mean what is in `folder`, or for a rank that is apart in an empty one.
+class Apart {
+ public:
+  Apart(std::string const& folder, bool apart) {
+    std::filesystem::create_directories(folder + "/elsewhere");
+    std::filesystem::current_path(apart ? folder + "/elsewhere" : folder);
+  }
+  ~Apart() { std::filesystem::current_path(before_); }
+  Apart(Apart const&) = delete;
+
+ private:
+  std::filesystem::path before_ = std::filesystem::current_path();
+};
 
 struct CheckpointWriterMpi : ::testing::Test {
   CheckpointWriterMpi() {
@@ -67,13 +85,23 @@ TEST_F(CheckpointWriterMpi, ADiskThatIsFullForOneRankIsTheSameErrorOnEveryRankAn
 
 TEST_F(CheckpointWriterMpi, AFileThatOneRankDoesNotSeeIsTheSameErrorOnEveryRank) {
   if (world->size() == 1) GTEST_SKIP() << "the rank that makes the file sees it";
-  auto const before = std::filesystem::current_path();
-  std::filesystem::create_directories(folder + "/elsewhere");
-  std::filesystem::current_path(world->rank() == troubled ? folder + "/elsewhere" : folder);
+  Apart const here{folder, world->rank() == troubled};
   EXPECT_THAT(error_of_writing("here.h5"), StartsWith("RunError: rank 1: here.h5.part cannot be opened here (No such file or directory)"));
-  std::filesystem::current_path(before);
-  meet();
   EXPECT_FALSE(exists(folder + "/here.h5"));
+}
+
+TEST_F(CheckpointWriterMpi, AFolderThatOneRankDoesNotSeeIsRefusedOnEveryRankBeforeTheFirstStep) {
+  if (world->size() == 1) GTEST_SKIP() << "the rank that makes the folder sees it";
+  Apart const here{folder, world->rank() == troubled};
+  GenerateOptions options;
+  options.checkpoint = "saved";
+  try {
+    Saver const saver{*world, options, {}};
+    ADD_FAILURE() << "nobody was refused";
+  } catch (AgreedError const& error) {
+    EXPECT_EQ(error.code, 2);
+    EXPECT_THAT(error.what(), AllOf(StartsWith("rank 1: --checkpoint=saved is not seen on "), HasSubstr("that all hosts share")));
+  }
 }
 
 }   // namespace
