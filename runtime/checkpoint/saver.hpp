@@ -32,6 +32,8 @@ class Saver {
 
   comm::World& world_;
   GenerateOptions const& options_;
+  std::filesystem::path continued_;
+  bool has_saved_ = false;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

@@ -75,6 +75,7 @@ struct CheckpointWriter::Layout {
   };
   std::vector<PageRow> rows;    // of all
   std::size_t first = 0;        // row of this rank's first page
+  std::size_t unread = 0;       // of all
   std::vector<Source> mine;
 };
 
@@ -137,6 +138,7 @@ CheckpointWriter::Layout CheckpointWriter::lay_out(HomeState const& mine) {
     }
     for (HomeState::Unread const& page : array(HomeState::Unread{}, unread[rank])) {
       layout.rows.push_back(page.page);
+      ++layout.unread;
       if (own) layout.mine.push_back({{}, page.row});
     }
   }
@@ -201,6 +203,7 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   PackedRequests const packed = pack(gather_requests(requests, mine));
   WrittenCheckpoint written;
   written.pages = layout.rows.size();
+  written.unread = layout.unread;
   written.bytes = written.pages * (shards::header_bytes + facts.payload_bytes);
 
   auto const part = part_of(name);
@@ -213,10 +216,7 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   }));
   if (world_.in_process()) write_in_turn(part, layout, written);
   else write_together(part, layout, written);
-  agree(world_.rank() == 0 ? trouble_in([&] {
-    publish(name);
-    remove_older(name.parent_path());
-  }) : "");
+  agree(world_.rank() == 0 ? trouble_in([&] { publish(name); }) : "");
   auto const unsound = world_.all_gather(std::as_bytes(std::span{&written.unsound, 1}), world_.in(deadline_s_));
   written.unsound = 0;
   for (comm::Bytes const& of_rank : unsound) written.unsound += comm::MessageReader{of_rank}.value<std::uint64_t>();

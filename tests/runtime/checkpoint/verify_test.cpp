@@ -77,7 +77,9 @@ TEST_F(CheckpointContents, APageThatRottedBeforeIsLeftOutAndComputedAgain) {
 
 TEST_F(CheckpointContents, APageThatWasNotYetReadAndRotsInTheFileIsLeftOutOfTheNext) {
   auto const whole = next_name(), torn = next_name();
-  EXPECT_EQ(test::write_unread(whole, CheckpointReader{name}).unsound, 0u);
+  auto const written = test::write_unread(whole, CheckpointReader{name});
+  EXPECT_EQ(written.unread, 10u);
+  EXPECT_EQ(written.unsound, 0u);
   EXPECT_TRUE(diff_with(whole).equal());
 
   std::vector<std::byte> payload(test::sample_layout.bytes());
