@@ -22,8 +22,6 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr double patience = 20;   // reading takes one rank what it takes; the others wait this many deadlines
-
 constexpr std::array<std::string_view, 12> decide_the_result{"prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
                                                             "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
 constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan", "in-process", "schedule-seed", "transport",  "progress-thread", "threads",

@@ -16,7 +16,7 @@
 #include "comm/error.hpp"
 #include "comm/hdf5_access.hpp"
 #include "comm/message.hpp"
-#include "runtime/checkpoint/files.hpp"
+#include "runtime/agree.hpp"
 #include "runtime/checkpoint/tables_file.hpp"
 #include "runtime/disk_room.hpp"
 #include "runtime/gather.hpp"
@@ -28,7 +28,6 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr double patience = 20;                  // writing takes one rank what it takes; the others wait this many deadlines
 constexpr std::size_t staging_bytes = 512 << 10;   // of pages that are copied, verified and written at once: stays in a core's cache
 constexpr std::size_t most_headers = 4096;         // written at once
 constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at least so long in the file
@@ -36,7 +35,6 @@ constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at l
 struct Known {   // of a Progress, what gather_results does not bring
   std::int64_t index;
   Phase phase;
-  std::int32_t home;
   shards::StreamId stream;
   std::int64_t length;
 };
@@ -150,7 +148,7 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
   std::vector<Known> known;
   std::vector<Result> results;
   for (auto const& progress : mine.progress) {
-    known.push_back({progress.index, progress.phase, progress.result.home, progress.stream, progress.length});
+    known.push_back({progress.index, progress.phase, progress.stream, progress.length});
     results.push_back(progress.result);
   }
   auto const parts = world_.all_gather(std::as_bytes(std::span{known}), world_.in(deadline_s_));

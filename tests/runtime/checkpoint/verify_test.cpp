@@ -169,6 +169,12 @@ TEST_F(CheckpointContents, WhatDiffersIsNamed) {
   EXPECT_EQ(summary_of(diff), "1 model field, 1 option, 3 requests, 2 pages differ; 2 requests and 8 pages are equal");
 }
 
+TEST_F(CheckpointContents, ANameThatMovesTheCursorIsNamedWithoutDoingSo) {
+  auto requests = test::sample_requests();
+  requests[2].request.id = "a\x1b[2Jb";
+  EXPECT_THAT(diff_with(test::sample_facts(), requests).lines, ElementsAre("request 2: id  / a?[2Jb"));
+}
+
 TEST_F(CheckpointContents, APageThatWasLeftOutIsNotThere) {
   auto const diff = diff_with(test::sample_facts(), test::sample_requests(), 2);
   EXPECT_THAT(diff.lines, ElementsAre("page of stream 000000000000000b0000000000000001, layer 0, block 1: only in the first"));
