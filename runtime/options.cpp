@@ -1,7 +1,6 @@
 #include "runtime/options.hpp"
 
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include <algorithm>

@@ -24,9 +24,9 @@ namespace {
 
 constexpr std::array<std::string_view, 12> decide_the_result{"prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
                                                             "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
-constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan", "in-process", "schedule-seed", "transport",  "progress-thread", "threads",
-                                                     "fault-plan", "trace",         "trace-events", "report",    "logits",          "resume",
-                                                     "time-limit", "time-margin",   "log-level",  "config",          "deadline"};
+constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
+                                                      "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",
+                                                      "resume",       "time-limit", "time-margin", "log-level",     "config",    "deadline"};
 
 bool is_in(auto const& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
 
@@ -104,7 +104,8 @@ GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts cons
       throw InputError(fmt::format("{} would change the result of the job that {} goes on from ({}); leave it out", given.said, from,
                                    before.empty() ? "which was given none" : "which has " + before));
     if (name == "arrivals" && given.value != before)
-      throw InputError(fmt::format("{} has no effect on a job that goes on, whose requests have their arrivals from {}; leave it out", given.said, from));
+      throw InputError(
+          fmt::format("{} has no effect on a job that goes on, whose requests have their arrivals from {}; leave it out", given.said, from));
     merged[name] = given;
   }
   GenerateOptions const options = generate_options_from(merged);

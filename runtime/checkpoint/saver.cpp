@@ -51,7 +51,8 @@ std::string text_of(shards::PlacementOptions const& placement) {
 
 }  // namespace
 
-Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const& continued) : world_{world}, options_{options}, continued_{continued} {
+Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const& continued)
+    : world_{world}, options_{options}, continued_{continued} {
   agree(world, options.deadline_s, [&] {
     if (world.rank() == 0) prepare_folder(options.checkpoint, continued);
   });

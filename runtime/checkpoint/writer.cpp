@@ -59,7 +59,8 @@ void write_rows(hdf5::Dataset const& dataset, std::size_t first, std::size_t row
 void expect_writable(std::filesystem::path const& part) {
   int const file = ::open(part.c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0)
-    throw RunError(fmt::format("{} cannot be opened here ({}); give --checkpoint a folder on a file system that all hosts share", part.string(), std::strerror(errno)));
+    throw RunError(fmt::format("{} cannot be opened here ({}); give --checkpoint a folder on a file system that all hosts share", part.string(),
+                               std::strerror(errno)));
   ::close(file);
 }
 

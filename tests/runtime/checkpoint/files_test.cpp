@@ -70,7 +70,8 @@ TEST_F(CheckpointFiles, TheOneThatPagesStillComeFromIsKeptUntilTheyAreRead) {
 }
 
 TEST_F(CheckpointFiles, ThoseOfAFutureThatDidNotHappenAreRemoved) {
-  for (char const* name : {"step-000000000002.h5", "step-000000000010.h5", "step-000000000012.h5", "step-000000000014.h5", "step-000000000020.h5"}) make(name);
+  for (char const* name : {"step-000000000002.h5", "step-000000000010.h5", "step-000000000012.h5", "step-000000000014.h5", "step-000000000020.h5"})
+    make(name);
   remove_future(folder / "step-000000000014.h5", 10);
   EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000014.h5", "step-000000000010.h5", "step-000000000002.h5"));
 }

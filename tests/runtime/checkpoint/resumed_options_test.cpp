@@ -207,7 +207,8 @@ TEST_F(AnyOption, ThatAJobWasGivenMayBeGivenAgainWhenItGoesOn) {
 }
 
 TEST(ResumedOptions, PagesThatWereSpreadMayStayAtTheirHomes) {
-  std::vector<std::string> const spread{"--home", "mod", "--kv-experts", "8", "--move", "page", "--rebalance-steps", "8", "--migration-bytes", "1MiB", "--skew", "1"};
+  std::vector<std::string> const spread{"--home", "mod", "--kv-experts", "8", "--move", "page", "--rebalance-steps", "8", "--migration-bytes", "1MiB",
+                                        "--skew", "1"};
   auto const options = resumed(spread, {"--store", "local"});
   EXPECT_EQ(options.store, StoreMode::local);
   EXPECT_EQ(options.skew, 0);
@@ -217,7 +218,8 @@ TEST(ResumedOptions, PagesThatWereSpreadMayStayAtTheirHomes) {
 
 TEST(ResumedOptions, ArrivalsAreThoseOfTheCheckpoint) {
   EXPECT_EQ(resumed({"--arrivals", "10", "--seed", "5"}, {"--seed", "5"}).sampling.seed, 5u);
-  EXPECT_THAT(error_of_resuming({}, {"--arrivals", "10"}), AllOf(StartsWith("InputError: --arrivals=10 has no effect"), HasSubstr("ck/step-000000000040.h5")));
+  EXPECT_THAT(error_of_resuming({}, {"--arrivals", "10"}),
+              AllOf(StartsWith("InputError: --arrivals=10 has no effect"), HasSubstr("ck/step-000000000040.h5")));
   EXPECT_THAT(error_of_resuming({"--arrivals", "10"}, {"--arrivals", "20"}), StartsWith("InputError: --arrivals=20 has no effect"));
 }
 

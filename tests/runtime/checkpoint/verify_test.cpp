@@ -89,7 +89,9 @@ TEST_F(CheckpointContents, APageThatWasNotYetReadAndRotsInTheFileIsLeftOutOfTheN
   auto const at = bytes.find(std::string{reinterpret_cast<char const*>(payload.data()), payload.size()});
   ASSERT_NE(at, std::string::npos);
   CheckpointReader const rotting{name};
-  std::fstream{name, std::ios::in | std::ios::out | std::ios::binary}.seekp(static_cast<std::streamoff>(at + 7)).put(static_cast<char>(~bytes[at + 7]));
+  std::fstream{name, std::ios::in | std::ios::out | std::ios::binary}
+      .seekp(static_cast<std::streamoff>(at + 7))
+      .put(static_cast<char>(~bytes[at + 7]));
   EXPECT_EQ(test::write_unread(torn, rotting).unsound, 1u);
   auto const found = verify_checkpoint(CheckpointReader{torn});
   EXPECT_EQ(found.left_out, 1u);
