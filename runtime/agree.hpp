@@ -8,6 +8,9 @@
 
 namespace pikv::runtime {
 
+/// What takes one rank as long as its file is large (reading, verifying, writing), the others wait this many deadlines for.
+inline constexpr double patience = 20;
+
 /// How something ended: 0 and no sentence, or an exit code and what the user reads.
 struct Outcome {
   int code = 0;

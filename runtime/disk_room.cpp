@@ -28,7 +28,9 @@ void make_room(std::filesystem::path const& path, std::size_t bytes) {
     made = false;
     errno = EFBIG;
   } else if (made) {
-    made = ::fallocate(file, FALLOC_FL_KEEP_SIZE, now.st_size, more) == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
+    do made = ::fallocate(file, FALLOC_FL_KEEP_SIZE, now.st_size, more) == 0;
+    while (!made && errno == EINTR);
+    made = made || errno == EOPNOTSUPP || errno == ENOSYS;
   }
   std::string const reason = std::strerror(errno);
   if (file >= 0) ::close(file);

@@ -41,9 +41,6 @@ namespace pikv::runtime {
 
 namespace {
 
-// Reading and writing of one rank takes what it takes; the others wait this many deadlines for it.
-constexpr double patience = 20;
-
 /// What every rank knows before the first step.
 struct Job {
   comm::World& world;

@@ -1,9 +1,9 @@
 #include "runtime/options.hpp"
 
 #include <fmt/format.h>
-
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <map>
 #include <utility>
@@ -176,7 +176,7 @@ std::vector<OptionSpec> generate_option_specs() {
 
 GenerateOptions parse_generate_options(std::span<std::string const> args) {
   GenerateOptions options = generate_options_from(read_given("generate", generate_option_specs(), args));
-  if (options.resume.empty()) check_effects(options);
+  if (options.resume.empty()) check_effects(options, options.given);
   return options;
 }
 
@@ -191,9 +191,13 @@ GenerateOptions generate_options_from(GivenOptions given) {
   return options;
 }
 
-void check_effects(GenerateOptions const& options) {
+bool has_effect(GenerateOptions const& options, std::string_view option) {
+  return std::ranges::all_of(effects, [&](EffectRow const& row) { return row.name != option || row.has_effect(options); });
+}
+
+void check_effects(GenerateOptions const& options, GivenOptions const& which) {
   for (auto const& row : effects)
-    if (auto const found = options.given.find(row.name); found != options.given.end() && !row.has_effect(options))
+    if (auto const found = which.find(row.name); found != which.end() && !row.has_effect(options))
       throw InputError(fmt::format("{} has no effect {}", found->second.said, row.otherwise));
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/transports.hpp"
@@ -72,6 +73,9 @@ GenerateOptions parse_generate_options(std::span<std::string const> args);
 /// The same from options that were read before.
 GenerateOptions generate_options_from(GivenOptions given);
 
-void check_effects(GenerateOptions const& options);
+/// Whether an option that is given, by name, changes anything in the chosen mode.
+bool has_effect(GenerateOptions const& options, std::string_view option);
+/// Throws InputError if one of `which` has no effect in the chosen mode.
+void check_effects(GenerateOptions const& options, GivenOptions const& which);
 
 }  // namespace pikv::runtime

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <exception>
 #include <string>
 
-#include "comm/error.hpp"
 #include "comm/function_ref.hpp"
 
 namespace pikv::runtime {
@@ -11,7 +11,7 @@ namespace pikv::runtime {
 inline std::string trouble_in(comm::FunctionRef<void()> work) {
   try {
     work();
-  } catch (Error const& error) {
+  } catch (std::exception const& error) {
     return error.what();
   }
   return {};

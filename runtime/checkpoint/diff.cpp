@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "runtime/checkpoint/resume.hpp"
+#include "runtime/checkpoint/show.hpp"
 
 namespace pikv::runtime {
 
@@ -18,10 +19,12 @@ constexpr std::uint64_t most_lines = 50;
 
 using PageId = std::tuple<std::uint64_t, std::uint64_t, std::int32_t, std::int32_t>;   // stream, block, layer
 
-void say(CheckpointDiff& diff, std::uint64_t& count, std::string line) {
+constexpr std::size_t longest_line = 400;
+
+void say(CheckpointDiff& diff, std::uint64_t& count, std::string const& line) {
   ++count;
   if (diff.lines.size() < most_lines)
-    diff.lines.push_back(std::move(line));
+    diff.lines.push_back(printable(line, longest_line));
   else
     ++diff.not_shown;
 }
@@ -51,11 +54,11 @@ void compare_options(CheckpointFacts const& a, CheckpointFacts const& b, Checkpo
   for (std::string const& name : names_in_either(a.options, b.options)) {
     std::string const left = value_of(a.options, name), right = value_of(b.options, name);
     if (left == right) continue;
-    auto line = fmt::format("option {}: {} / {}", name, left.empty() ? "not given" : left, right.empty() ? "not given" : right);
+    auto const line = fmt::format("option {}: {} / {}", name, left.empty() ? "not given" : left, right.empty() ? "not given" : right);
     if (decides_the_result(name))
-      say(diff, diff.options, std::move(line));
+      say(diff, diff.options, line);
     else
-      diff.notes.push_back(std::move(line));
+      diff.notes.push_back(printable(line, longest_line));
   }
 }
 

@@ -19,8 +19,8 @@ namespace {
 std::vector<fs::path> files_in(fs::path const& folder, std::regex const& form) {
   std::vector<fs::path> found;
   std::error_code unreadable;
-  for (auto const& entry : fs::directory_iterator{folder, unreadable})
-    if (std::regex_match(entry.path().filename().string(), form)) found.push_back(entry.path());
+  for (fs::directory_iterator entry{folder, unreadable}; !unreadable && entry != fs::directory_iterator{}; entry.increment(unreadable))
+    if (std::regex_match(entry->path().filename().string(), form)) found.push_back(entry->path());
   std::ranges::sort(found, std::greater{});
   return found;
 }
@@ -48,10 +48,19 @@ fs::path checkpoint_at(fs::path const& path) {
   return found.front();
 }
 
-void remove_older(fs::path const& folder) {
+void remove_future(fs::path const& newest, std::int64_t from) {
+  auto const last = checkpoint_name(newest.parent_path(), from).filename();
+  std::error_code ignored;
+  for (fs::path const& path : checkpoints_in(newest.parent_path()))
+    if (path.filename() > last && path.filename() != newest.filename()) fs::remove(path, ignored);
+}
+
+void remove_older(fs::path const& folder, fs::path const& spare) {
   auto const found = checkpoints_in(folder);
   std::error_code ignored;   // one file too many harms nobody
-  for (std::size_t i = checkpoints_kept; i < found.size(); ++i) fs::remove(found[i], ignored);
+  for (std::size_t i = checkpoints_kept; i < found.size(); ++i)
+    if (spare.empty() || !fs::equivalent(found[i], spare, ignored)) fs::remove(found[i], ignored);
+  for (fs::path const& path : unfinished_in(folder)) fs::remove(path, ignored);
 }
 
 }  // namespace pikv::runtime

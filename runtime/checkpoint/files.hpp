@@ -18,8 +18,12 @@ std::vector<std::filesystem::path> unfinished_in(std::filesystem::path const& fo
 /// A file is itself, a folder means its newest. Throws RunError where there is none.
 std::filesystem::path checkpoint_at(std::filesystem::path const& path);
 
-/// Removes all but the newest checkpoints_kept.
+/// Once a job that went on at step `from` has saved itself as `newest`: removes the others of the folder that are of a higher step than `from`.
+/// They are of a future that did not happen.
+void remove_future(std::filesystem::path const& newest, std::int64_t from);
+
+/// Once a checkpoint is whole: removes all but the newest checkpoints_kept, `spare` besides (empty: none), and what is unfinished.
 inline constexpr std::size_t checkpoints_kept = 2;
-void remove_older(std::filesystem::path const& folder);
+void remove_older(std::filesystem::path const& folder, std::filesystem::path const& spare);
 
 }  // namespace pikv::runtime

@@ -148,8 +148,12 @@ void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, st
 }
 
 shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> payload) const {
-  PageRow const& page = pages_[row];
   shards::PageHeader header;
+  return read_verified(row, header, payload);
+}
+
+shards::Verdict CheckpointReader::read_verified(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
+  PageRow const& page = pages_[row];
   read_page(row, header, payload);
   shards::PageKey key = header.key;   // the head range is the fingerprint's to judge
   key.stream = {page.stream_hi, page.stream_lo};

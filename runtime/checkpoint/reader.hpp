@@ -27,8 +27,10 @@ class CheckpointReader {
 
   /// The page of row `row`, as it was stored: nothing is checked here. `payload` is facts().payload_bytes long. Throws RunError.
   void read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const;
-  /// What verify() says of it (shards/header.hpp), the row's key and number of tokens included; not_ready only for a page that the writer left
-  /// out, being unsound then. `payload` is room for it.
+  /// The same, and what verify() says of it (shards/header.hpp), the row's key and number of tokens included; not_ready only for a page that
+  /// the writer left out, being unsound then.
+  shards::Verdict read_verified(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const;
+  /// The verdict alone. `payload` is room for the page.
   shards::Verdict verdict(std::size_t row, std::span<std::byte> payload) const;
 
  private:

@@ -22,13 +22,11 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr double patience = 20;   // reading takes one rank what it takes; the others wait this many deadlines
-
 constexpr std::array<std::string_view, 12> decide_the_result{"prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
                                                             "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
-constexpr std::array<std::string_view, 17> of_one_run{"active-ranks", "rank-plan", "in-process", "schedule-seed", "transport",  "progress-thread", "threads",
-                                                     "fault-plan", "trace",         "report",     "logits",          "resume",
-                                                     "time-limit", "time-margin",   "log-level",  "config",          "deadline"};
+constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
+                                                      "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",
+                                                      "resume",       "time-limit", "time-margin", "log-level",     "config",    "deadline"};
 
 bool is_in(auto const& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
 
@@ -105,11 +103,17 @@ GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts cons
     if (is_in(decide_the_result, name) && given.value != before)
       throw InputError(fmt::format("{} would change the result of the job that {} goes on from ({}); leave it out", given.said, from,
                                    before.empty() ? "which was given none" : "which has " + before));
+    if (name == "arrivals" && given.value != before)
+      throw InputError(
+          fmt::format("{} has no effect on a job that goes on, whose requests have their arrivals from {}; leave it out", given.said, from));
     merged[name] = given;
   }
-  GenerateOptions options = generate_options_from(std::move(merged));
-  check_effects(options);
-  return options;
+  GenerateOptions const options = generate_options_from(merged);
+  check_effects(options, now.given);
+  std::erase_if(merged, [&](auto const& option) {
+    return !now.given.contains(option.first) && !decides_the_result(option.first) && !has_effect(options, option.first);
+  });
+  return generate_options_from(std::move(merged));
 }
 
 bool decides_the_result(std::string_view option) { return is_in(decide_the_result, option); }

@@ -35,7 +35,8 @@ class Continuation {
 };
 
 /// The options of a job that goes on: those of the checkpoint, and over them what is given now. Throws InputError on one that would change
-/// the result, by name. Options that say where and how the job runs (ranks in process, transport, trace, ...) are not taken over.
+/// the result, or has no effect, by name. Options that say where and how the job runs (ranks in process, transport, trace, ...) are not taken
+/// over, nor those of the checkpoint that have no effect beside what is given now.
 GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts const& checkpoint, std::string const& from);
 
 /// Whether another value of this option of `pikv generate` gives other tokens, so that a job cannot go on with it.

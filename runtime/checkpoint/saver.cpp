@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
@@ -35,6 +36,13 @@ void prepare_folder(fs::path const& folder, fs::path const& continued) {
                                folder.string(), there.front().filename().string()));
 }
 
+void expect_seen(fs::path const& folder, comm::World const& world) {
+  std::error_code trouble;
+  if (fs::is_directory(folder, trouble)) return;
+  throw InputError(fmt::format("--checkpoint={} is not seen on {}; give a folder on a file system that all hosts share", folder.string(),
+                               world.host_name(world.rank())));
+}
+
 std::string text_of(shards::PlacementOptions const& placement) {
   nlohmann::json places = nlohmann::json::array();
   for (shards::BucketPlace const& place : placement.places)
@@ -44,10 +52,12 @@ std::string text_of(shards::PlacementOptions const& placement) {
 
 }  // namespace
 
-Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const& continued) : world_{world}, options_{options} {
+Saver::Saver(comm::World& world, GenerateOptions const& options, fs::path const& continued)
+    : world_{world}, options_{options}, continued_{continued} {
   agree(world, options.deadline_s, [&] {
     if (world.rank() == 0) prepare_folder(options.checkpoint, continued);
   });
+  agree(world, options.deadline_s, [&] { expect_seen(options.checkpoint, world); });
 }
 
 std::int32_t Saver::wants_to_stop() const {
@@ -78,6 +88,8 @@ void Saver::control_slot(shards::Step step, Engine const& engine, shards::Store&
   auto const name = checkpoint_name(options_.checkpoint, step);
   auto const written = CheckpointWriter{world_, store, restored, options_.deadline_s}.write(name, facts, requests, engine.state_of_home());
   if (world_.rank() != 0) return;
+  if (!continued_.empty() && !std::exchange(has_saved_, true)) remove_future(name, engine.first_step());
+  remove_older(options_.checkpoint, written.unread > 0 ? continued_ : fs::path{});
   double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   spdlog::info("checkpoint {}: {} pages, {:.1f} MiB, {:.2f} s", name.string(), written.pages, static_cast<double>(written.bytes) / (1 << 20), seconds);
   if (written.unsound > 0)

@@ -15,8 +15,8 @@ namespace pikv::runtime {
 /// When a job is saved, and when it stops for that: every N steps, and on a signal or when its time is nearly over.
 class Saver {
  public:
-  /// Collective. Makes options.checkpoint. Throws AgreedError where it cannot, and where it holds checkpoints of another job, which would
-  /// be taken for this one's: `continued` is the checkpoint that this job goes on from, empty if none.
+  /// Collective. Makes options.checkpoint. Throws AgreedError where it cannot, where a rank does not see it, and where it holds checkpoints of
+  /// another job, which would be taken for this one's: `continued` is the checkpoint that this job goes on from, empty if none.
   Saver(comm::World& world, GenerateOptions const& options, std::filesystem::path const& continued);
 
   /// For EngineHooks::stop.
@@ -29,6 +29,8 @@ class Saver {
  private:
   comm::World& world_;
   GenerateOptions const& options_;
+  std::filesystem::path continued_;
+  bool has_saved_ = false;
 };
 
 /// Date and time, UTC, ISO 8601.

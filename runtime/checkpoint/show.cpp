@@ -15,14 +15,6 @@ std::int64_t in_phase(CheckpointReader const& checkpoint, Phase phase) {
   return std::ranges::count(checkpoint.requests(), phase, &SavedRequest::phase);
 }
 
-// A name from a prompt file may hold anything, also what moves a terminal's cursor.
-std::string printable(std::string const& text, std::size_t most) {
-  std::string safe = text.substr(0, most);
-  std::ranges::replace_if(
-      safe, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-  return text.size() > most ? safe + "..." : safe;
-}
-
 std::string attributes_text(std::string const& title, Attributes const& attributes) {
   std::string text = fmt::format("\n{}\n", title);
   for (Attribute const& attribute : attributes)
@@ -81,6 +73,13 @@ std::string pages_text(CheckpointReader const& checkpoint) {
 constexpr char const* columns = "{:>12} {:<20} {:>5} {:>6} {:>7} {:>7} {:>8} {:>12}  {:<18} {}\n";
 
 }   // namespace
+
+std::string printable(std::string const& text, std::size_t most) {
+  std::string safe = text.substr(0, most);
+  std::ranges::replace_if(
+      safe, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  return text.size() > most ? safe + "..." : safe;
+}
 
 std::string list_heading() {
   return fmt::format(fmt::runtime(columns), "step", "saved", "ranks", "done", "running", "waiting", "pages", "bytes", "why", "checkpoint");

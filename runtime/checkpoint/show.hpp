@@ -7,6 +7,9 @@
 
 namespace pikv::runtime {
 
+/// The first `most` bytes, without control characters: a name from a prompt file may hold anything, also what moves a terminal's cursor.
+std::string printable(std::string const& text, std::size_t most);
+
 /// The line of a checkpoint in `pikv checkpoint list`, with its newline, and the line above all.
 std::string list_line(CheckpointReader const& checkpoint);
 std::string list_heading();

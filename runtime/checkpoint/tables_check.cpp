@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "comm/error.hpp"
@@ -91,9 +92,14 @@ std::string trouble_of_tables(CheckpointReader const& checkpoint) {
 }   // namespace
 
 kernels::PageLayout page_layout(CheckpointFacts const& facts) {
+  GivenOptions shape;
+  for (char const* name : {"kv-dtype", "page-tokens"}) {
+    auto const value = value_of(facts.options, name);
+    shape[name] = {value, fmt::format("{}={}", name, value)};
+  }
   GenerateOptions options;
   try {
-    options = resumed_options({}, facts, "the checkpoint");
+    options = generate_options_from(std::move(shape));
   } catch (InputError const& error) {
     throw RunError(fmt::format("its options are none that a job has: {}", error.what()));
   }

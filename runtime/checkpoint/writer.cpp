@@ -1,9 +1,13 @@
 #include "runtime/checkpoint/writer.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -12,7 +16,7 @@
 #include "comm/error.hpp"
 #include "comm/hdf5_access.hpp"
 #include "comm/message.hpp"
-#include "runtime/checkpoint/files.hpp"
+#include "runtime/agree.hpp"
 #include "runtime/checkpoint/tables_file.hpp"
 #include "runtime/disk_room.hpp"
 #include "runtime/gather.hpp"
@@ -24,7 +28,6 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr double patience = 20;                  // writing takes one rank what it takes; the others wait this many deadlines
 constexpr std::size_t staging_bytes = 512 << 10;   // of pages that are copied, verified and written at once: stays in a core's cache
 constexpr std::size_t most_headers = 4096;         // written at once
 constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at least so long in the file
@@ -32,10 +35,13 @@ constexpr hsize_t alignment = 4096, aligned_from = 1 << 20;   // of what is at l
 struct Known {   // of a Progress, what gather_results does not bring
   std::int64_t index;
   Phase phase;
-  std::int32_t home;
   shards::StreamId stream;
   std::int64_t length;
 };
+
+std::size_t bytes_of(PackedRequests const& packed) {
+  return packed.rows.size() * saved_request_rows().row_bytes() + packed.tokens.size() * sizeof(std::int32_t) + packed.text.size();
+}
 
 PageRow row_of(shards::PageRef const& page) {
   return {page.stream.hi, page.stream.lo, page.layer, page.block, page.tokens, page.at, page.slot, page.indexed, page.generation};
@@ -49,6 +55,15 @@ void write_rows(hdf5::Dataset const& dataset, std::size_t first, std::size_t row
   if (H5Dwrite(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, data) < 0) throw RunError(hdf5::failure("write pages"));
 }
 
+/// A file that rank 0 made need not be there for all ranks; HDF5 would wait for those that it fails on.
+void expect_writable(std::filesystem::path const& part) {
+  int const file = ::open(part.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0)
+    throw RunError(fmt::format("{} cannot be opened here ({}); give --checkpoint a folder on a file system that all hosts share", part.string(),
+                               std::strerror(errno)));
+  ::close(file);
+}
+
 }  // namespace
 
 /// Where the pages of all ranks go, the same on every rank.
@@ -59,6 +74,7 @@ struct CheckpointWriter::Layout {
   };
   std::vector<PageRow> rows;    // of all
   std::size_t first = 0;        // row of this rank's first page
+  std::size_t unread = 0;       // of all
   std::vector<Source> mine;
 };
 
@@ -77,9 +93,18 @@ struct CheckpointWriter::File {
     hdf5::Properties access{comm::hdf5_file_access(world), "open a checkpoint's access"};
     H5Pset_alignment(access.get(), aligned_from, alignment);
     hdf5::File file{H5Fopen(part.c_str(), H5F_ACC_RDWR, access.get()), "open " + part.string()};
-    hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
-    hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
-    return {std::move(access), std::move(file), std::move(headers), std::move(payloads)};
+    try {
+      hdf5::Dataset headers{H5Dopen2(file.get(), "page_headers", H5P_DEFAULT), "open /page_headers"};
+      hdf5::Dataset payloads{H5Dopen2(file.get(), "page_payloads", H5P_DEFAULT), "open /page_payloads"};
+      return {std::move(access), std::move(file), std::move(headers), std::move(payloads)};
+    } catch (...) {
+      file.abandon();
+      throw;
+    }
+  }
+
+  void flush(std::filesystem::path const& part) const {
+    if (H5Fflush(file.get(), H5F_SCOPE_LOCAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
   }
 };
 
@@ -112,6 +137,7 @@ CheckpointWriter::Layout CheckpointWriter::lay_out(HomeState const& mine) {
     }
     for (HomeState::Unread const& page : array(HomeState::Unread{}, unread[rank])) {
       layout.rows.push_back(page.page);
+      ++layout.unread;
       if (own) layout.mine.push_back({{}, page.row});
     }
   }
@@ -123,7 +149,7 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
   std::vector<Known> known;
   std::vector<Result> results;
   for (auto const& progress : mine.progress) {
-    known.push_back({progress.index, progress.phase, progress.result.home, progress.stream, progress.length});
+    known.push_back({progress.index, progress.phase, progress.stream, progress.length});
     results.push_back(progress.result);
   }
   auto const parts = world_.all_gather(std::as_bytes(std::span{known}), world_.in(deadline_s_));
@@ -152,9 +178,10 @@ void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenChec
     Layout::Source const& source = layout.mine[i];
     auto& header = headers[i - headers_from];
     auto const payload = std::span{payloads}.subspan((i - payloads_from) * page_bytes, page_bytes);
-    if (source.unread >= 0) {
-      restored_->checkpoint().read_page(static_cast<std::size_t>(source.unread), header, payload);   // verified when this job began
-    } else if (!shards::copy_page(store_, source.page, header, payload)) {
+    bool const sound = source.unread >= 0
+                           ? restored_->checkpoint().read_verified(static_cast<std::size_t>(source.unread), header, payload) == shards::Verdict::good
+                           : shards::copy_page(store_, source.page, header, payload);
+    if (!sound) {
       header = {};
       ++written.unsound;
     }
@@ -175,21 +202,20 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   PackedRequests const packed = pack(gather_requests(requests, mine));
   WrittenCheckpoint written;
   written.pages = layout.rows.size();
+  written.unread = layout.unread;
   written.bytes = written.pages * (shards::header_bytes + facts.payload_bytes);
 
   auto const part = part_of(name);
   auto const guard = world_.guard("writing a checkpoint", patience * deadline_s_);
   agree(world_.rank() != 0 ? "" : trouble_in([&] {
     open_part(name, "--checkpoint");
+    make_room(part, written.bytes + bytes_of(packed) + layout.rows.size() * page_rows().row_bytes());   // HDF5 fails badly on a full disk
     write_tables(part, facts, packed, layout.rows);
     make_room(part, written.bytes);
   }));
   if (world_.in_process()) write_in_turn(part, layout, written);
   else write_together(part, layout, written);
-  agree(world_.rank() == 0 ? trouble_in([&] {
-    publish(name);
-    remove_older(name.parent_path());
-  }) : "");
+  agree(world_.rank() == 0 ? trouble_in([&] { publish(name); }) : "");
   auto const unsound = world_.all_gather(std::as_bytes(std::span{&written.unsound, 1}), world_.in(deadline_s_));
   written.unsound = 0;
   for (comm::Bytes const& of_rank : unsound) written.unsound += comm::MessageReader{of_rank}.value<std::uint64_t>();
@@ -202,25 +228,29 @@ void CheckpointWriter::write_in_turn(std::filesystem::path const& part, Layout c
   for (comm::Rank turn = 0; turn < world_.size(); ++turn) {
     if (turn == world_.rank()) trouble = trouble_in([&] {
       File file = File::open(world_, part);
-      write_pages(file, layout, written);
+      try {
+        write_pages(file, layout, written);
+        file.flush(part);
+      } catch (...) {
+        file.abandon();
+        throw;
+      }
     });
     world_.barrier(world_.in(patience * deadline_s_));
   }
   agree(trouble);
 }
 
-/// Opening and closing wait for all ranks, so a rank in trouble is heard of before: then nobody closes.
+/// Opening, flushing and closing wait for all ranks, so a rank in trouble is heard of before each: then nobody goes on, or closes.
 void CheckpointWriter::write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
+  agree(trouble_in([&] { expect_writable(part); }));
   std::unique_ptr<File> file;
-  agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
-  auto const trouble = trouble_in([&] {
-    write_pages(*file, layout, written);
-    if (H5Fflush(file->file.get(), H5F_SCOPE_LOCAL) < 0) throw RunError(hdf5::failure("flush " + part.string()));
-  });
   try {
-    agree(trouble);
+    agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
+    agree(trouble_in([&] { write_pages(*file, layout, written); }));
+    agree(trouble_in([&] { file->flush(part); }));
   } catch (...) {
-    file->abandon();
+    if (file) file->abandon();
     throw;
   }
 }

@@ -32,12 +32,13 @@ struct HomeState {
 
 struct WrittenCheckpoint {
   std::uint64_t pages = 0, bytes = 0;   // of all ranks; bytes of headers and payloads
+  std::uint64_t unread = 0;             // of them: were still only in the checkpoint that this job went on from
   std::uint64_t unsound = 0;            // of them: not what was sealed, left empty, to be computed again after a restore
 };
 
 /// Collective, at the control slot. Writes `name` (docs/checkpoint.md): rank 0 the requests, each rank the pages it holds, over MPI all at
 /// the same time, in process in turn. Written as NAME.part, synced and renamed when whole. Trouble of one rank is agreed on: all throw the
-/// same RunError, and what `name` was before is untouched. Each page is verified when it is copied.
+/// same RunError, and what `name` was before is untouched. Each page is verified when it is copied, also out of the old checkpoint.
 class CheckpointWriter {
  public:
   /// `restored`: what this job went on from, null if from nothing.

@@ -50,15 +50,30 @@ TEST_F(CheckpointFiles, WhereThereIsNoneItIsTold) {
   EXPECT_TRUE(checkpoints_in(folder / "none").empty());
 }
 
-TEST_F(CheckpointFiles, AllButTheLastTwoAreRemovedAndNothingElse) {
+TEST_F(CheckpointFiles, AllButTheLastTwoAndWhatIsUnfinishedAreRemovedAndNothingElse) {
   for (char const* name : {"step-000000000001.h5", "step-000000000002.h5", "step-000000000010.h5", "step-000000000001.h5.part", "notes.txt"})
     make(name);
-  remove_older(here);
+  remove_older(here, {});
   EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000010.h5", "step-000000000002.h5"));
   EXPECT_TRUE(std::filesystem::exists(folder / "notes.txt"));
-  EXPECT_THAT(names(unfinished_in(here)), ElementsAre("step-000000000001.h5.part"));
-  remove_older(here);
+  EXPECT_TRUE(unfinished_in(here).empty());
+  remove_older(here, {});
   EXPECT_EQ(checkpoints_in(here).size(), 2u);
+}
+
+TEST_F(CheckpointFiles, TheOneThatPagesStillComeFromIsKeptUntilTheyAreRead) {
+  for (char const* name : {"step-000000000001.h5", "step-000000000002.h5", "step-000000000010.h5", "step-000000000020.h5"}) make(name);
+  remove_older(here, std::filesystem::path{here} / "." / "step-000000000001.h5");
+  EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000020.h5", "step-000000000010.h5", "step-000000000001.h5"));
+  remove_older(here, {});
+  EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000020.h5", "step-000000000010.h5"));
+}
+
+TEST_F(CheckpointFiles, ThoseOfAFutureThatDidNotHappenAreRemoved) {
+  for (char const* name : {"step-000000000002.h5", "step-000000000010.h5", "step-000000000012.h5", "step-000000000014.h5", "step-000000000020.h5"})
+    make(name);
+  remove_future(folder / "step-000000000014.h5", 10);
+  EXPECT_THAT(names(checkpoints_in(here)), ElementsAre("step-000000000014.h5", "step-000000000010.h5", "step-000000000002.h5"));
 }
 
 }   // namespace

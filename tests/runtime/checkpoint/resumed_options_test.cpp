@@ -1,8 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <map>
+
 #include "runtime/checkpoint/resume.hpp"
 #include "sample.hpp"
+#include "tests/runtime/trace/scratch_folder.hpp"
 #include "tests/runtime/trace/trace_cases.hpp"
 
 namespace pikv::runtime {
@@ -121,6 +126,101 @@ TEST(ResumedOptions, WhereAndHowTheJobRanIsNotTakenOver) {
 TEST(ResumedOptions, OneWithoutEffectIsStillRefused) {
   EXPECT_THAT(error_of_resuming({}, {"--checkpoint-every", "3"}), HasSubstr("add --checkpoint DIR"));
   EXPECT_THAT(error_of_resuming({}, {"--logits", "l.h5"}), HasSubstr("--logits"));
+}
+
+/// A value of every option, and what gives it an effect beside it.
+std::map<std::string, std::vector<std::string>> const with_every_option{
+    {"model", {"m"}},
+    {"prompts", {"p.jsonl"}},
+    {"prompt-format", {"text", "--prompts", "p"}},
+    {"prompt", {"Once"}},
+    {"max-new-tokens", {"9"}},
+    {"temperature", {"0.5"}},
+    {"top-k", {"3", "--temperature", "1"}},
+    {"top-p", {"0.5", "--temperature", "1"}},
+    {"seed", {"1", "--arrivals", "10"}},
+    {"batch", {"3"}},
+    {"page-tokens", {"8"}},
+    {"prefill-chunk", {"64"}},
+    {"kv-dtype", {"f32"}},
+    {"kv-budget", {"1GiB"}},
+    {"attention", {"exact"}},
+    {"home", {"mod"}},
+    {"kv-experts", {"8"}},
+    {"scheduler", {"none"}},
+    {"codec", {"none"}},
+    {"store", {"sharded"}},
+    {"move", {"page"}},
+    {"transport", {"mpi"}},
+    {"progress-thread", {"off"}},
+    {"fault-plan", {"f.json"}},
+    {"scrub", {"0"}},
+    {"active-ranks", {"1"}},
+    {"rank-plan", {"r.json"}},
+    {"rebalance-steps", {"8"}},
+    {"migration-bytes", {"1MiB"}},
+    {"skew", {"1"}},
+    {"arrivals", {"10"}},
+    {"in-process", {"2"}},
+    {"schedule-seed", {"3", "--in-process", "2"}},
+    {"reproducible", {}},
+    {"output", {"o.jsonl"}},
+    {"logits", {"l.h5"}},
+    {"trace", {"t.h5"}},
+    {"trace-events", {"100", "--trace", "t.h5"}},
+    {"report", {"r.json"}},
+    {"checkpoint", {"ck"}},
+    {"checkpoint-every", {"7", "--checkpoint", "ck"}},
+    {"resume", {"old"}},
+    {"time-limit", {"1h", "--checkpoint", "ck"}},
+    {"time-margin", {"5s", "--time-limit", "1h", "--checkpoint", "ck"}},
+    {"deadline", {"3s"}},
+    {"config", {"CONFIG"}},
+    {"threads", {"2"}},
+    {"log-level", {"error"}},
+};
+
+struct AnyOption : ::testing::Test {
+  AnyOption() { std::ofstream{config} << "# nothing\n"; }
+  std::vector<std::string> given_with(std::string const& option) const {
+    auto args = with_every_option.at(option);
+    std::ranges::replace(args, "CONFIG", config);
+    args.insert(args.begin(), "--" + option);
+    return args;
+  }
+  test::ScratchFolder folder;
+  std::string config = folder / "pikv.ini";
+};
+
+TEST_F(AnyOption, ThatAJobWasGivenMayBeLeftOutWhenItGoesOn) {
+  for (OptionSpec const& spec : generate_option_specs()) {
+    ASSERT_TRUE(with_every_option.contains(spec.name)) << spec.name;
+    EXPECT_EQ(error_of_resuming(given_with(spec.name), {}), "no error") << spec.name;
+  }
+}
+
+TEST_F(AnyOption, ThatAJobWasGivenMayBeGivenAgainWhenItGoesOn) {
+  for (OptionSpec const& spec : generate_option_specs()) {
+    if (spec.name == "resume" || spec.name == "logits") continue;   // what a job that goes on is not given
+    EXPECT_EQ(error_of_resuming(given_with(spec.name), given_with(spec.name)), "no error") << spec.name;
+  }
+}
+
+TEST(ResumedOptions, PagesThatWereSpreadMayStayAtTheirHomes) {
+  std::vector<std::string> const spread{"--home", "mod", "--kv-experts", "8", "--move", "page", "--rebalance-steps", "8", "--migration-bytes", "1MiB",
+                                        "--skew", "1"};
+  auto const options = resumed(spread, {"--store", "local"});
+  EXPECT_EQ(options.store, StoreMode::local);
+  EXPECT_EQ(options.skew, 0);
+  EXPECT_EQ(options.migration_bytes, 0u);
+  EXPECT_THAT(error_of_resuming(spread, {"--store", "local", "--kv-experts", "8"}), StartsWith("InputError: --kv-experts=8 has no effect"));
+}
+
+TEST(ResumedOptions, ArrivalsAreThoseOfTheCheckpoint) {
+  EXPECT_EQ(resumed({"--arrivals", "10", "--seed", "5"}, {"--seed", "5"}).sampling.seed, 5u);
+  EXPECT_THAT(error_of_resuming({}, {"--arrivals", "10"}),
+              AllOf(StartsWith("InputError: --arrivals=10 has no effect"), HasSubstr("ck/step-000000000040.h5")));
+  EXPECT_THAT(error_of_resuming({"--arrivals", "10"}, {"--arrivals", "20"}), StartsWith("InputError: --arrivals=20 has no effect"));
 }
 
 TEST(ResumedOptions, ACheckpointWhoseOptionsAreNoneIsRefusedByName) {

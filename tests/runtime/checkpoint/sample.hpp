@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "comm/world.hpp"
+#include "runtime/checkpoint/reader.hpp"
+#include "runtime/checkpoint/restored_pages.hpp"
 #include "runtime/checkpoint/writer.hpp"
 #include "shards/mix.hpp"
 
@@ -76,10 +78,7 @@ inline void fill_sample_page(shards::StreamId id, std::int32_t layer, shards::Bl
   shards::seal(header, payload, sample_layout);
 }
 
-/// A checkpoint of the sample job, which holds pages for the requests that run. `break_page`: row whose page rots in memory before, or -1.
-inline WrittenCheckpoint write_sample(std::filesystem::path const& name, CheckpointFacts const& facts = sample_facts(),
-                                      std::vector<SavedRequest> const& saved = sample_requests(), int break_page = -1) {
-  auto const world = comm::make_solo_world();
+inline shards::StoreOptions sample_store(CheckpointFacts const& facts) {
   shards::StoreOptions options;
   options.layers = sample_layers;
   options.q_heads = 2;
@@ -90,12 +89,20 @@ inline WrittenCheckpoint write_sample(std::filesystem::path const& name, Checkpo
   options.most_rows = 4;
   options.most_streams = 4;
   options.most_blocks = 16;
-  shards::Store store{*world, options};
+  options.deadline_s = 20;
+  return options;
+}
+
+/// A checkpoint of the sample job, which holds pages for the requests that run; request i is at home on rank i mod ranks. `break_page`: row
+/// whose page rots in memory before, or -1.
+inline WrittenCheckpoint write_sample_on(comm::World& world, std::filesystem::path const& name, CheckpointFacts const& facts = sample_facts(),
+                                         std::vector<SavedRequest> const& saved = sample_requests(), int break_page = -1) {
+  shards::Store store{world, sample_store(facts)};
   HomeState state;
   std::vector<Request> requests;
   for (SavedRequest const& one : saved) {
     requests.push_back(one.request);
-    if (one.phase == Phase::waiting) continue;
+    if (one.phase == Phase::waiting || one.request.index % world.size() != world.rank()) continue;
     state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length});
     if (one.phase != Phase::running) continue;
     shards::Stream& stream = store.open(one.stream, 16);
@@ -103,11 +110,31 @@ inline WrittenCheckpoint write_sample(std::filesystem::path const& name, Checkpo
       (void)store.restore(stream, [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) {
         fill_sample_page(one.stream, layer, block, one.length, header, payload);
       });
-    auto const pages = shards::pages_of(store, stream, 0);
+    auto const pages = shards::pages_of(store, stream, world.rank());
     state.pages.insert(state.pages.end(), pages.begin(), pages.end());
   }
   if (break_page >= 0) store.arena().payload({state.pages[static_cast<std::size_t>(break_page)].slot, 0})[5] ^= std::byte{1};
-  return CheckpointWriter{*world, store, nullptr, 30}.write(name, facts, requests, state);
+  return CheckpointWriter{world, store, nullptr, 30}.write(name, facts, requests, state);
+}
+
+inline WrittenCheckpoint write_sample(std::filesystem::path const& name, CheckpointFacts const& facts = sample_facts(),
+                                      std::vector<SavedRequest> const& saved = sample_requests(), int break_page = -1) {
+  return write_sample_on(*comm::make_solo_world(), name, facts, saved, break_page);
+}
+
+/// A checkpoint of a job on this rank alone that went on from `from` and has read no page of it yet.
+inline WrittenCheckpoint write_unread(std::filesystem::path const& name, CheckpointReader const& from) {
+  auto const world = comm::make_solo_world();
+  shards::Store store{*world, sample_store(from.facts())};
+  RestoredPages const restored{from, sample_layers};
+  HomeState state;
+  std::vector<Request> requests;
+  for (SavedRequest const& one : from.requests()) {
+    requests.push_back(one.request);
+    if (one.phase != Phase::waiting) state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length});
+  }
+  for (std::size_t row = 0; row < from.pages().size(); ++row) state.unread.push_back({static_cast<std::int64_t>(row), from.pages()[row]});
+  return CheckpointWriter{*world, store, &restored, 30}.write(name, from.facts(), requests, state);
 }
 
 }  // namespace pikv::runtime::test

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
+#include <iterator>
 
 #include "runtime/checkpoint/diff.hpp"
 #include "runtime/checkpoint/show.hpp"
@@ -73,6 +75,33 @@ TEST_F(CheckpointContents, APageThatRottedBeforeIsLeftOutAndComputedAgain) {
   EXPECT_EQ(found.restored, 9);
 }
 
+TEST_F(CheckpointContents, APageThatWasNotYetReadAndRotsInTheFileIsLeftOutOfTheNext) {
+  auto const whole = next_name(), torn = next_name();
+  auto const written = test::write_unread(whole, CheckpointReader{name});
+  EXPECT_EQ(written.unread, 10u);
+  EXPECT_EQ(written.unsound, 0u);
+  EXPECT_TRUE(diff_with(whole).equal());
+
+  std::vector<std::byte> payload(test::sample_layout.bytes());
+  ASSERT_EQ(CheckpointReader{name}.verdict(2, payload), shards::Verdict::good);   // block 1 of request 1
+  std::ifstream in{name, std::ios::binary};
+  std::string const bytes{std::istreambuf_iterator<char>{in}, {}};
+  auto const at = bytes.find(std::string{reinterpret_cast<char const*>(payload.data()), payload.size()});
+  ASSERT_NE(at, std::string::npos);
+  CheckpointReader const rotting{name};
+  std::fstream{name, std::ios::in | std::ios::out | std::ios::binary}
+      .seekp(static_cast<std::streamoff>(at + 7))
+      .put(static_cast<char>(~bytes[at + 7]));
+  EXPECT_EQ(test::write_unread(torn, rotting).unsound, 1u);
+  auto const found = verify_checkpoint(CheckpointReader{torn});
+  EXPECT_EQ(found.left_out, 1u);
+  EXPECT_EQ(found.restored, 9);
+}
+
+TEST_F(CheckpointContents, AnOptionThatNeedsAnotherIsNoContradiction) {
+  EXPECT_EQ(contradiction([](auto& facts, auto&, auto&) { facts.options.push_back({"trace-events", std::string{"100"}}); }), "");
+}
+
 TEST_F(CheckpointContents, MissingPagesAreNoContradiction) {
   EXPECT_EQ(contradiction([](auto&, auto&, auto& pages) { pages.erase(pages.begin() + 3); }), "");
   EXPECT_EQ(contradiction([](auto&, auto&, auto& pages) { pages.clear(); }), "");
@@ -140,6 +169,12 @@ TEST_F(CheckpointContents, WhatDiffersIsNamed) {
                           "request 3: tokens in pages 5 / 4", "page of stream 000000000000000b0000000000000003, layer 0, block 1: only in the first",
                           "page of stream 000000000000000b0000000000000003, layer 1, block 1: only in the first"));
   EXPECT_EQ(summary_of(diff), "1 model field, 1 option, 3 requests, 2 pages differ; 2 requests and 8 pages are equal");
+}
+
+TEST_F(CheckpointContents, ANameThatMovesTheCursorIsNamedWithoutDoingSo) {
+  auto requests = test::sample_requests();
+  requests[2].request.id = "a\x1b[2Jb";
+  EXPECT_THAT(diff_with(test::sample_facts(), requests).lines, ElementsAre("request 2: id  / a?[2Jb"));
 }
 
 TEST_F(CheckpointContents, APageThatWasLeftOutIsNotThere) {

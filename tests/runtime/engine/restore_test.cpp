@@ -177,5 +177,20 @@ TEST(RestoreOnce, FromASecondCheckpointMadeBeforeAllPagesOfTheFirstWereRead) {
   EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "whole.jsonl"));
 }
 
+TEST(RestoreOnce, FromTheOlderOneAfterTheNewerWasDamagedWhichIsThenGone) {
+  Folder const folder;
+  auto const job = job_on(write_prompts(folder), "2");
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), 2, folder / "whole.jsonl")), 0);
+  auto const found = runtime::checkpoints_in(folder / "saved");
+  ASSERT_EQ(found.size(), 2u);
+  auto const step = runtime::CheckpointReader{found.back()}.facts().step;
+  fs::resize_file(found.front(), 4096);
+  auto const again = saved_to({{"resume", {found.back().string(), ""}}}, folder / "saved", static_cast<int>(step) + 1);   // once
+  ASSERT_EQ(run(options_with(again, 2, folder / "ignored.jsonl")), 0);
+  EXPECT_FALSE(fs::exists(found.front()));
+  ASSERT_EQ(run(options_with({{"resume", {(folder / "saved").string(), ""}}}, 1, folder / "resumed.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "whole.jsonl"));
+}
+
 }   // namespace
 }   // namespace pikv::test
