@@ -250,6 +250,7 @@ void Home::acknowledge(comm::Rank owner) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
       entry.life = entry.rotten ? PageLife::lost : PageLife::remote;
       entry.local = {};
+      entry.moving = false;
       if (page.leaves && !entry.rotten)
         arena_.events().record(PageEvent::migrate, page.stream->id(), page.layer, page.block, owner, {page.grant.slot, 0}, page.grant.generation);
       if (!entry.rotten) continue;
@@ -394,7 +395,6 @@ bool Home::leave_now(comm::Rank owner, Leaving const& page, Step step) {
     entry.owner = owner;
     entry.slot = {grant.slot, 0};
     entry.generation = grant.generation;
-    entry.moving = false;
     push.local = entry.local;
   } else {
     IndexedPage const& held = own_shard_.indexed(page.slot);
