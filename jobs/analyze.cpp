@@ -119,7 +119,7 @@ std::string analyze_help() {
   return "Usage: pikv analyze TRACE [OPTIONS]\n\n"
          "Reads the trace of a job and prints a page about it: time, stragglers, loads, traffic, memory, and what to change. NAME.part, left\n"
          "by a job that did not end, is read as far as it was flushed.\n\n" +
-         runtime::options_help(specs) + "\nExit codes: 0 done; 1 the trace cannot be read, or a page has no events in it; 2 a bad option.\n";
+         runtime::options_help(specs) + "\nExit codes: 0 done; 1 the trace cannot be read, or a page has no events in it; 2 a bad option;\n3 a plan of --replan comes out otherwise.\n";
 }
 
 }   // namespace pikv::jobs

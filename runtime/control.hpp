@@ -28,7 +28,7 @@ struct ControlState {
   std::int32_t rows = 0;                        // it brings to this step
   std::int32_t idle = 0;                        // 1: nothing runs and nothing waits
   std::int32_t running = 0;                     // sequences
-  std::int32_t loading = 0;                     // of them, whose pages are still being read from a checkpoint
+  std::int32_t blocks_read = 0;                 // from a checkpoint, in the plan of this step
   std::int32_t stop = 0;                        // why this rank wants the job to stop, see stop.hpp; 0: it does not
   std::int32_t settled = 1;                     // 0: pages of this home are on their way to other owners
   double next_arrival = std::numeric_limits<double>::infinity();   // of a waiting request, on the job's clock

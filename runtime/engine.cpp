@@ -66,7 +66,7 @@ ControlState Engine::state(shards::Step step) {
   mine.rows = batch_.rows();
   mine.idle = sequences_.idle() ? 1 : 0;
   mine.running = static_cast<std::int32_t>(sequences_.running());
-  mine.loading = static_cast<std::int32_t>(sequences_.loading());
+  mine.blocks_read = sequences_.blocks_read();
   mine.stop = hooks_.stop ? hooks_.stop() : 0;
   mine.next_arrival = sequences_.next_arrival();
   auto const& storing = options_.coordinator.ranks.storing(step);
@@ -107,13 +107,13 @@ bool Engine::step(shards::Step step) {
   clock_.enter(Stage::scheduling);
 
   std::uint64_t tokens_everywhere = 0;
-  std::int32_t rows_everywhere = 0, running_everywhere = 0, loading_everywhere = 0;
+  std::int32_t rows_everywhere = 0, running_everywhere = 0, blocks_read_everywhere = 0;
   shards::Step oldest = step;
   for (ControlState const& state : states) {
     tokens_everywhere += state.tokens_resident;
     rows_everywhere += state.rows;
     running_everywhere += state.running;
-    loading_everywhere += state.loading;
+    blocks_read_everywhere += state.blocks_read;
     oldest = std::min(oldest, state.oldest_step_in_flight);
   }
   bool const idle = all_idle(states);
@@ -126,7 +126,7 @@ bool Engine::step(shards::Step step) {
     recorder_.finish();
     return false;
   }
-  stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 && loading_everywhere == 0 ? stalled_steps_ + 1 : 0;
+  stalled_steps_ = rows_everywhere == 0 && running_everywhere > 0 && blocks_read_everywhere == 0 ? stalled_steps_ + 1 : 0;
   if (stalled_steps_ == most_stalled_steps)   // seen by all ranks alike
     throw AgreedError({1, "no sequence found room for its next page in " + std::to_string(most_stalled_steps) + " steps (step " +
                               std::to_string(step) + "); raise --kv-budget, or lower --batch"});

@@ -107,6 +107,7 @@ void Sequences::admit() {
 void Sequences::plan(Batch& batch) {
   batch.clear();
   planned_.clear();
+  blocks_read_ = 0;
   std::size_t free_slots = store_.free_home_slots(), bytes_left = most_read_bytes;
   for (auto& sequence : running_) load(*sequence, free_slots, bytes_left);
   auto const left = [](Sequence const& s) {
@@ -134,14 +135,11 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
     bool const sound = store_.restore(*sequence.stream, read);
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;
+    ++blocks_read_;
     if (!whole) sequence.unread_end = sequence.unread_from;   // the open page is the last; after a rotten one all is computed again
     free_slots -= layers;
     bytes_left -= std::min(bytes_left, block_bytes);
   }
-}
-
-std::size_t Sequences::loading() const {
-  return static_cast<std::size_t>(std::ranges::count_if(running_, [](auto const& sequence) { return sequence->unread_from < sequence->unread_end; }));
 }
 
 void Sequences::add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots) {

@@ -57,8 +57,8 @@ class Sequences {
   double next_arrival() const;   // infinity if none waits
   std::int64_t reserved_pages(shards::Step step);
   std::uint64_t generated() const { return generated_; }
-  /// Running sequences whose pages are still being read.
-  std::size_t loading() const;
+  /// From the checkpoint, in the last plan.
+  std::int32_t blocks_read() const { return blocks_read_; }
   /// At the control slot: what a checkpoint has to hold of this home.
   HomeState state() const;
   std::vector<Result>& results() { return results_; }
@@ -104,6 +104,7 @@ class Sequences {
   std::vector<Lingering> lingering_;
   std::vector<Result> results_;
   std::uint64_t generated_ = 0;
+  std::int32_t blocks_read_ = 0;
 };
 
 }  // namespace pikv::runtime

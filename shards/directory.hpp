@@ -28,7 +28,7 @@ struct DirectoryEntry {
   Slot replica;                     // a verified copy in the home's arena of a remote page
   Slot slot;                        // in the owner's arena: pending, remote
   std::uint64_t generation = 0;     // of that slot
-  bool moving = false;              // ordered to another owner; served from where it is until the home hears that it has arrived
+  bool moving = false;              // on its way to another owner; served from where it is until the home hears that it has arrived
   bool moved = false;               // remote: pushed there by another rank than its home, so that only its name releases it
   std::uint16_t refusals = 0;       // of moves under the present placement
   std::uint32_t reads = 0;          // sealed, on its own home's shard: since the last report of loads

@@ -138,6 +138,7 @@ class Home {
   void stay(Leaving const& page, comm::Rank to);
   bool leave_now(comm::Rank owner, Leaving const& page, Step step);
   void push_leaving(comm::Rank owner, Step step);
+  void has_left(comm::Rank owner, Pushed const& page);
   bool afford();
   void send(comm::Rank to, Pushed const& page);
   void repeat(comm::Rank owner, Step step);

@@ -107,13 +107,18 @@ void Migration::start(std::span<std::unique_ptr<Stream> const> streams) {
 }
 
 void Migration::forget(Stream const& stream, Block from) {
-  clean_ = false;   // streams behind it move up in the walk
   for (Peer& peer : peers_)
     for (Ordered& page : peer.ordered)
       if (page.stream == &stream && page.block >= from) page.stream = nullptr;
 }
 
-// Round and round, until a whole pass has found nothing that should move and nothing on its way.
+void Migration::close(std::size_t place) {
+  if (place < next_stream_) --next_stream_;
+  else if (place == next_stream_) next_block_ = 1;
+}
+
+// Round and round, until a whole pass has found nothing that should move and nothing that does. A new page on its way to where it
+// belongs is neither.
 void Migration::walk(Step step, std::span<std::unique_ptr<Stream> const> streams) {
   if (settled_ || step < next_pass_) return;
   std::size_t looks = 0;
@@ -147,7 +152,7 @@ void Migration::consider(Stream& stream, std::int32_t layer, Block block, comm::
     refused_ = true;
     target = home_.target(stream.id(), block, entry.refusals);
   }
-  if (entry.life == PageLife::open || entry.life == PageLife::lost || (entry.owner == target && entry.life != PageLife::pending && !entry.moving)) return;
+  if (entry.life == PageLife::open || entry.life == PageLife::lost || (entry.owner == target && !entry.moving)) return;
   clean_ = false;
   if (entry.moving || entry.rotten) return;
   if (entry.life == PageLife::sealed && entry.owner == self_) {

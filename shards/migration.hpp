@@ -56,6 +56,8 @@ class Migration {
   void start(std::span<std::unique_ptr<Stream> const> streams);
   /// The pages of `stream` from `from` on are about to be released.
   void forget(Stream const& stream, Block from);
+  /// The stream at `place` of after_control's list is about to be taken out of it, those behind it move up.
+  void close(std::size_t place);
   /// True when every page of this home lies where the placement wants it, or at least on a rank that stores pages, no other having room.
   bool settled() const { return settled_; }
 
@@ -87,7 +89,7 @@ class Migration {
   Home& home_;
   StoreOptions const& options_;
   std::vector<Peer> peers_;
-  bool settled_ = true, clean_ = true;   // clean: this pass of the walk found nothing that is or should be on its way
+  bool settled_ = true, clean_ = true;   // clean: this pass of the walk found nothing that moves or should
   bool refused_ = false;                 // something was, since the last pass: wait before the next
   Step next_pass_ = 0;
   std::size_t next_stream_ = 0;

@@ -77,7 +77,9 @@ void Store::release(Stream& stream) {
   replicas_.drop(stream, 0);
   migration_.forget(stream, 0);
   home_.release(stream, 0);
-  std::erase_if(streams_, [&](auto const& held) { return held.get() == &stream; });
+  auto const closed = std::ranges::find(streams_, &stream, [](auto const& held) { return held.get(); });
+  migration_.close(static_cast<std::size_t>(closed - streams_.begin()));
+  streams_.erase(closed);
 }
 
 void Store::rewind(Stream& stream, Block block) {

@@ -40,14 +40,14 @@ class RankPlan(unittest.TestCase):
     def replan(self, trace):
         return run(PIKV, ["analyze", trace, "--replan"], cwd=self.folder)
 
-    def refused(self, change):
-        """The one sentence about a copy of the trace in which `change` was made."""
+    def refused(self, change, code):
+        """The one sentence about a copy of the trace in which `change` was made, given with exit code `code`."""
         copy = self.folder / "copy.h5"
         shutil.copy(self.trace, copy)
         with h5py.File(copy, "r+") as trace:
             change(trace)
         done = self.replan(copy)
-        self.assertEqual(done.code, 1, done.stdout + done.stderr)
+        self.assertEqual(done.code, code, done.stdout + done.stderr)
         self.assertEqual(len(done.errors()), 1, done.stderr)
         return done.errors()[0]
 
@@ -89,7 +89,7 @@ class RankPlan(unittest.TestCase):
             last = plans["step"][plans["reason"] == 0][-1]
             loads["pages"][(loads["step"] == last) & (loads["rank"] == 0)] += 1000
             trace["plan_loads"][...] = loads
-        self.assertIn("come out otherwise", self.refused(change))
+        self.assertIn("come out otherwise", self.refused(change, 3))
 
     def test_a_trace_without_plans(self):
         done = self.replan(self.quiet)
@@ -109,9 +109,9 @@ class RankPlan(unittest.TestCase):
 
         def no_loads(trace):
             del trace["plan_loads"]
-        self.assertIn("loads of every rank", self.refused(rank_99))
-        self.assertIn("in which nothing was planned", self.refused(no_such_step))
-        self.assertIn("/plan_loads", self.refused(no_loads))
+        self.assertIn("loads of every rank", self.refused(rank_99, 1))
+        self.assertIn("in which nothing was planned", self.refused(no_such_step, 1))
+        self.assertIn("/plan_loads", self.refused(no_loads, 1))
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ byte evictions, evicted_page = NONE, quiet;
 byte get_page = NONE, get_slot, get_generation;
 bool get_of_sound_page;
 
-/* ---- A home: asks, pushes, repeats, rewinds, releases (shards/home.cpp). One turn of its loop is a step. ---- */
+/* ---- A home: asks, pushes, repeats, rewinds, releases (shards/home.cpp, home_push.cpp). One turn of its loop is a step. ---- */
 
 inline start_put(w, n) {
   PUT(w, PENDING_OF(w, n).slot).parts = FIRST + SECOND;

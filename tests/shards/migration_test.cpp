@@ -88,6 +88,25 @@ TEST(Migration, AJoinerGetsItsShareAndPagesThatComeHomeAreReadThere) {
   }
 }
 
+// In every step some new page is on its way to where it belongs, and a stream ends: neither is a move.
+TEST(Migration, TheWalkEndsWhileStreamsGrowAndEndInEveryStep) {
+  StoreOptions options = small_options();
+  auto plan = long_streams();
+  plan.rows = options.layout.page_tokens;
+  plan.length = 60 * plan.rows;
+  std::vector<Step> settled(3, -1);
+  plan.between = [&](Step step, Store& store) {
+    auto const self = static_cast<std::size_t>(store.self());
+    if (step < 55) store.release(store.open({1000 + self, 1}, 1));
+    if (step == 12) store.place(owners(without(3, 2), 2));
+    if (step > 12 && step < 55 && settled[self] < 0 && store.settled()) settled[self] = step;
+  };
+  Outcome const outcome = run(3, options, plan);
+  EXPECT_LT(outcome.worst, close_enough);
+  for (Step const step : settled) EXPECT_GT(step, 12);
+  EXPECT_GT(outcome.counts.pages_moved, 20u);
+}
+
 TEST(Migration, NoStepMovesMoreThanItsBudgetAndASmallOneIsUsedUp) {
   StoreOptions options = small_options();
   std::size_t const page = options.layout.bytes() + header_bytes;

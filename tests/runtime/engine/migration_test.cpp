@@ -149,6 +149,25 @@ TEST(EngineMigration, ARankLeavesOnlyWhenTheOthersHaveRoom) {
   EXPECT_EQ(run.counts.rewinds, 0u);
 }
 
+// With many streams a page of some is on its way to its owner in every step, and streams end: pages have moved all the same at some time,
+// and the loads are looked at again.
+TEST(EngineMigration, ManyStreamsLeaveRoomForASecondPlan) {
+  auto requests = requests_of(48, 24, 48);
+  for (auto& request : requests) request.max_new_tokens += static_cast<std::int32_t>(request.index % 24);
+  auto with = options(3);
+  with.page_tokens = 4;
+  with.batch = 12;
+  with.rebalance_steps = 8;
+  Watch watch;
+  watch.rank_plan = R"([{"step": 20, "action": "drain", "rank": 2}])";
+  int looks_after = 0;
+  watch.plan = [&](runtime::PlanRows const& rows) { looks_after += rows.plan.step > 24 ? 1 : 0; };
+  auto const run = decode(with, requests, watch);
+  EXPECT_EQ(run.results.size(), requests.size());
+  EXPECT_GT(run.counts.pages_moved, 100u);
+  EXPECT_GE(looks_after, 5);
+}
+
 double variation(std::vector<double> const& of) {
   double mean = 0, square = 0;
   for (double const x : of) mean += x / static_cast<double>(of.size());

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +16,7 @@
 #include "comm/inprocess_world.hpp"
 #include "runtime/checkpoint/files.hpp"
 #include "runtime/checkpoint/reader.hpp"
+#include "runtime/checkpoint/verify.hpp"
 #include "runtime/job.hpp"
 #include "tests/runtime/engine/harness.hpp"
 #include "tests/runtime/reference_data.hpp"
@@ -54,14 +56,14 @@ Tokens tokens_in(fs::path const& output) {
 }
 
 /// Prompts of 1 to 300 tokens; with a small batch some still wait when the job is saved.
-fs::path write_prompts(Folder const& folder) {
+fs::path write_prompts(Folder const& folder, std::size_t more_tokens = 0) {
   fs::path const path = folder / "prompts.jsonl";
   std::ofstream out{path};
   std::vector<std::size_t> const lengths{300, 1, 33, 64, 150, 7, 96};
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     std::string text;
     while (text.size() < lengths[i]) text += "It was a bright cold day in April, and the clocks were striking. "[(text.size() + 11 * i) % 65];
-    out << nlohmann::json{{"id", "r" + std::to_string(i)}, {"prompt", text}, {"max_new_tokens", 8 + 9 * i}, {"stop", {"zzz"}}}.dump() << "\n";
+    out << nlohmann::json{{"id", "r" + std::to_string(i)}, {"prompt", text}, {"max_new_tokens", 8 + 9 * i + more_tokens}, {"stop", {"zzz"}}}.dump() << "\n";
   }
   return path;
 }
@@ -190,6 +192,127 @@ TEST(RestoreOnce, FromTheOlderOneAfterTheNewerWasDamagedWhichIsThenGone) {
   EXPECT_FALSE(fs::exists(found.front()));
   ASSERT_EQ(run(options_with({{"resume", {(folder / "saved").string(), ""}}}, 1, folder / "resumed.jsonl")), 0);
   EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "whole.jsonl"));
+}
+
+/// A rank plan in a file: ranks that stop (drain) and begin (join) to store pages.
+fs::path write_plan(Folder const& folder, std::string const& name, std::vector<std::tuple<int, std::string, int>> const& changes) {
+  auto json = nlohmann::json::array();
+  for (auto const& [step, action, rank] : changes) json.push_back({{"step", step}, {"action", action}, {"rank", rank}});
+  std::ofstream{folder / name} << json.dump();
+  return folder / name;
+}
+
+int pages_moved_in(fs::path const& report) {
+  std::ifstream in{report};
+  return nlohmann::json::parse(in)["migration"]["pages_moved"].get<int>();
+}
+
+/// Pages of others that a rank held for them.
+std::size_t stored_by(fs::path const& path, std::int32_t rank) {
+  runtime::CheckpointReader const checkpoint{path};
+  return static_cast<std::size_t>(std::ranges::count_if(checkpoint.pages(), [&](runtime::PageRow const& page) { return page.indexed != 0 && page.rank == rank; }));
+}
+
+/// Jobs that go on from `from`: each ends with `whole`, and the pages of its own checkpoints that are in `from` too are these, bit by bit.
+class GoesOn {
+ public:
+  GoesOn(Folder const& folder, fs::path from, Tokens const& whole) : folder_{folder}, from_{std::move(from)}, whole_{whole}, before_{full_pages(from_, 8)} {
+    EXPECT_TRUE(runtime::verify_checkpoint(runtime::CheckpointReader{from_}).gaps.empty()) << "pages that move are missing";
+  }
+
+  void on(int ranks, int next_save, runtime::GivenOptions given) {
+    SCOPED_TRACE(from_.filename().string() + " on " + std::to_string(ranks) + " ranks");
+    fs::path const later = folder_ / "later";
+    fs::remove_all(later);
+    given["resume"] = {from_.string(), ""};
+    given["report"] = {(folder_ / "resumed.json").string(), ""};
+    ASSERT_EQ(run(options_with(saved_to(given, later, next_save), ranks, folder_ / "resumed.jsonl")), 0);
+    EXPECT_EQ(tokens_in(folder_ / "resumed.jsonl"), whole_);
+    moved += pages_moved_in(folder_ / "resumed.json");
+    auto const saved = runtime::checkpoints_in(later);
+    ASSERT_FALSE(saved.empty());
+    for (auto const& path : saved)
+      for (auto const& [key, payload] : full_pages(path, 8))
+        if (auto const found = before_.find(key); found != before_.end()) {
+          EXPECT_EQ(found->second, payload);
+          ++compared;
+        }
+  }
+
+  std::size_t compared = 0;
+  int moved = 0;
+
+ private:
+  Folder const& folder_;
+  fs::path from_;
+  Tokens const& whole_;
+  Pages before_;
+};
+
+TEST(RestoreWhilePagesMove, FromTheMiddleOfADrainAndOfAJoinWithAnotherRankPlanAndWithoutOne) {
+  Folder const folder;
+  auto job = job_on(write_prompts(folder, 60), "3");
+  ASSERT_EQ(run(options_with(job, 4, folder / "whole.jsonl")), 0);
+  auto const whole = tokens_in(folder / "whole.jsonl");
+  job["rank-plan"] = {write_plan(folder, "plan.json", {{70, "drain", 2}, {90, "join", 2}}).string(), ""};
+  job["migration-bytes"] = {"5KiB", ""};   // one page
+  std::size_t compared = 0;
+  int moved = 0;
+  std::vector<std::size_t> joining;
+  for (int const step : small_form() ? std::vector{76, 93, 100} : std::vector{73, 76, 82, 88, 93, 97, 100}) {
+    fs::path const folder_of_step = folder / ("saved-" + std::to_string(step));
+    ASSERT_EQ(run(options_with(saved_to(job, folder_of_step, step), 4, folder / "moved.jsonl")), 0);
+    EXPECT_EQ(tokens_in(folder / "moved.jsonl"), whole) << "saving in step " << step << " changed the result";
+    auto const saved = runtime::checkpoints_in(folder_of_step);
+    ASSERT_EQ(saved.size(), 1u);
+    if (step < 90) EXPECT_GT(stored_by(saved[0], 2), 0u) << "all had left before step " << step;
+    else joining.push_back(stored_by(saved[0], 2));
+
+    GoesOn job_later{folder, saved[0], whole};
+    auto const changes = [&](std::vector<std::tuple<int, std::string, int>> const& next) -> runtime::GivenOptions {
+      return {{"rank-plan", {write_plan(folder, "next.json", next).string(), ""}}, {"migration-bytes", {"10KiB", ""}}};
+    };
+    for (int const ranks : {1, 2, 4, 5}) job_later.on(ranks, step + 6, {});
+    job_later.on(3, step + 6, changes({{step + 2, "drain", 0}, {step + 20, "join", 0}}));
+    job_later.on(4, step + 6, changes({{step + 1, "drain", 2}}));
+    auto fewer = changes({{step + 3, "join", 2}, {step + 12, "drain", 1}});
+    fewer["active-ranks"] = {"2", ""};
+    job_later.on(3, step + 6, fewer);
+    compared += job_later.compared;
+    moved += job_later.moved;
+  }
+  EXPECT_FALSE(std::ranges::equal(joining, std::vector(joining.size(), joining[0]))) << "pages came to rank 2 in none of the steps saved";
+  EXPECT_GT(moved, 50);
+  EXPECT_GT(compared, 1000u);
+  std::printf("%zu stored pages compared bit by bit, %d moved after the restores\n", compared, moved);
+}
+
+TEST(RestoreWhilePagesMove, AwayFromRanksThatBearMore) {
+  Folder const folder;
+  auto job = job_on(write_prompts(folder, 60), "3");
+  job["skew"] = {"1.5", ""};
+  job["rebalance-steps"] = {"0", ""};
+  ASSERT_EQ(run(options_with(job, 4, folder / "whole.jsonl")), 0);
+  auto const whole = tokens_in(folder / "whole.jsonl");
+  job["rebalance-steps"] = {"60", ""};
+  job["migration-bytes"] = {"5KiB", ""};
+  job["report"] = {(folder / "report.json").string(), ""};
+  std::size_t compared = 0;
+  int moved = 0;
+  for (int const step : small_form() ? std::vector{78} : std::vector{64, 70, 78, 86}) {
+    fs::path const folder_of_step = folder / ("saved-" + std::to_string(step));
+    ASSERT_EQ(run(options_with(saved_to(job, folder_of_step, step), 4, folder / "moved.jsonl")), 0);
+    EXPECT_EQ(tokens_in(folder / "moved.jsonl"), whole);
+    EXPECT_GT(pages_moved_in(folder / "report.json"), 4 * (step - 62)) << "one page a rank and step, so they were still moving";
+    auto const from = runtime::checkpoints_in(folder_of_step).back();
+    GoesOn job_later{folder, from, whole};
+    for (int const ranks : {2, 3, 4, 6}) job_later.on(ranks, step + 20, {{"rebalance-steps", {"16", ""}}, {"migration-bytes", {"10KiB", ""}}});
+    compared += job_later.compared;
+    moved += job_later.moved;
+  }
+  EXPECT_GT(moved, 50);
+  EXPECT_GT(compared, 500u);
+  std::printf("%zu stored pages compared bit by bit, %d moved after the restores\n", compared, moved);
 }
 
 }   // namespace
