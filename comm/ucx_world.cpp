@@ -13,8 +13,7 @@
 
 namespace pikv::comm {
 
-UcxWorld::UcxWorld(WorldOptions const& options)
-    : MpiWorld{options}, device_{options.device != nullptr ? *options.device : gpu_memory()} {
+UcxWorld::UcxWorld(WorldOptions const& options) : MpiWorld{options}, device_{options.device} {
   worker_ = std::make_unique<UcxWorker>(*this);
   heart_ = std::make_unique<UcxHeart>(*worker_, rank(), size(), options.progress, options.silence_s);
 }

@@ -21,8 +21,8 @@ class UcxWorld : public MpiWorld {
   bool known_gone(Rank rank) const override { return worker_->gone(rank); }
 
   UcxWorker& worker() const { return *worker_; }
-  /// This rank's GPU.
-  DeviceMemory& device() const { return device_; }
+  /// This rank's GPU; asking wakes it.
+  DeviceMemory& device() const { return device_ != nullptr ? *device_ : gpu_memory(); }
   /// For data_path(), from the first device region on.
   void set_device_path(std::string_view how) { device_path_ = how; }
   /// Collective, for destructors: whether every rank came here, so that nothing of the others is under way any more. Does not throw.
@@ -31,7 +31,7 @@ class UcxWorld : public MpiWorld {
   int next_transport() { return transports_++; }
 
  private:
-  DeviceMemory& device_;
+  DeviceMemory* device_;
   std::string device_path_;
   std::unique_ptr<UcxWorker> worker_;
   std::unique_ptr<UcxHeart> heart_;
