@@ -16,6 +16,7 @@ if(PIKV_CUDA)
   set(CMAKE_CUDA_COMPILER ${PIKV_NVCC})
   set(CMAKE_CUDA_ARCHITECTURES 80 90 100)
   enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)   # CMake 3.25 knows nvcc up to C++17
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()

@@ -11,7 +11,7 @@ InprocessTransport::InprocessTransport(World& world, std::shared_ptr<InprocessRe
     : CheckedTransport{world}, regions_{std::move(regions)} {}
 
 Region InprocessTransport::allocate(std::size_t bytes, Space space) {
-  if (space == Space::device) throw InputError("the in-process transport has no device memory; allocate host memory");
+  if (space == Space::device) throw InputError("the in-process transport has no device memory; allocate host memory, or start ranks with mpirun and choose --transport ucx");
   ZeroedMemory part{bytes};
   std::byte* const data = part.data();
   auto& parts = regions_->parts;

@@ -68,7 +68,7 @@ MpiTransport::~MpiTransport() {
 }
 
 Region MpiTransport::allocate(std::size_t bytes, Space space) {
-  if (space == Space::device) throw InputError("the mpi transport has no device memory; allocate host memory");
+  if (space == Space::device) throw InputError("the mpi transport has no device memory; allocate host memory, or choose --transport ucx");
   Window made;
   made.dirty.resize(static_cast<std::size_t>(mpi_.size()));
   {

@@ -23,6 +23,8 @@ struct Offset {
 };
 
 /// This rank's part of a collective allocation. Owned by the transport; lives as long as it does. Zeroed.
+/// In device memory `data` is an address of this rank's GPU, for its kernels and copies: the processor reads and writes nothing there, and what the
+/// GPU writes there has ended (its stream was waited for) before peers get it. What is put from and brought to is host memory always.
 struct Region {
   RegionId id = 0;
   std::byte* data = nullptr;
@@ -50,7 +52,8 @@ class Transport {
   virtual ~Transport() = default;
   virtual std::string_view name() const = 0;
 
-  /// Collective; the backend picks memory its peers reach fast. Every rank brings its own size (0 is allowed).
+  /// Collective; the backend picks memory its peers reach fast. Every rank brings its own size (0 is allowed), all the same space.
+  /// InputError on every rank where device memory is asked for and not to be had.
   virtual Region allocate(std::size_t bytes, Space space) = 0;
 
   /// `bytes` stays untouched until wait(op), which says only that it may be reused.
@@ -59,7 +62,7 @@ class Transport {
   virtual Op get(Rank from, Offset at, std::span<std::byte> into) = 0;
   /// Done: everything put to `to` before this call has arrived there.
   virtual Op flush(Rank to) = 0;
-  /// `*before` is the old value at `at` (8-byte aligned) after wait.
+  /// `*before` is the old value at `at` (8-byte aligned) after wait. In device memory: std::logic_error.
   virtual Op fetch_add(Rank to, Offset at, std::uint64_t add, std::uint64_t* before) = 0;
 
   /// Drives progress without waiting. Call it before reading in the own part what peers put there.

@@ -8,6 +8,8 @@
 
 namespace pikv::comm {
 
+class DeviceMemory;
+
 /// How one-sided transfers and heartbeats go on while the main thread computes (UCX alone; MPI's progress is its own).
 struct ProgressThread {
   bool on = true;    // off: progress inside waits only, and no heartbeats
@@ -18,6 +20,7 @@ struct WorldOptions {
   int threads_per_rank = 1;     // a wait yields the core when ranks on this host x threads per rank >= cores
   ProgressThread progress;
   double silence_s = 15;        // a peer that sent nothing for so long, not even a heartbeat, is gone
+  DeviceMemory* device = nullptr;   // this rank's GPU, for Space::device (UCX alone); outlives the world; null: gpu_memory()
 };
 
 struct TransportEntry {

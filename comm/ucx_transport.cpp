@@ -12,6 +12,7 @@
 #include "comm/op_slots.hpp"
 #include "comm/setup.hpp"
 #include "comm/ucx_fetch_server.hpp"
+#include "comm/ucx_landings.hpp"
 #include "comm/ucx_region.hpp"
 #include "comm/ucx_world.hpp"
 
@@ -22,7 +23,8 @@ namespace {
 constexpr std::size_t most_in_flight = std::size_t{16} << 20;   // bytes per peer; one larger transfer goes alone
 
 /// Transfers with itself are copies. Where a peer's memory can be read only with its help (TCP), a get is a message that asks for the
-/// bytes, and one that brings them: UCX's own emulation takes a round trip per fragment.
+/// bytes, and one that brings them: UCX's own emulation takes a round trip per fragment. So it is from device memory that UCX cannot reach;
+/// ucx_landings.hpp says how puts get there.
 class UcxTransport : public CheckedTransport {
  public:
   explicit UcxTransport(UcxWorld& world);
@@ -63,7 +65,7 @@ class UcxTransport : public CheckedTransport {
     bool room_for(std::size_t bytes) const { return in_flight == 0 || in_flight + bytes <= most_in_flight; }
   };
   Lane& lane(Rank peer) { return lanes_[static_cast<std::size_t>(peer)]; }
-  std::byte* own(Offset at) { return regions_[at.region]->data() + at.byte; }
+  UcxRegion& region(Offset at) { return *regions_[at.region]; }
   bool test_locked(Op op);
   Op ended_at_once() {
     UcxWorker::Lock const lock{worker_.mutex()};
@@ -83,6 +85,7 @@ class UcxTransport : public CheckedTransport {
   OpSlots<Transfer> ops_;     // an operation whose wait ended badly keeps its slot: UCX may still work on it
   UcxFetchServer server_;
   int channel_, after_progress_;
+  UcxLandings landings_;
 };
 
 UcxTransport::UcxTransport(UcxWorld& world)
@@ -91,11 +94,15 @@ UcxTransport::UcxTransport(UcxWorld& world)
       worker_{world.worker()},
       lanes_(static_cast<std::size_t>(world.size())),
       server_{worker_, world.rank()},
-      channel_{world.next_transport()} {
-  worker_.on(UcxMessage::fetch, channel_, [this](UcxArrival const& message) { server_.ask(message.header); });
+      channel_{world.next_transport()},
+      landings_{worker_, world.rank(), world.size(), channel_} {
+  for (UcxMessage const what : {UcxMessage::fetch, UcxMessage::land})
+    worker_.on(what, channel_, [this, what](UcxArrival const& message) { server_.ask(what, message.header); });
+  worker_.on(UcxMessage::landed, channel_, [this](UcxArrival const& message) { landings_.copied(message.header); });
   worker_.on(UcxMessage::fetched, channel_, [this](UcxArrival const& message) { take_fetched(message); });
   after_progress_ = worker_.after_progress([this] {
     server_.serve(regions_);
+    landings_.go_on();
     if (waiting_ > 0) start_waiting();
   });
 }
@@ -104,13 +111,12 @@ UcxTransport::~UcxTransport() {
   auto const answered = [this] {
     worker_.progress();
     UcxWorker::Lock const lock{worker_.mutex()};
-    return server_.all_sent();
+    return server_.all_sent() && landings_.all_sent();
   };
   // Nobody puts into this memory any more, and nobody still reads from it.
   bool const calm = ucx_.all_come() && ucx_.wait(answered, ucx_.in(setup_seconds)) == Status::arrived;
   if (!calm) worker_.freeze();
-  worker_.no_longer_on(UcxMessage::fetch, channel_);
-  worker_.no_longer_on(UcxMessage::fetched, channel_);
+  for (UcxMessage const what : {UcxMessage::fetch, UcxMessage::fetched, UcxMessage::land, UcxMessage::landed}) worker_.no_longer_on(what, channel_);
   worker_.forget(after_progress_);
   UcxWorker::Lock const lock{worker_.mutex()};
   for (auto& region : regions_)
@@ -121,6 +127,7 @@ UcxTransport::~UcxTransport() {
 Region UcxTransport::allocate(std::size_t bytes, Space space) {
   auto made = std::make_unique<UcxRegion>(ucx_, bytes, space);
   std::byte* const data = made->data();
+  if (space == Space::device) ucx_.set_device_path(made->staged() ? "staged through pinned host memory" : "reached by UCX itself");
   {
     UcxWorker::Lock const lock{worker_.mutex()};
     regions_.push_back(std::move(made));
@@ -132,7 +139,7 @@ Op UcxTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
   check_put(to, at, bytes.size());
   if (bytes.empty()) return ended_at_once();
   if (to == ucx_.rank()) {
-    std::memcpy(own(at), bytes.data(), bytes.size());
+    region(at).copy_in(at.byte, bytes);
     return ended_at_once();
   }
   return post({Kind::put, to, at, const_cast<std::byte*>(bytes.data()), bytes.size()});   // only read
@@ -142,7 +149,7 @@ Op UcxTransport::get(Rank from, Offset at, std::span<std::byte> into) {
   check_get(from, at, into.size());
   if (into.empty()) return ended_at_once();
   if (from == ucx_.rank()) {
-    std::memcpy(into.data(), own(at), into.size());
+    region(at).copy_out(into, at.byte);
     return ended_at_once();
   }
   return post({Kind::get, from, at, into.data(), into.size()});
@@ -156,8 +163,9 @@ Op UcxTransport::flush(Rank to) {
 
 Op UcxTransport::fetch_add(Rank to, Offset at, std::uint64_t add, std::uint64_t* before) {
   check_atomic(to, at);
+  if (region(at).device() != nullptr) throw std::logic_error("a fetch_add in device memory; keep counters in host memory");
   if (to == ucx_.rank()) {
-    *before = std::atomic_ref{*reinterpret_cast<std::uint64_t*>(own(at))}.fetch_add(add);
+    *before = std::atomic_ref{*reinterpret_cast<std::uint64_t*>(region(at).data() + at.byte)}.fetch_add(add);
     return ended_at_once();
   }
   Transfer transfer{Kind::add, to, at, reinterpret_cast<std::byte*>(before), sizeof add};
@@ -195,14 +203,16 @@ void UcxTransport::start(Op op) {
   lane(it.peer).in_flight += it.bytes;
   auto params = UcxWorker::completes(it);
   ucp_ep_h const endpoint = worker_.endpoint(it.peer);
+  if (it.kind == Kind::flush && landings_.needed(it.peer)) return landings_.flush(it.peer, it);
   if (it.kind == Kind::flush) return UcxWorker::settle(ucp_ep_flush_nbx(endpoint, &params), it);
-  if (it.kind == Kind::get && !worker_.one_sided(it.peer)) {
+  if (it.kind == Kind::get && (region(it.at).staged(it.peer) || !worker_.one_sided(it.peer))) {
     it.kind = Kind::fetch;
     it.parts = 2;   // the request, and the bytes
     it.request = {ucx_.rank(), channel_, std::uint64_t{op.index} << 32 | op.serial, it.at.region, it.at.byte, it.bytes};
     return worker_.send(it.peer, UcxMessage::fetch, it.request, {}, it);
   }
-  auto const there = regions_[it.at.region]->of(it.peer, endpoint, it.at.byte);
+  if (it.kind == Kind::put && region(it.at).staged(it.peer)) landings_.put(it.peer, it.at, it.bytes);
+  auto const there = region(it.at).of(it.peer, endpoint, it.at.byte);
   if (it.kind == Kind::put) return UcxWorker::settle(ucp_put_nbx(endpoint, it.memory, it.bytes, there.address, there.key, &params), it);
   if (it.kind == Kind::get) return UcxWorker::settle(ucp_get_nbx(endpoint, it.memory, it.bytes, there.address, there.key, &params), it);
   params.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE | UCP_OP_ATTR_FIELD_REPLY_BUFFER;

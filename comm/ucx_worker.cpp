@@ -109,6 +109,13 @@ UcxWorker::~UcxWorker() {
   ucp_cleanup(context_);
 }
 
+bool UcxWorker::reaches_cuda() const {
+  ucp_context_attr_t attributes{};
+  attributes.field_mask = UCP_ATTR_FIELD_MEMORY_TYPES;
+  check_ucx(ucp_context_query(context_, &attributes), "tell which kinds of memory it reaches");
+  return (attributes.memory_types & std::uint64_t{1} << UCS_MEMORY_TYPE_CUDA) != 0;
+}
+
 void UcxWorker::close_endpoints() {
   Lock const lock{mutex_};
   for (Peer& peer : peers_) {

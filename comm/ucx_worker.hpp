@@ -24,14 +24,14 @@ namespace pikv::comm {
 void check_ucx(ucs_status_t status, char const* what);
 
 /// What an active message is for. Each id has one handler.
-enum class UcxMessage : unsigned { heartbeat, frame, fetch, fetched };
+enum class UcxMessage : unsigned { heartbeat, frame, fetch, fetched, land, landed };
 
 /// The header of every active message of ours; data may follow.
 struct UcxHeader {
   std::int32_t from = 0;
-  std::int32_t channel = 0;     // frame: of the exchange; fetch, fetched: of the transport
-  std::uint64_t number = 0;     // frame: round; fetch, fetched: the transfer that asked
-  std::uint64_t region = 0;     // fetch: where the bytes lie
+  std::int32_t channel = 0;     // frame: of the exchange; else of the transport
+  std::uint64_t number = 0;     // frame: round; fetch, fetched: the transfer that asked; land, landed: the flush
+  std::uint64_t region = 0;     // fetch, land: where the bytes lie
   std::uint64_t byte = 0;
   std::uint64_t bytes = 0;
 };
@@ -76,6 +76,8 @@ class UcxWorker {
   /// Under the lock. Made on first use; throws RunError if no transport leads there. Not to this rank itself.
   ucp_ep_h endpoint(Rank to);
   ucp_context_h context() const { return context_; }
+  /// UCX here moves bytes of CUDA memory by itself.
+  bool reaches_cuda() const;
   /// Under the lock. Bytes there can be read without help of that rank's processor, as over shared memory and InfiniBand, not TCP.
   bool one_sided(Rank to) {
     (void)endpoint(to);
@@ -140,7 +142,7 @@ class UcxWorker {
   ucp_worker_h worker_;
   std::mutex mutex_;
   std::vector<Peer> peers_;
-  std::array<Slot, 4> slots_;   // by UcxMessage
+  std::array<Slot, 6> slots_;   // by UcxMessage
   std::vector<std::function<void()>> actions_;
   std::vector<std::shared_ptr<void>> kept_;
   std::atomic<bool> any_gone_ = false, ending_ = false;

@@ -13,7 +13,7 @@
 
 namespace pikv::comm {
 
-UcxWorld::UcxWorld(WorldOptions const& options) : MpiWorld{options} {
+UcxWorld::UcxWorld(WorldOptions const& options) : MpiWorld{options}, device_{options.device} {
   worker_ = std::make_unique<UcxWorker>(*this);
   heart_ = std::make_unique<UcxHeart>(*worker_, rank(), size(), options.progress, options.silence_s);
 }
@@ -66,7 +66,7 @@ std::string UcxWorld::data_path() const {
     if (to != rank()) ++ranks_by_lanes[fmt::format("{}", fmt::join(worker_->lanes(to), " and "))];
   std::string text = "UCX " + ucx_version();
   for (auto const& [lanes, ranks] : ranks_by_lanes) text += fmt::format(", {} to {} of {} other ranks", lanes, ranks, size() - 1);
-  return text;
+  return device_path_.empty() ? text : text + ", device memory " + device_path_;
 }
 
 bool ucx_built_in() { return true; }

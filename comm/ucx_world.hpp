@@ -1,5 +1,6 @@
 #pragma once
 
+#include "comm/device_memory.hpp"
 #include "comm/framed_exchange.hpp"
 #include "comm/mpi_context.hpp"
 #include "comm/ucx_heart.hpp"
@@ -20,12 +21,18 @@ class UcxWorld : public MpiWorld {
   bool known_gone(Rank rank) const override { return worker_->gone(rank); }
 
   UcxWorker& worker() const { return *worker_; }
+  /// This rank's GPU; asking wakes it.
+  DeviceMemory& device() const { return device_ != nullptr ? *device_ : gpu_memory(); }
+  /// For data_path(), from the first device region on.
+  void set_device_path(std::string_view how) { device_path_ = how; }
   /// Collective, for destructors: whether every rank came here, so that nothing of the others is under way any more. Does not throw.
   bool all_come();
   /// Transports are made collectively, so that equal numbers belong together.
   int next_transport() { return transports_++; }
 
  private:
+  DeviceMemory* device_;
+  std::string device_path_;
   std::unique_ptr<UcxWorker> worker_;
   std::unique_ptr<UcxHeart> heart_;
   int transports_ = 0;

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/device_memory.hpp"
 #include "comm/world.hpp"
 
 namespace pikv::comm {
@@ -21,6 +22,8 @@ struct Case {
 std::span<Case const> world_cases();
 std::span<Case const> exchange_cases();
 std::span<Case const> transport_cases();
+/// Null: the transport cases move bytes between regions in host memory; else in this device's, that of the world they run in.
+DeviceMemory*& device_under_test();
 
 std::vector<Case> all_cases();
 /// Those that neither count what moved or was allocated nor ask whether a wait would return at once.

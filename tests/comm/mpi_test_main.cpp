@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <string>
 
 #include "comm/transports.hpp"
 
@@ -16,12 +17,15 @@ World* the_world = nullptr;
 
 /// Rank 0 prints as usual; of the others only failures are printed, with their rank.
 class FailuresWithTheirRank : public ::testing::EmptyTestEventListener {
-  void OnTestPartResult(::testing::TestPartResult const& result) override {
+  void OnTestStart(::testing::TestInfo const& info) override { test_ = info.name(); }
+  void OnTestEnd(::testing::TestInfo const&) override { test_ = "outside a test"; }
+  void OnTestPartResult(::testing::TestPartResult const& result) override {   // under gtest's lock: it cannot be asked which test this is
     if (!result.failed()) return;
-    auto const* const test = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::cerr << "rank " << the_world->rank() << " failed " << (test ? test->name() : "outside a test") << " at "
+    std::cerr << "rank " << the_world->rank() << " failed " << test_ << " at "
               << (result.file_name() ? result.file_name() : "?") << ":" << result.line_number() << "\n" << result.message() << std::endl;
   }
+
+  std::string test_ = "outside a test";
 };
 
 int run_everywhere(World& world) {

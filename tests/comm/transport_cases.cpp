@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <string>
 
+#include "comm/error.hpp"
 #include "conformance.hpp"
 
 namespace pikv::comm::test {
@@ -12,24 +14,34 @@ namespace {
 Rank next(World const& world) { return (world.rank() + 1) % world.size(); }
 Rank previous(World const& world) { return (world.rank() + world.size() - 1) % world.size(); }
 
+Space space() { return device_under_test() != nullptr ? Space::device : Space::host; }
+
 std::vector<std::byte> bytes_of(Region const& region, std::size_t from, std::size_t count) {
-  return {region.data + from, region.data + from + count};
+  std::vector<std::byte> bytes(count);
+  if (device_under_test() != nullptr) device_under_test()->copy_out(bytes, region.data + from);
+  else std::copy_n(region.data + from, count, bytes.begin());
+  return bytes;
+}
+
+void fill(Region const& region, std::span<std::byte const> bytes) {
+  if (device_under_test() != nullptr) device_under_test()->copy_in(region.data, bytes);
+  else std::ranges::copy(bytes, region.data);
 }
 
 void finish(Transport& transport, World& world, Op op) { ASSERT_EQ(transport.wait(op, soon(world)), Status::arrived); }
 
 void a_region_starts_zeroed(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(100'000, Space::host);
+  Region const region = transport->allocate(100'000, space());
   EXPECT_EQ(region.bytes, 100'000u);
-  EXPECT_TRUE(std::all_of(region.data, region.data + region.bytes, [](std::byte b) { return b == std::byte{0}; }));
+  EXPECT_EQ(bytes_of(region, 0, region.bytes), std::vector<std::byte>(region.bytes));
 }
 
 void bytes_put_are_there_after_the_flush(World& world) {
   auto const transport = world.make_transport();
   auto const ranks = static_cast<std::size_t>(world.size());
   std::size_t const bytes = 400'000 / ranks;
-  Region const inbox = transport->allocate(bytes * ranks, Space::host);
+  Region const inbox = transport->allocate(bytes * ranks, space());
   for (int round = 0; round < 3; ++round) {
     std::vector<std::vector<std::byte>> sent;
     std::vector<Op> puts;
@@ -50,7 +62,7 @@ void bytes_put_are_there_after_the_flush(World& world) {
 void a_header_after_a_flush_comes_after_its_payload(World& world) {
   auto const transport = world.make_transport();
   std::size_t const payload_bytes = 400'000 / static_cast<std::size_t>(world.size());
-  Region const inbox = transport->allocate(8 + payload_bytes, Space::host);
+  Region const inbox = transport->allocate(8 + payload_bytes, space());
   for (std::uint64_t round = 1; round <= 10; ++round) {
     auto const payload = pattern(payload_bytes, world.rank(), next(world), static_cast<int>(round));
     Op const put = transport->put(next(world), inbox.at(8), payload);
@@ -61,7 +73,7 @@ void a_header_after_a_flush_comes_after_its_payload(World& world) {
     auto const header_is_here = [&] {
       transport->poll();
       std::uint64_t seen = 0;
-      std::memcpy(&seen, inbox.data, sizeof seen);
+      std::memcpy(&seen, bytes_of(inbox, 0, sizeof seen).data(), sizeof seen);
       return seen == round;
     };
     ASSERT_EQ(world.wait(header_is_here, soon(world)), Status::arrived);
@@ -72,8 +84,8 @@ void a_header_after_a_flush_comes_after_its_payload(World& world) {
 
 void a_get_reads_what_the_owner_wrote(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(150'000, Space::host);
-  std::ranges::copy(pattern(150'000, world.rank(), 0, 9), region.data);
+  Region const region = transport->allocate(150'000, space());
+  fill(region, pattern(150'000, world.rank(), 0, 9));
   transport->poll();
   world.barrier(soon(world));
   std::vector<std::byte> whole(150'000), middle(1000);
@@ -91,7 +103,7 @@ void a_get_reads_what_the_owner_wrote(World& world) {
 
 void nothing_can_be_moved_too(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(64, Space::host);
+  Region const region = transport->allocate(64, space());
   finish(*transport, world, transport->put(next(world), region.at(64), {}));
   finish(*transport, world, transport->get(next(world), region.at(64), {}));
   finish(*transport, world, transport->flush(next(world)));
@@ -101,7 +113,7 @@ void nothing_can_be_moved_too(World& world) {
 void parts_may_differ_in_size(World& world) {
   auto const transport = world.make_transport();
   auto const size_of = [](Rank r) { return static_cast<std::size_t>(r) * 1000; };   // rank 0 has nothing
-  Region const region = transport->allocate(size_of(world.rank()), Space::host);
+  Region const region = transport->allocate(size_of(world.rank()), space());
   for (Rank to = 0; to < world.size(); ++to) {
     auto const mine = pattern(10, world.rank(), to, 4);
     EXPECT_THROW((void)transport->put(to, region.at(size_of(to) - 5), mine), std::out_of_range);
@@ -119,8 +131,8 @@ void parts_may_differ_in_size(World& world) {
 
 void regions_are_apart(World& world) {
   auto const transport = world.make_transport();
-  Region const first = transport->allocate(64, Space::host);
-  Region const second = transport->allocate(64, Space::host);
+  Region const first = transport->allocate(64, space());
+  Region const second = transport->allocate(64, space());
   EXPECT_NE(first.id, second.id);
   auto const mine = pattern(64, world.rank(), 0, 0);
   finish(*transport, world, transport->put(next(world), second.at(0), mine));
@@ -153,7 +165,7 @@ void fetch_add_gives_every_rank_its_own_ticket(World& world) {
 
 void many_transfers_may_be_under_way(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(200 * 64, Space::host);
+  Region const region = transport->allocate(200 * 64, space());
   std::vector<std::vector<std::byte>> sent;
   std::vector<Op> ops;
   for (int i = 0; i < 200; ++i) {
@@ -172,7 +184,7 @@ void many_transfers_may_be_under_way(World& world) {
 
 void a_transfer_is_waited_for_once(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(8, Space::host);
+  Region const region = transport->allocate(8, space());
   Op const op = transport->put(next(world), region.at(0), std::vector<std::byte>(8));
   finish(*transport, world, op);
   EXPECT_THROW((void)transport->wait(op, soon(world)), std::logic_error);
@@ -183,11 +195,11 @@ void a_transfer_is_waited_for_once(World& world) {
 
 void test_becomes_true(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(8, Space::host);
+  Region const region = transport->allocate(8, space()), counter = transport->allocate(8, Space::host);
   std::vector<std::byte> into(8);
   std::uint64_t before = 0;
   for (Op const op : {transport->get(next(world), region.at(0), into), transport->flush(next(world)),
-                      transport->fetch_add(next(world), region.at(0), 0, &before)}) {
+                      transport->fetch_add(next(world), counter.at(0), 0, &before)}) {
     EXPECT_EQ(world.wait([&] { return transport->test(op); }, soon(world)), Status::arrived);
     EXPECT_EQ(transport->wait(op, {world.now()}), Status::arrived);
   }
@@ -196,7 +208,7 @@ void test_becomes_true(World& world) {
 
 void transfers_count_by_locality(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(1000, Space::host);
+  Region const region = transport->allocate(1000, space());
   std::vector<std::byte> bytes(1000);
   TransportCounts expected;
   for (Rank peer = 0; peer < world.size(); ++peer) {
@@ -225,7 +237,7 @@ void transfers_count_by_locality(World& world) {
 
 void transfers_allocate_nothing(World& world) {
   auto const transport = world.make_transport();
-  Region const region = transport->allocate(5000, Space::host);
+  Region const region = transport->allocate(5000, space());
   std::vector<std::byte> bytes(5000);
   auto const once = [&] {
     finish(*transport, world, transport->put(next(world), region.at(0), bytes));
@@ -236,6 +248,19 @@ void transfers_allocate_nothing(World& world) {
   std::uint64_t const before = allocations();
   for (int i = 0; i < 10; ++i) once();
   EXPECT_EQ(allocations(), before);
+  world.barrier(soon(world));
+}
+
+void device_memory_is_refused_where_there_is_none(World& world) {
+  auto const transport = world.make_transport();
+  if (device_under_test() != nullptr || (transport->name() == "ucx" && gpu_memory().why_absent().empty())) return;
+  try {
+    (void)transport->allocate(64, Space::device);
+    ADD_FAILURE() << "there is none";
+  } catch (InputError const& error) {
+    EXPECT_NE(std::string{error.what()}.find("has no device memory"), std::string::npos) << error.what();
+    EXPECT_NE(std::string{error.what()}.find("allocate host memory"), std::string::npos) << error.what();
+  }
   world.barrier(soon(world));
 }
 
@@ -253,9 +278,15 @@ constexpr Case cases[] = {
     {"TestBecomesTrue", test_becomes_true},
     {"TransfersCountByLocality", transfers_count_by_locality},
     {"TransfersAllocateNothing", transfers_allocate_nothing},
+    {"DeviceMemoryIsRefusedWhereThereIsNone", device_memory_is_refused_where_there_is_none},
 };
 
 }  // namespace
+
+DeviceMemory*& device_under_test() {
+  static DeviceMemory* device = nullptr;
+  return device;
+}
 
 std::span<Case const> transport_cases() { return cases; }
 
