@@ -10,7 +10,7 @@ void UcxFetchServer::serve(std::vector<std::unique_ptr<UcxRegion>> const& region
     if (request.region >= regions.size()) continue;
     UcxRegion& region = *regions[request.region];
     if (request.bytes > region.bytes() || request.byte > region.bytes() - request.bytes) continue;
-    Answer& answer = free_answer();
+    Answer& answer = free_answer(what == UcxMessage::fetch && region.device() != nullptr);
     answer.header = {self_, request.channel, request.number, 0, 0, 0};
     std::span<std::byte const> bytes;
     if (what == UcxMessage::land) region.land(request.byte, request.bytes);
@@ -33,8 +33,9 @@ std::span<std::byte const> UcxFetchServer::bytes_to_send(UcxRegion const& region
   return bytes;
 }
 
-UcxFetchServer::Answer& UcxFetchServer::free_answer() {
-  auto const found = std::ranges::find_if(answers_, &Answer::free);
+UcxFetchServer::Answer& UcxFetchServer::free_answer(bool with_buffer) {
+  auto const fits = [&](Answer const& answer) { return answer.free && (answer.from_device != nullptr) == with_buffer; };
+  auto const found = std::ranges::find_if(answers_, fits);
   return found != answers_.end() ? *found : answers_.emplace_back();
 }
 

@@ -33,7 +33,8 @@ class UcxFetchServer {
     std::unique_ptr<PinnedBuffer> from_device;
     bool free = true;
   };
-  Answer& free_answer();
+  /// Answers with a buffer for device bytes and answers without are kept apart, so that buffers are few.
+  Answer& free_answer(bool with_buffer);
   std::span<std::byte const> bytes_to_send(UcxRegion const& region, UcxHeader const& request, Answer& answer) const;
 
   UcxWorker& worker_;

@@ -185,7 +185,8 @@ void many_transfers_may_be_under_way(World& world) {
 void a_transfer_is_waited_for_once(World& world) {
   auto const transport = world.make_transport();
   Region const region = transport->allocate(8, space());
-  Op const op = transport->put(next(world), region.at(0), std::vector<std::byte>(8));
+  std::vector<std::byte> const bytes(8);
+  Op const op = transport->put(next(world), region.at(0), bytes);
   finish(*transport, world, op);
   EXPECT_THROW((void)transport->wait(op, soon(world)), std::logic_error);
   EXPECT_THROW((void)transport->test(op), std::logic_error);
