@@ -32,7 +32,9 @@ constexpr int most_ranks = 6, saved_step = 12;
 /// A folder of this test alone, removed at its end.
 class Folder {
  public:
-  Folder() : path_{fs::temp_directory_path() / ("pikv-restore-" + std::to_string(::getpid()) + "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name())} {
+  Folder() {
+    static int made = 0;
+    path_ = fs::temp_directory_path() / ("pikv-restore-" + std::to_string(::getpid()) + "-" + std::to_string(made++));
     fs::remove_all(path_);
     fs::create_directories(path_);
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -19,7 +20,9 @@ class ScratchFolder {
  private:
   static std::string unique_name() {
     auto const* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    return std::string{"pikv-"} + test->test_suite_name() + "-" + test->name() + "-" + std::to_string(::getpid());
+    std::string name = std::string{"pikv-"} + test->test_suite_name() + "-" + test->name() + "-" + std::to_string(::getpid());
+    std::ranges::replace(name, '/', '.');   // of tests with parameters: a folder in a folder would stay behind, in another user's way
+    return name;
   }
   std::filesystem::path path_ = std::filesystem::temp_directory_path() / unique_name();
 };
