@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <regex>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "comm/error.hpp"
@@ -16,11 +16,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<fs::path> files_in(fs::path const& folder, std::regex const& form) {
+/// step-, 12 digits, `ending`.
+bool is_named(std::string_view name, std::string_view ending) {
+  constexpr std::string_view beginning = "step-";
+  constexpr std::size_t digits = 12;
+  return name.size() == beginning.size() + digits + ending.size() && name.starts_with(beginning) && name.ends_with(ending) &&
+         name.substr(beginning.size(), digits).find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+std::vector<fs::path> files_in(fs::path const& folder, std::string_view ending) {
   std::vector<fs::path> found;
   std::error_code unreadable;
   for (fs::directory_iterator entry{folder, unreadable}; !unreadable && entry != fs::directory_iterator{}; entry.increment(unreadable))
-    if (std::regex_match(entry->path().filename().string(), form)) found.push_back(entry->path());
+    if (is_named(entry->path().filename().string(), ending)) found.push_back(entry->path());
   std::ranges::sort(found, std::greater{});
   return found;
 }
@@ -30,13 +38,11 @@ std::vector<fs::path> files_in(fs::path const& folder, std::regex const& form) {
 fs::path checkpoint_name(fs::path const& folder, std::int64_t step) { return folder / fmt::format("step-{:012}.h5", step); }
 
 std::vector<fs::path> checkpoints_in(fs::path const& folder) {
-  static std::regex const form{"step-[0-9]{12}\\.h5"};
-  return files_in(folder, form);
+  return files_in(folder, ".h5");
 }
 
 std::vector<fs::path> unfinished_in(fs::path const& folder) {
-  static std::regex const form{"step-[0-9]{12}\\.h5\\.part"};
-  return files_in(folder, form);
+  return files_in(folder, ".h5.part");
 }
 
 fs::path checkpoint_at(fs::path const& path) {
