@@ -54,7 +54,7 @@ Decoded const& alone(std::vector<runtime::Request> const& requests) {
 }
 
 TEST(EngineMigration, RanksLeaveAndJoinWhileDecodingAndTokensStay) {
-  auto const requests = requests_of(5, 40, small_form() ? 40 : 60);
+  auto const requests = requests_of(5, 40, 60);
   for (int const ranks : {2, 3, 4}) {
     Watch watch;
     watch.rank_plan = R"([{"step": 12, "action": "drain", "rank": 1}, {"step": 30, "action": "join", "rank": 1}, {"step": 44, "action": "drain", "rank": 0}])";
@@ -91,7 +91,7 @@ TEST(EngineMigration, FewerOwnersThanRanksFromTheStart) {
 }
 
 TEST(EngineMigration, TokensStayUnderFaultsToo) {
-  auto const requests = requests_of(5, 40, small_form() ? 40 : 60);
+  auto const requests = requests_of(5, 40, 60);
   auto const& right = alone(requests);
   std::uint64_t faults = 0, moved = 0, errors = 0;
   for (std::uint64_t seed = 1; seed <= (small_form() ? 2u : 8u); ++seed) {
@@ -177,7 +177,7 @@ double variation(std::vector<double> const& of) {
 
 // Issue 5's figures: Zipf 1.0 over buckets, 8 ranks in process.
 TEST(EngineMigration, SkewedLoadIsBalancedAndTokensStay) {
-  auto const requests = requests_of(8, 150, small_form() ? 60 : 120);
+  auto const requests = requests_of(8, 150, 120);
   auto with = options(8);
   with.skew = 1;
   with.rebalance_steps = 32;
