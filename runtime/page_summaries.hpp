@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/summary.hpp"
+#include "shards/block.hpp"
+
+namespace pikv::runtime {
+
+/// Summaries of the sealed pages of one page table of a stream's layer, block by block, at its home (methods 1.4).
+class PageSummaries {
+ public:
+  PageSummaries(std::int32_t kv_heads, std::int32_t head_dim) : kv_heads_{kv_heads}, head_dim_{head_dim} {}
+
+  /// Blocks come in any order; a block that is added again is summed up anew.
+  void add(shards::Block block, kernels::PoolView const& pool, std::int32_t slot, std::int32_t tokens);
+  /// Drops `from` and what follows.
+  void forget(shards::Block from);
+  bool knows(shards::Block block) const;
+  /// Page index = block; valid until the next add.
+  kernels::SummaryView view() const;
+  /// Of what is held, for the account.
+  std::size_t bytes() const;
+
+ private:
+  std::int32_t kv_heads_, head_dim_;
+  std::vector<std::uint16_t> lo_, hi_;
+  std::vector<float> mean_;
+  std::vector<std::int32_t> tokens_;
+};
+
+}  // namespace pikv::runtime
