@@ -43,11 +43,12 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       options_{options},
       hooks_{std::move(hooks)},
       capacity_{capacities(world, options)},
-      store_{world, with_weights(options, capacity_)},
+      cache_{options.cache.trivial() ? nullptr : std::make_unique<CacheManager>(options.cache, options_.store)},
+      store_{world, with_weights(options, capacity_), cache_.get()},
       experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
       forward_{model, store_, experts_, clock_},
       control_{world, options.deadline_s},
-      sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed},
+      sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed, cache_.get()},
       recorder_{world.rank(), store_, control_, experts_, clock_} {
   bool const coordinates = options.coordinator.rebalance_steps > 0 || !options.coordinator.ranks.constant();
   if (world.rank() == 0 && coordinates && !options.store.local && world.size() > 1)
@@ -148,6 +149,10 @@ bool Engine::step(shards::Step step) {
     sequences_.apply(batch_, logits, damages, step, end);
   } catch (std::exception const& error) {
     trouble_ = error.what();   // no other rank waits for this one here: all hear of it in the next control exchange
+  }
+  if (cache_) {
+    clock_.enter(Stage::scheduling);
+    cache_->after_step(store_, batch_.segments);
   }
   for (std::size_t i = 0; i < starting; ++i) sequences_.admit();
   clock_.enter(Stage::other);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/cache_manager.hpp"
 #include "runtime/control.hpp"
 #include "runtime/coordinator/coordinator.hpp"
 #include "runtime/experts.hpp"
@@ -22,6 +23,7 @@ namespace pikv::runtime {
 struct EngineOptions {
   shards::StoreOptions store;
   SequenceOptions sequences;
+  CacheSettings cache;
   CoordinatorOptions coordinator;
   double deadline_s = 30;
   shards::Step first_step = 0;        // a job that goes on from a checkpoint counts on,
@@ -73,6 +75,7 @@ class Engine {
   EngineHooks hooks_;
   StageClock clock_;
   std::vector<std::uint64_t> capacity_;   // by rank
+  std::unique_ptr<CacheManager> cache_;   // null where everything is kept and read
   shards::Store store_;
   Experts experts_;
   Forward forward_;

@@ -18,6 +18,7 @@
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
+#include "runtime/cache_settings.hpp"
 #include "runtime/arrivals.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/build_info.hpp"
@@ -137,9 +138,13 @@ EngineOptions engine_options(Job const& job) {
   engine.coordinator = {options.rebalance_steps, job.ranks};
   engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
   shards::StoreOptions& store = engine.store;
-  store.layers = config.layers;
-  store.q_heads = config.q_heads;
-  store.layout = page_layout(options, config);
+  PageTables const tables = page_tables(options, config);
+  store.layers = tables.all;
+  store.tables_per_layer = tables.per_layer;
+  store.q_heads = tables.q_heads;
+  store.layout = tables.layout;
+  engine.cache = cache_settings(options);
+  store.page_masses = !engine.cache.trivial();
   store.fingerprint = shards::page_fingerprint(job.model->fingerprint(), store.layout);
   store.slots = job.sizing.slots;
   store.home_slots = job.sizing.home_slots;

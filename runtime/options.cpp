@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "comm/error.hpp"
+#include "runtime/routing/routers.hpp"
 #include "runtime/scheduling/schedulers.hpp"
 #include "runtime/units.hpp"
 #include "shards/codec.hpp"
@@ -62,7 +63,7 @@ std::map<std::string_view, kernels::DType> const dtypes{
 std::map<std::string_view, StoreMode> const stores{{"sharded", StoreMode::sharded}, {"local", StoreMode::local}};
 std::map<std::string_view, Move> const moves{{"query", Move::query}, {"page", Move::page}, {"auto", Move::automatic}};
 std::map<std::string_view, bool> const prompt_formats{{"auto", true}, {"jsonl", true}, {"text", true}};
-std::map<std::string_view, bool> const attentions{{"exact", true}};
+std::map<std::string_view, bool> const attentions{{"exact", true}, {"routed", true}, {"certified", true}};
 std::map<std::string_view, bool> const log_levels{{"error", true}, {"warning", true}, {"info", true}, {"debug", true}};
 
 struct Row {
@@ -89,10 +90,17 @@ Row const rows[] = {
     {"prefill-chunk", "N", "256", "rows a rank may bring to a step", [](Options& o, Given const& g) { o.prefill_chunk = count(g, 1, 1 << 16); }},
     {"kv-dtype", "f32|bf16|f16", "bf16", "type of uncompressed pages", [](Options& o, Given const& g) { o.kv_dtype = choice(g, dtypes); }},
     {"kv-budget", "SIZE", "what is free, said at start", "KV bytes per rank, everything included", [](Options& o, Given const& g) { o.kv_budget = size_bytes(g); }},
-    {"attention", "exact", "exact", "exact: every page is read", [](Options&, Given const& g) { (void)choice(g, attentions); }},
+    {"attention", "exact|routed|certified", "exact", "what a generated token's queries read: every page; those a router chooses; all but what provably weighs less than --max-error", [](Options& o, Given const& g) { o.attention = name_in(g, attentions); }},
+    {"router", "NAME", "topk", "chooses the KV experts that are read; `pikv list routers`", [](Options& o, Given const& g) { o.router = name_in(g, routers()); }},
+    {"experts", "N", "all", "KV experts a query reads", [](Options& o, Given const& g) { o.experts = count(g, 1, 1 << 16); }},
+    {"read-pages", "N", "all", "pages a query reads in a layer, pinned ones included: those whose keys may fit it best", [](Options& o, Given const& g) { o.read_pages = count(g, 1, 1 << 30); }},
+    {"max-error", "X", "", "share of its attention that a head may skip in certified attention", [](Options& o, Given const& g) { o.max_error = real_number(g, 1e-9, 1); }},
     {"home", "NAME", "mod", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
     {"kv-experts", "N", "64", "groups of pages that are placed together", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
     {"scheduler", "NAME", "none", "which tokens are kept; `pikv list schedulers`", [](Options& o, Given const& g) { o.scheduler = name_in(g, schedulers()); }},
+    {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
+    {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
+    {"pin-window", "N", "64", "newest tokens that are always kept and read; so are a stream's first page and the one being filled", [](Options& o, Given const& g) { o.pin_window = count(g, 0, 1 << 30); }},
     {"codec", "NAME", "none", "how pages are stored; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = name_in(g, shards::codecs()); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
     {"move", "query|page|auto", "auto", "ship the query to the page, fetch the page, or decide by cost", [](Options& o, Given const& g) { o.move = choice(g, moves); }},
@@ -140,6 +148,9 @@ bool in_process(Options const& o) { return o.in_process > 0; }
 constexpr char const* greedy = "at temperature 0, which is greedy; add --temperature";
 bool checkpoints(Options const& o) { return !o.checkpoint.empty(); }
 constexpr char const* not_saved = "where nothing is saved; add --checkpoint DIR";
+bool routes(Options const& o) { return o.attention == "routed"; }
+constexpr char const* unrouted = "where no router chooses; add --attention routed";
+bool evicts(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
 constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
 
 EffectRow const effects[] = {
@@ -148,8 +159,15 @@ EffectRow const effects[] = {
     {"top-k", samples, greedy},
     {"top-p", samples, greedy},
     {"seed", [](Options const& o) { return samples(o) || o.skew > 0 || o.arrivals > 0; }, greedy},
-    {"home", shards_pages, local},
-    {"kv-experts", shards_pages, local},
+    {"home", [](Options const& o) { return shards_pages(o) || routes(o); }, local},
+    {"kv-experts", [](Options const& o) { return shards_pages(o) || routes(o); }, local},
+    {"router", routes, unrouted},
+    {"experts", routes, unrouted},
+    {"read-pages", routes, unrouted},
+    {"max-error", [](Options const& o) { return o.attention == "certified"; }, "where nothing is certified; add --attention certified"},
+    {"keep", [](Options const& o) { return o.scheduler != "none"; }, "without a scheduler; add --scheduler NAME"},
+    {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
+    {"pin-window", [](Options const& o) { return o.attention != "exact" || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"move", shards_pages, local},
     {"active-ranks", shards_pages, local},
     {"rank-plan", shards_pages, local},
@@ -165,6 +183,16 @@ EffectRow const effects[] = {
     {"trace-events", [](Options const& o) { return !o.trace.empty(); }, "without a trace; add --trace FILE"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
+
+void check_policies(Options const& options) {
+  bool const chooses = options.attention != "exact";
+  if (options.attention == "certified" && options.max_error == 0)
+    throw InputError("--attention certified needs the share of attention that may be skipped; add --max-error 0.01");
+  if (chooses && schedulers().at(options.scheduler).kind == SchedulerKind::selection)
+    throw InputError(fmt::format("--scheduler {} chooses what is read, and so does --attention {}; leave one of them out", options.scheduler, options.attention));
+  if ((chooses || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
+    throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
+}
 
 }  // namespace
 
@@ -187,6 +215,7 @@ GenerateOptions generate_options_from(GivenOptions given) {
   if (options.time_limit_s > 0 && options.time_limit_s <= options.time_margin_s)
     throw InputError(fmt::format("--time-limit of {} s leaves no time before the --time-margin of {} s; raise the one or lower the other", options.time_limit_s,
                                  options.time_margin_s));
+  check_policies(options);
   options.given = std::move(given);
   return options;
 }

@@ -39,6 +39,12 @@ struct GenerateOptions {
   std::int32_t kv_experts = 0;              // 0: design.md 2
   StoreMode store = StoreMode::sharded;
   Move move = Move::automatic;
+  std::string attention = "exact";          // exact, routed, certified
+  std::string router = "topk";
+  std::int32_t experts = 0, read_pages = 0; // read per query; 0: all
+  double max_error = 0;                     // of certified attention
+  double keep = 1, redundancy = 0;          // of the scheduler
+  std::int32_t pin_window = 64;             // newest tokens that are never evicted nor left out
   std::string codec = "none", scheduler = "none", transport = "auto", fault_plan;
   std::uint64_t scrub = shards::default_scrub_bytes;   // bytes per step and rank; 0: off
   comm::ProgressThread progress;            // --progress-thread

@@ -64,6 +64,7 @@ void Recorder::read_counters() {
   now_.refetched = counts_.refetched;
   now_.rewinds = counts_.rewinds;
   now_.page_reads = counts_.page_reads;
+  now_.cells_evicted = counts_.cells_evicted;
   now_.pages_moved = counts_.pages_moved;
   now_.moves_refused = counts_.moves_refused;
   now_.migration_bytes = counts_.migration_bytes;

@@ -17,7 +17,8 @@ constexpr std::size_t most_read_bytes = 64 << 20;   // of a checkpoint's pages i
 }  // namespace
 
 Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
-                     std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed)
+                     std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed,
+                     CacheManager* cache)
     : store_{store},
       config_{config},
       tokenizer_{tokenizer},
@@ -25,6 +26,7 @@ Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer 
       rank_{rank},
       observer_{std::move(observer)},
       resumed_{resumed},
+      cache_{cache},
       sampler_{config.vocab} {
   for (Request const* request : requests) {
     SavedRequest const* const known = saved(*request);
@@ -85,6 +87,7 @@ void Sequences::admit() {
   sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
   SavedRequest const* const known = saved(request);
   sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request.index), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  if (cache_ != nullptr) cache_->begin(*sequence->stream, static_cast<std::int64_t>(request.prompt.size()));
   std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
   sequence->tokens.reserve(most);
   sequence->tokens = request.prompt;
@@ -229,6 +232,7 @@ void Sequences::end(Sequence& sequence, Finish finish, double now) {
 void Sequences::retire_ended(shards::Step step) {
   for (auto& sequence : running_)
     if (sequence->ended) {
+      if (cache_ != nullptr) cache_->end(*sequence->stream);
       store_.release(*sequence->stream);
       lingering_.push_back({sequence->pages, step + linger_steps});
       results_.push_back(std::move(sequence->result));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/batch.hpp"
+#include "runtime/cache_manager.hpp"
 #include "runtime/checkpoint/writer.hpp"
 #include "runtime/request.hpp"
 #include "runtime/sampler.hpp"
@@ -39,7 +40,8 @@ struct Resumed {
 class Sequences {
  public:
   Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
-            std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed = nullptr);
+            std::vector<Request const*> requests, LogitsObserver observer, Resumed const* resumed = nullptr,
+            CacheManager* cache = nullptr);
 
   /// The first waiting requests that have arrived, as many as may run beside those that do.
   std::span<Request const* const> heads(double now) const;
@@ -96,6 +98,7 @@ class Sequences {
   int rank_;
   LogitsObserver observer_;
   Resumed const* resumed_;
+  CacheManager* cache_;
   Sampler sampler_;
   std::vector<Request const*> waiting_;   // by arrival, then index
   std::size_t next_waiting_ = 0;

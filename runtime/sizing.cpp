@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/error.hpp"
+#include "runtime/cache_settings.hpp"
 #include "runtime/sequences.hpp"
 #include "shards/arena.hpp"
 
@@ -25,7 +26,7 @@ std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config
   auto const batch = std::min(static_cast<std::size_t>(options.batch), most_requests);
   std::size_t const chunk = std::min(static_cast<std::size_t>(options.prefill_chunk), batch * longest_prompt);
   std::size_t const blocks_of_a_step = chunk / static_cast<std::size_t>(options.page_tokens) + 1 + batch;
-  return static_cast<std::size_t>(config.layers) * (2 * batch + steps_at_home * blocks_of_a_step);
+  return static_cast<std::size_t>(page_tables(options, config).all) * (2 * batch + steps_at_home * blocks_of_a_step);
 }
 
 // The most pages that the requests of one home can hold at once: those of `batch` that run, and of as many that ended just before, whose
@@ -47,7 +48,7 @@ std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 }  // namespace
 
 kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig const& config) {
-  return {options.kv_dtype, config.kv_heads, options.page_tokens, config.head_dim};
+  return page_tables(options, config).layout;
 }
 
 namespace {
@@ -100,14 +101,15 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
                   std::uint64_t free_bytes, int storing_ranks) {
   int const storing = storing_ranks > 0 ? storing_ranks : ranks;
   bool const local = options.store == StoreMode::local;
-  std::size_t const slot = shards::slot_cost(page_layout(options, config));
+  PageTables const tables = page_tables(options, config);
+  std::size_t const slot = shards::slot_cost(tables.layout) + CacheManager::summary_bytes_per_page(cache_settings(options), tables.layout);
   Sizing sizing;
   std::size_t largest = 0, longest_prompt = 1, most_requests = 1;
   Request const* largest_request = nullptr;
   std::vector<std::vector<std::size_t>> needs(static_cast<std::size_t>(ranks));
   for (Request const& request : requests) {
     if (!request.refused.empty()) continue;
-    auto const need = static_cast<std::size_t>(Sequences::pages_needed(request, options.page_tokens, config.layers));
+    auto const need = static_cast<std::size_t>(Sequences::pages_needed(request, options.page_tokens, tables.all));
     longest_prompt = std::max(longest_prompt, request.prompt.size());
     auto& of_home = needs[static_cast<std::size_t>(request.index) % needs.size()];
     of_home.push_back(need);
@@ -117,7 +119,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
       largest_request = &request;
     }
   }
-  sizing.most_blocks = std::max(1, static_cast<shards::Block>(largest / static_cast<std::size_t>(config.layers)));
+  sizing.most_blocks = std::max(1, static_cast<shards::Block>(largest / static_cast<std::size_t>(tables.all)));
   std::size_t all = 0, most_of_one = 0;
   for (auto const& of_rank : needs) {
     std::size_t const pages = most_wanted(of_rank, options.batch);
@@ -130,11 +132,11 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   // A skewed workload is to show what hashing alone does, so a rank has room for more.
   std::size_t const uneven = options.skew > 0 ? 4 : 1;
   std::size_t const shard_most =
-      local ? most_of_one : std::min(all, uneven * divide_up(all + all / 20, static_cast<std::size_t>(storing))) + static_cast<std::size_t>(config.layers);
+      local ? most_of_one : std::min(all, uneven * divide_up(all + all / 20, static_cast<std::size_t>(storing))) + static_cast<std::size_t>(tables.all);
   bool const may_fetch = !local && ranks > 1 && options.move != Move::query;
   // Copies for one layer of everything that runs where pages must be fetched, of one prompt where it only pays while a prompt is read.
   std::size_t const layer_of_all = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(options.batch);
-  std::size_t const all_of_one = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(config.layers);
+  std::size_t const all_of_one = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(tables.all);
   std::size_t const replicas_most = may_fetch ? std::max(all_of_one, options.move == Move::page ? layer_of_all : 0) : 0;
   std::size_t const least = sizing.home_slots + shard_least, most = std::max(least, sizing.home_slots + shard_most + replicas_most);
 

@@ -23,6 +23,8 @@ struct Counts {
   std::uint64_t timeout = 0;           // transfers that did not end in time
   std::uint64_t refetched = 0;         // pages got again after a corrupt or late get
   std::uint64_t rewinds = 0;
+  std::uint64_t pages_evicted = 0;     // of own streams, by a policy
+  std::uint64_t cells_evicted = 0;     // of these: (token, layer, KV head)
   std::uint64_t blocks_restored = 0;   // of own streams, read from a checkpoint instead of computed, once, not per layer
   std::uint64_t pages_moved = 0;       // that this rank has pushed to a new owner, acknowledged there
   std::uint64_t moves_refused = 0;     // pages that stayed where they were: no slot at the new owner, or gone meanwhile

@@ -11,13 +11,14 @@
 
 namespace pikv::shards {
 
-/// Life of a page, decided by its home alone (design 5): open -> sealed -> pending -> remote -> lost.
+/// Life of a page, decided by its home alone (design 5): open -> sealed -> pending -> remote -> evicted | lost.
 ///   open     being filled, at home
 ///   sealed   full, at home: it stays (a sink, an own shard's page, --store local) or waits for a slot elsewhere
 ///   pending  pushed; the home attends its own copy until the owner has acknowledged
 ///   remote   on its owner, verified there; the home's copy is freed
+///   evicted  dropped by a policy: nobody reads it any more
 ///   lost     nowhere: the stream must be rewound to this block
-enum class PageLife : std::uint8_t { none, open, sealed, pending, remote, lost };
+enum class PageLife : std::uint8_t { none, open, sealed, pending, remote, evicted, lost };
 
 /// {owner, slot, generation, expert} of a page, and where the home itself holds its bytes.
 struct DirectoryEntry {
@@ -32,8 +33,11 @@ struct DirectoryEntry {
   bool moved = false;               // remote: pushed there by another rank than its home, so that only its name releases it
   std::uint16_t refusals = 0;       // of moves under the present placement
   std::uint32_t reads = 0;          // sealed, on its own home's shard: since the last report of loads
+  bool condemned = false;           // pending: evicted once its push is acknowledged, and no longer read
   bool rotten = false;              // the only copy, at home, is not what was sealed: the stream must be rewound to this block
 
+  /// Whether it may be read, wherever it lies.
+  bool exists() const { return life != PageLife::none && life != PageLife::evicted && !condemned; }
   /// The home's own readable copy, invalid if there is none.
   Slot readable() const { return rotten ? Slot{} : local.valid() ? local : replica; }
 };

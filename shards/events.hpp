@@ -34,8 +34,11 @@ struct PageEventRow {
 /// Off until start(). Nothing here allocates but start().
 class PageEvents {
  public:
-  void start(comm::Rank rank, std::size_t most_rows) {
+  /// A page's layer is written down as its table: layer * tables_per_layer + its head range of `kv_heads`.
+  void start(comm::Rank rank, std::size_t most_rows, std::int32_t tables_per_layer = 1, std::int32_t kv_heads = 1) {
     rank_ = rank;
+    tables_per_layer_ = tables_per_layer;
+    kv_heads_ = kv_heads;
     most_rows_ = most_rows;
     rows_.reserve(most_rows);
   }
@@ -53,7 +56,7 @@ class PageEvents {
     rows_.push_back({step_, rank_, static_cast<std::int32_t>(event), stream.hi, stream.lo, layer, block, peer, slot.index, generation, bytes});
   }
   void record(PageEvent event, PageKey const& key, comm::Rank peer = -1, Slot slot = {}, std::uint64_t generation = 0, std::uint64_t bytes = 0) {
-    record(event, key.stream, key.layer, key.block, peer, slot, generation, bytes);
+    record(event, key.stream, key.layer * tables_per_layer_ + key.head_begin / kv_heads_, key.block, peer, slot, generation, bytes);
   }
 
   std::span<PageEventRow const> rows() const { return rows_; }
@@ -65,6 +68,7 @@ class PageEvents {
   comm::Rank rank_ = 0;
   Step step_ = 0;
   std::size_t most_rows_ = 0;
+  std::int32_t tables_per_layer_ = 1, kv_heads_ = 1;
   std::vector<PageEventRow> rows_;
   std::uint64_t dropped_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "shards/block_hash.hpp"
+#include "shards/page_key.hpp"
 
 namespace pikv::shards {
 
@@ -21,7 +22,8 @@ std::size_t default_migration_bytes(kernels::PageLayout const& layout) {
   return std::max(enough, layout.bytes() + header_bytes);
 }
 
-Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts)
+Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts,
+           CachePolicy* policy)
     : world_{world},
       transport_{transport},
       arena_{arena},
@@ -29,6 +31,7 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
       options_{options},
       counts_{counts},
       policy_{make_home_policy(options.home)},
+      cache_policy_{policy},
       placement_{placement_options(options, world.size())},
       channels_(static_cast<std::size_t>(world.size())),
       move_cost_{options.layout.bytes() + header_bytes} {
@@ -90,7 +93,7 @@ bool Home::restore(Stream& stream, ReadPage read) {
     entry.local = arena_.take(0);
     PageHeader& header = arena_.header(entry.local);
     read(layer, header, arena_.payload(entry.local));
-    PageKey const key{stream.id_, static_cast<std::uint16_t>(layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0, block};
+    PageKey const key = key_of(options_, stream.id_, layer, block);
     ++counts_.checked;
     sound = verify(header, arena_.payload(entry.local), key, header.generation, options_.fingerprint) == Verdict::good &&
             header.tokens >= 1 && header.tokens <= static_cast<std::uint32_t>(options_.layout.page_tokens) && (layer == 0 || header.tokens == tokens);
@@ -151,7 +154,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
       DirectoryEntry& entry = stream.directory_.at(layer, block);
       PageHeader& header = arena_.header(entry.local);
       header = {};
-      header.key = {stream.id_, static_cast<std::uint16_t>(layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0, block};
+      header.key = key_of(options_, stream.id_, layer, block);
       header.first_position = first_position(block, options_.layout.page_tokens);
       header.tokens = static_cast<std::uint32_t>(options_.layout.page_tokens);
       header.fingerprint = options_.fingerprint;
@@ -163,6 +166,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
       entry.expert = expert;
       ++counts_.pages_sealed;
       arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
+      if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, arena_.view(0), entry.local.index);
       if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
     }
   }
@@ -171,6 +175,7 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
 // Finds a sealed page the first rank, from its present choice on, that may have room: this one at once, another by asking.
 void Home::settle(Waiting page) {
   DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
+  if (entry.life == PageLife::evicted) return;
   for (int tried = 0; tried < placement_.choices(); ++tried) {
     comm::Rank const owner = choose(page);
     if (owner != world_.rank() || own_shard_.adopt()) {
@@ -241,12 +246,14 @@ void Home::acknowledge(comm::Rank owner) {
     arena_.give_back(page.local);
     if (page.stream != nullptr) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
-      entry.life = entry.rotten ? PageLife::lost : PageLife::remote;
+      bool const wanted = !entry.rotten && !entry.condemned;
+      entry.life = entry.condemned ? PageLife::evicted : entry.rotten ? PageLife::lost : PageLife::remote;
+      entry.condemned = false;
       entry.local = {};
       entry.moving = false;
-      if (page.leaves && !entry.rotten)
+      if (page.leaves && wanted)
         arena_.events().record(PageEvent::migrate, page.stream->id(), page.layer, page.block, owner, {page.grant.slot, 0}, page.grant.generation);
-      if (!entry.rotten) continue;
+      if (wanted) continue;
     }
     from.retires.push_back(page.grant);
   }
@@ -266,6 +273,31 @@ void Home::take_back_refused(comm::Rank owner) {
     homeless_.push_back(page);
   }
   from.refused = 0;
+}
+
+// A page that waits for a slot elsewhere is left in its queue, and passed over when its turn comes.
+bool Home::evict(Stream& stream, std::int32_t table, Block block) {
+  DirectoryEntry& entry = stream.directory_.at(table, block);
+  if (block == 0 || entry.moving || entry.rotten || !entry.exists()) return false;
+  arena_.events().record(PageEvent::evict, stream.id(), table, block, entry.owner, entry.slot, entry.generation);
+  switch (entry.life) {
+    case PageLife::sealed:
+      if (entry.owner == world_.rank()) own_shard_.disown();
+      arena_.give_back(entry.local);
+      entry.local = {};
+      entry.life = PageLife::evicted;
+      break;
+    case PageLife::pending: entry.condemned = true; break;
+    case PageLife::remote:
+      channel(entry.owner).retires.push_back({entry.slot.index, 0, entry.generation});
+      entry.life = PageLife::evicted;
+      break;
+    default: return false;
+  }
+  ++stream.evicted_pages_;
+  ++counts_.pages_evicted;
+  counts_.cells_evicted += static_cast<std::uint64_t>(options_.layout.page_tokens) * static_cast<std::uint64_t>(options_.layout.kv_heads);
+  return true;
 }
 
 void Home::release(Stream& stream, Block from) {
@@ -300,6 +332,7 @@ void Home::release(Stream& stream, Block from) {
     }
   directory.resize(std::min(from, directory.blocks()));
   stream.length_ = std::min(stream.length_, first_position(from, options_.layout.page_tokens));
+  if (from == 0) stream.evicted_pages_ = 0;
 }
 
 }  // namespace pikv::shards

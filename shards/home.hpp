@@ -12,6 +12,7 @@
 #include "comm/world.hpp"
 #include "comm/error.hpp"
 #include "shards/arena.hpp"
+#include "shards/cache_policy.hpp"
 #include "shards/counts.hpp"
 #include "shards/queue.hpp"
 #include "shards/homes.hpp"
@@ -36,7 +37,8 @@ using ReadPage = comm::FunctionRef<void(std::int32_t layer, PageHeader& header, 
 /// pushes of them, repeats included, stay within options.migration_bytes.
 class Home {
  public:
-  Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts);
+  Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts,
+       CachePolicy* policy);
 
   static constexpr std::size_t most_drops = 256, most_retires = 512;   // per control message; the rest waits for the next
   static constexpr std::size_t control_bytes = 64 + most_drops * sizeof(Drop) + most_retires * sizeof(Grant);
@@ -58,6 +60,8 @@ class Home {
   /// The next block of a stream whose tokens are not computed but read: `read(layer, header, payload)` brings each page. All are verified,
   /// and sealed, or open if they are not full; the caller has made sure of the room. False if one is not what it should be: then none is kept.
   bool restore(Stream& stream, ReadPage read);
+  /// Drops a sealed page; false while it is on its way to another owner, or was never sealed.
+  bool evict(Stream& stream, std::int32_t table, Block block);
   /// Forgets all pages from `from` on, here and at their owners.
   void release(Stream& stream, Block from);
 
@@ -151,6 +155,7 @@ class Home {
   StoreOptions const& options_;
   Counts& counts_;
   std::unique_ptr<HomePolicy> policy_;
+  CachePolicy* cache_policy_;
   Placement placement_;
   std::optional<ZipfBuckets> skewed_;
   std::vector<Channel> channels_;

@@ -108,6 +108,7 @@ void Home::push(Step step) {
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
       Grant const grant = to.credits.front();
       to.waiting.pop();
+      if (entry.life == PageLife::evicted) continue;
       to.credits.pop();
       entry.life = PageLife::pending;
       entry.slot = {grant.slot, 0};

@@ -152,7 +152,7 @@ void Migration::consider(Stream& stream, std::int32_t layer, Block block, comm::
     refused_ = true;
     target = home_.target(stream.id(), block, entry.refusals);
   }
-  if (entry.life == PageLife::open || entry.life == PageLife::lost || (entry.owner == target && !entry.moving)) return;
+  if (entry.life == PageLife::open || entry.life == PageLife::lost || entry.life == PageLife::evicted || (entry.owner == target && !entry.moving)) return;
   clean_ = false;
   if (entry.moving || entry.rotten) return;
   if (entry.life == PageLife::sealed && entry.owner == self_) {

@@ -177,11 +177,12 @@ void Owner::answer_requests(Step step) {
   for (Writer& writer : writers_) writer.asked = 0;   // answered: what was not granted is asked for elsewhere
 }
 
-bool Owner::holds(PageName page, StreamId const& stream, std::int32_t layer) const {
+bool Owner::holds(PageName page, PageKey const& key) const {
   if (page.slot < 0 || static_cast<std::size_t>(page.slot) >= index_.size()) return false;
   Slot const slot = in_arena(page.slot);
   IndexedPage const& held = indexed(slot);
-  return held.home >= 0 && static_cast<std::uint32_t>(arena_.generation(slot)) == page.generation && held.key.stream == stream && held.key.layer == layer;
+  return held.home >= 0 && static_cast<std::uint32_t>(arena_.generation(slot)) == page.generation && held.key.stream == key.stream && held.key.layer == key.layer &&
+         held.key.head_begin == key.head_begin && held.key.head_end == key.head_end;
 }
 
 std::size_t Owner::lent() const {

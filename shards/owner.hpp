@@ -66,8 +66,8 @@ class Owner {
   /// Verifies and indexes arrived pages, drops what the homes released, frees retired slots, answers the requests for slots.
   void after_control(Step step, Step oldest_step_in_flight);
 
-  /// True if `page` is indexed here, of that generation, stream and layer: only then may it be attended.
-  bool holds(PageName page, StreamId const& stream, std::int32_t layer) const;
+  /// True if `page` is indexed here, of that generation, and of the key's stream, layer and heads: only then may it be attended.
+  bool holds(PageName page, PageKey const& key) const;
   IndexedPage const& indexed(Slot slot) const { return index_[static_cast<std::size_t>(slot.index)]; }
 
   /// A page of this rank's own placed on itself: from the home's share of the arena to the owner's. False: quota full.

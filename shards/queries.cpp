@@ -1,5 +1,6 @@
 #include "shards/queries.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -7,6 +8,7 @@
 
 #include "kernels/attend.hpp"
 #include "kernels/merge.hpp"
+#include "shards/page_key.hpp"
 #include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
@@ -15,7 +17,7 @@ namespace {
 
 struct QueryHeader {
   StreamId stream;
-  std::int32_t layer = 0, rows = 0, pages = 0, reserved = 0;
+  std::int32_t table = 0, rows = 0, pages = 0, wants_lse = 0;
   std::int64_t first_position = 0;
 };
 struct AnswerHeader {
@@ -29,21 +31,25 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
+std::size_t table_rows(StoreOptions const& options) {
+  return static_cast<std::size_t>(options.most_rows) * static_cast<std::size_t>(options.tables_per_layer);
+}
 std::size_t heads_of(StoreOptions const& options) { return static_cast<std::size_t>(options.q_heads); }
 std::size_t width_of(StoreOptions const& options) { return heads_of(options) * static_cast<std::size_t>(options.layout.head_dim); }
 
 }  // namespace
 
 std::size_t Queries::query_bytes(StoreOptions const& options) {
-  auto const streams = static_cast<std::size_t>(options.most_streams);
-  return streams * sizeof(QueryHeader) + streams * static_cast<std::size_t>(options.most_blocks) * sizeof(PageName) +
-         static_cast<std::size_t>(options.most_rows) * (width_of(options) * sizeof(float)) + streams * 8;
+  auto const reads = static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.tables_per_layer);
+  return reads * sizeof(QueryHeader) + reads * static_cast<std::size_t>(options.most_blocks) * sizeof(PageName) +
+         table_rows(options) * (width_of(options) * sizeof(float)) + reads * 8;
 }
 
 std::size_t Queries::partial_bytes(StoreOptions const& options) {
-  auto const streams = static_cast<std::size_t>(options.most_streams);
-  return streams * (sizeof(AnswerHeader) + 32) + streams * static_cast<std::size_t>(options.most_blocks) * sizeof(std::int32_t) +
-         static_cast<std::size_t>(options.most_rows) * (width_of(options) + 2 * heads_of(options)) * sizeof(float);
+  auto const reads = static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.tables_per_layer);
+  std::size_t const lse = options.page_masses ? table_rows(options) * static_cast<std::size_t>(options.most_blocks) * heads_of(options) : 0;
+  return reads * (sizeof(AnswerHeader) + 40) + reads * static_cast<std::size_t>(options.most_blocks) * sizeof(std::int32_t) +
+         (table_rows(options) * (width_of(options) + 2 * heads_of(options)) + lse) * sizeof(float);
 }
 
 Queries::Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts)
@@ -55,23 +61,23 @@ Queries::Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions co
       queries_{world.make_exchange({"queries", 1, query_bytes(options)})},
       partials_{world.make_exchange({"partials", 2, partial_bytes(options)})},
       asked_(static_cast<std::size_t>(world.size())) {
-  asked_blocks_.reserve(static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.most_blocks));
+  asked_pages_.reserve(static_cast<std::size_t>(options.most_streams * options.tables_per_layer) * static_cast<std::size_t>(options.most_blocks));
   plan_.reserve(options.slots);
 }
 
-void Queries::ask(comm::Rank owner, Segment const& segment, std::int32_t first_row, std::int32_t layer, std::span<Block const> blocks,
-                  float const* q) {
+void Queries::ask(comm::Rank owner, Stream& stream, TableRows const& of, std::int32_t first_row, std::span<AskedPage const> pages, float const* q) {
   comm::MessageWriter out{queries_->outgoing(owner)};
-  out.value(QueryHeader{segment.stream->id(), layer, segment.rows, static_cast<std::int32_t>(blocks.size()), 0, segment.stream->length()});
-  auto const names = out.reserve<PageName>(blocks.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    DirectoryEntry const& entry = segment.stream->directory().at(layer, blocks[i]);
+  bool const wants_lse = pages.front().lse >= 0;
+  out.value(QueryHeader{stream.id(), of.table, of.rows, static_cast<std::int32_t>(pages.size()), wants_lse ? 1 : 0, of.first_position});
+  auto const names = out.reserve<PageName>(pages.size());
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    DirectoryEntry const& entry = stream.directory().at(of.table, pages[i].block);
     names[i] = {entry.slot.index, static_cast<std::uint32_t>(entry.generation)};
   }
   std::size_t const width = width_of(options_);
-  out.array(std::span{q + static_cast<std::size_t>(first_row) * width, static_cast<std::size_t>(segment.rows) * width});
-  asked_[static_cast<std::size_t>(owner)].push_back({segment.stream, layer, first_row, segment.rows, asked_blocks_.size(), blocks.size()});
-  asked_blocks_.insert(asked_blocks_.end(), blocks.begin(), blocks.end());
+  out.array(std::span{q + static_cast<std::size_t>(first_row) * width, static_cast<std::size_t>(of.rows) * width});
+  asked_[static_cast<std::size_t>(owner)].push_back({&stream, of.table, first_row, of.rows, asked_pages_.size(), pages.size()});
+  asked_pages_.insert(asked_pages_.end(), pages.begin(), pages.end());
 }
 
 void Queries::answer(Step step, std::int32_t layer, kernels::Stream& stream) {
@@ -81,25 +87,31 @@ void Queries::answer(Step step, std::int32_t layer, kernels::Stream& stream) {
   q_.clear();
   to_answer_.clear();
   stale_.clear();
-  for (comm::Rank from = 0; from < world_.size(); ++from) read_queries(from);
+  lse_floats_ = 0;
+  bool wanted = false;
+  for (comm::Rank from = 0; from < world_.size(); ++from) wanted = read_queries(from) || wanted;
+  if (wanted) plan_lse_.resize(lse_floats_);
   kernels::PartialView const partial = answers_.resize(plan_.rows(), options_.q_heads, options_.layout.head_dim);
   float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
   if (plan_.rows() > 0)
-    kernels::host::attend(arena_.view(0), plan_.view(), q_.data(), options_.q_heads, scale, partial, nullptr, stream);
+    kernels::host::attend(arena_.view(0), plan_.view(), q_.data(), options_.q_heads, scale, partial, wanted ? plan_lse_.data() : nullptr, stream);
   write_answers(partial);
   partials_->start();
 }
 
-void Queries::read_queries(comm::Rank from) {
+// Whether one of them wants the log-sum-exp of its pages.
+bool Queries::read_queries(comm::Rank from) {
   comm::MessageReader in{queries_->incoming(from)};
+  bool wanted = false;
   while (!in.empty()) {
     auto const query = in.value<QueryHeader>();
     auto const pages = in.array<PageName>(static_cast<std::size_t>(query.pages));
     auto const q = in.array<float>(static_cast<std::size_t>(query.rows) * width_of(options_));
-    to_answer_.push_back({from, query.rows, stale_.size(), 0});
+    to_answer_.push_back({from, query.rows, stale_.size(), 0, lse_floats_, 0});
+    PageKey const key = key_of(options_, query.stream, query.table, 0);
     for (std::int32_t i = 0; i < query.pages; ++i) {
       PageName const page = pages[static_cast<std::size_t>(i)];
-      if (!owner_.holds(page, query.stream, query.layer)) {
+      if (!owner_.holds(page, key)) {
         stale_.push_back(i);
         ++to_answer_.back().stale;
         continue;
@@ -110,7 +122,14 @@ void Queries::read_queries(comm::Rank from) {
     }
     plan_.end_group(query.first_position, query.rows);
     q_.insert(q_.end(), q.begin(), q.end());
+    std::size_t const here = static_cast<std::size_t>(query.pages) - to_answer_.back().stale;
+    std::size_t const lse = here * static_cast<std::size_t>(query.rows) * heads_of(options_);
+    lse_floats_ += lse;
+    if (query.wants_lse == 0) continue;
+    to_answer_.back().lse = lse;
+    wanted = true;
   }
+  return wanted;
 }
 
 void Queries::write_answers(kernels::PartialView partial) {
@@ -124,22 +143,24 @@ void Queries::write_answers(kernels::PartialView partial) {
     out.array(std::span<float const>{partial.max + row * heads, rows * heads});
     out.array(std::span<float const>{partial.denom + row * heads, rows * heads});
     out.array(std::span<float const>{partial.sum + row * width, rows * width});
+    out.array(std::span<float const>{plan_lse_}.subspan(query.lse > 0 ? query.first_lse : 0, query.lse));
     row += rows;
   }
 }
 
-void Queries::finish(Step step, std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages, kernels::Stream& stream) {
+void Queries::finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse, std::vector<Damage>& damages,
+                     kernels::Stream& stream) {
   finish_or_throw(world_, *partials_, options_.deadline_s, step, layer);
   for (comm::Rank from = 0; from < world_.size(); ++from) {
     comm::MessageReader in{partials_->incoming(from)};
-    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) merge_answer(from, asked, in, partial, damages, stream);
+    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) merge_answer(from, asked, in, partial, page_lse, damages, stream);
     asked_[static_cast<std::size_t>(from)].clear();
   }
-  asked_blocks_.clear();
+  asked_pages_.clear();
 }
 
 void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial,
-                           std::vector<Damage>& damages, kernels::Stream& stream) {
+                           std::span<float> page_lse, std::vector<Damage>& damages, kernels::Stream& stream) {
   std::size_t const heads = heads_of(options_);
   auto const rows = static_cast<std::size_t>(asked.rows);
   auto const answer = in.value<AnswerHeader>();
@@ -147,26 +168,40 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
   auto const max = in.array<float>(rows * heads);
   auto const denom = in.array<float>(rows * heads);
   auto const sum = in.array<float>(rows * width_of(options_));
+  auto const pages = std::span{asked_pages_}.subspan(asked.first_page, asked.pages);
+  std::size_t const page_floats = pages.front().lse >= 0 ? rows * heads : 0;
+  auto const lse = in.array<float>((asked.pages - stale.size()) * page_floats);
   // The kernels' view is of mutable floats; merge only reads its second argument.
   kernels::PartialView const part{const_cast<float*>(sum.data()), const_cast<float*>(max.data()), const_cast<float*>(denom.data())};
   std::int32_t const d = options_.layout.head_dim;
   if (answer.rows != asked.rows)
     throw RunError("rank " + std::to_string(from) + " (" + world_.host_name(from) + ") answered another query than it was asked; the query exchange is broken");
   for (std::int32_t const i : stale) {
-    Block const block = asked_blocks_[asked.first_block + static_cast<std::size_t>(i)];
-    DirectoryEntry const& entry = asked.stream->directory().at(asked.layer, block);
+    Block const block = pages[static_cast<std::size_t>(i)].block;
+    DirectoryEntry const& entry = asked.stream->directory().at(asked.table, block);
     damages.push_back({asked.stream, block});
     ++counts_.stale;
     ++counts_.lost;
     for (PageEvent const event : {PageEvent::stale, PageEvent::miss})
-      arena_.events().record(event, asked.stream->id(), asked.layer, block, from, entry.slot, entry.generation);
+      arena_.events().record(event, asked.stream->id(), asked.table, block, from, entry.slot, entry.generation);
   }
-  if (!kernels::check_wire(part, asked.rows, options_.q_heads, d)) {
-    damages.push_back({asked.stream, asked_blocks_[asked.first_block], true});
+  bool const numbers = std::ranges::none_of(lse, [](float x) { return std::isnan(x); });
+  if (!numbers || !kernels::check_wire(part, asked.rows, options_.q_heads, d)) {
+    damages.push_back({asked.stream, pages.front().block, true});
     return;
   }
   kernels::host::merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), part, asked.rows,
                        options_.q_heads, d, stream);
+  if (page_floats == 0) return;
+  std::size_t next = 0;
+  for (std::size_t i = 0, missing = 0; i < pages.size(); ++i) {
+    if (missing < stale.size() && stale[missing] == static_cast<std::int32_t>(i)) {
+      ++missing;
+      continue;
+    }
+    std::ranges::copy(lse.subspan(next, page_floats), page_lse.subspan(static_cast<std::size_t>(pages[i].lse)).begin());
+    next += page_floats;
+  }
 }
 
 void finish_or_throw(comm::World& world, comm::Exchange& exchange, double deadline_s, Step step, std::int32_t layer) {

@@ -11,30 +11,39 @@
 #include "kernels/partial.hpp"
 #include "kernels/stream.hpp"
 #include "comm/error.hpp"
+#include "shards/cache_policy.hpp"
 #include "shards/owner.hpp"
 #include "shards/plan.hpp"
 #include "shards/replicas.hpp"
-#include "shards/segment.hpp"
 
 namespace pikv::shards {
 
 /// The two exchanges of a layer's attention: queries go to the owners of pages, partials come back.
 ///   query     {stream, layer, rows, pages, first position} 40 B; (slot, generation) 8 B a page; q fp32 [rows][q_heads][d]
 ///   answer    {rows, stale} 8 B; which of the pages asked for are not here, 4 B each (padded to 8); max, denom [rows][q_heads],
-///             sum [rows][q_heads][d]. Stale pages are left out of the partial.
-/// A message holds the queries of all segments to one owner; answers come in their order.
+///             sum [rows][q_heads][d]; if asked for, the log-sum-exp of each page that is here [pages][rows][q_heads]. Stale pages are left
+///             out of the partial.
+/// A message holds all queries to one owner; answers come in their order.
+
+/// A page to be asked for, and where its log-sum-exp is wanted: an offset into finish()'s `page_lse`; -1: nowhere, as for all of its query.
+struct AskedPage {
+  Block block = 0;
+  std::int64_t lse = -1;
+};
+
 class Queries {
  public:
   Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts);
 
-  /// Asks `owner` for the partial of a segment's rows over `blocks`, whose pages it holds. q: those rows.
-  void ask(comm::Rank owner, Segment const& segment, std::int32_t first_row, std::int32_t layer, std::span<Block const> blocks, float const* q);
+  /// Asks `owner` for the partial of some rows over pages that it holds. q: all rows, of which these begin at first_row.
+  void ask(comm::Rank owner, Stream& stream, TableRows const& of, std::int32_t first_row, std::span<AskedPage const> pages, float const* q);
   void start() { queries_->start(); }
   /// Waits for everyone's queries, attends own pages for them, and starts the answers.
   void answer(Step step, std::int32_t layer, kernels::Stream& stream);
   /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become damages, and so does an answer
   /// that is not finite, which is not merged.
-  void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages, kernels::Stream& stream);
+  void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse,
+              std::vector<Damage>& damages, kernels::Stream& stream);
 
   comm::Exchange const& queries() const { return *queries_; }
   comm::Exchange const& partials() const { return *partials_; }
@@ -47,18 +56,19 @@ class Queries {
  private:
   struct Asked {   // what answers are expected, in order
     Stream* stream;
-    std::int32_t layer, first_row, rows;
-    std::size_t first_block, blocks;
+    std::int32_t table, first_row, rows;
+    std::size_t first_page, pages;
   };
   struct Query {   // what is to be answered
     comm::Rank from;
     std::int32_t rows;
     std::size_t first_stale, stale;
+    std::size_t first_lse, lse;   // floats of plan_lse_ that are wanted; 0: none
   };
-  void read_queries(comm::Rank from);
+  bool read_queries(comm::Rank from);
   void write_answers(kernels::PartialView partial);
-  void merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial, std::vector<Damage>& damages,
-                    kernels::Stream& stream);
+  void merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial, std::span<float> page_lse,
+                    std::vector<Damage>& damages, kernels::Stream& stream);
 
   comm::World& world_;
   Arena& arena_;
@@ -67,12 +77,13 @@ class Queries {
   Counts& counts_;
   std::unique_ptr<comm::Exchange> queries_, partials_;
   std::vector<std::vector<Asked>> asked_;   // by owner
-  std::vector<Block> asked_blocks_;
+  std::vector<AskedPage> asked_pages_;
   std::vector<Query> to_answer_;
   std::vector<std::int32_t> stale_;
   Plan plan_;
-  std::vector<float> q_;
+  std::vector<float> q_, plan_lse_;
   PartialBuffer answers_;
+  std::size_t lse_floats_ = 0;
   double attention_seconds_ = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "shards/page_key.hpp"
+
 namespace pikv::shards {
 
 namespace {
@@ -52,8 +54,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       wait(get, deadline);
       Stream& stream = *get.copy.stream;
       DirectoryEntry& entry = stream.directory_.at(get.copy.layer, get.copy.block);
-      PageKey const key{stream.id_, static_cast<std::uint16_t>(get.copy.layer), 0, static_cast<std::uint16_t>(options_.layout.kv_heads), 0,
-                        get.copy.block};
+      PageKey const key = key_of(options_, stream.id_, get.copy.layer, get.copy.block);
       ++counts_.checked;
       Verdict const verdict =
           verify(arena_.header(get.copy.slot), arena_.payload(get.copy.slot), key, entry.generation, options_.fingerprint);
@@ -106,6 +107,14 @@ void Replicas::drop(Stream const& stream, Block from) {
       free(copy);
       return true;
     });
+}
+
+void Replicas::drop(Stream const& stream, std::int32_t table, Block block) {
+  held_[static_cast<std::size_t>(table)].erase_if([&](Copy const& copy) {
+    if (copy.stream != &stream || copy.block != block) return false;
+    free(copy);
+    return true;
+  });
 }
 
 bool Replicas::drop(Slot slot) {

@@ -41,6 +41,8 @@ class Replicas {
   bool drop_one(std::int32_t layer, bool any);
   /// Frees the copies of a stream from a block on.
   void drop(Stream const& stream, Block from);
+  /// Frees the copy of a page, if there is one.
+  void drop(Stream const& stream, std::int32_t table, Block block);
   /// Frees the rotten copy in a slot; false if there is none in it.
   bool drop(Slot slot);
   std::size_t pages() const { return pages_; }

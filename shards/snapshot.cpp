@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shards/page_key.hpp"
+
 namespace pikv::shards {
 
 namespace {
@@ -34,7 +36,7 @@ void copy_open(Store& store, PageRef const& page, PageHeader& header, std::span<
   std::ranges::copy(store.arena().payload({page.slot, 0}), payload.begin());
   clear_unfilled(options.layout, page.tokens, payload);
   header = {};
-  header.key = {page.stream, static_cast<std::uint16_t>(page.layer), 0, static_cast<std::uint16_t>(options.layout.kv_heads), 0, page.block};
+  header.key = key_of(options, page.stream, page.layer, page.block);
   header.first_position = first_position(page.block, options.layout.page_tokens);
   header.tokens = static_cast<std::uint32_t>(page.tokens);
   header.fingerprint = options.fingerprint;
@@ -67,10 +69,10 @@ bool copy_page(Store& store, PageRef const& page, PageHeader& header, std::span<
     return true;
   }
   Slot const slot{page.slot, 0};
-  if (page.indexed != 0 && !store.owner().holds({page.slot, static_cast<std::uint32_t>(page.generation)}, page.stream, page.layer)) return false;
+  PageKey const key = key_of(options, page.stream, page.layer, page.block);
+  if (page.indexed != 0 && !store.owner().holds({page.slot, static_cast<std::uint32_t>(page.generation)}, key)) return false;
   header = store.arena().header(slot);
   std::ranges::copy(store.arena().payload(slot), payload.begin());
-  PageKey const key{page.stream, static_cast<std::uint16_t>(page.layer), 0, static_cast<std::uint16_t>(options.layout.kv_heads), 0, page.block};
   return verify(header, payload, key, page.indexed != 0 ? page.generation : header.generation, options.fingerprint) == Verdict::good;
 }
 

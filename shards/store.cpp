@@ -1,15 +1,11 @@
 #include "shards/store.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "kernels/append.hpp"
-#include "kernels/attend.hpp"
-#include "kernels/merge.hpp"
 #include "shards/mix.hpp"
 #include "shards/stopwatch.hpp"
 
@@ -44,22 +40,20 @@ StoreOptions checked(comm::World const& world, StoreOptions options) {
 
 }  // namespace
 
-Store::Store(comm::World& world, StoreOptions const& options)
+Store::Store(comm::World& world, StoreOptions const& options, CachePolicy* policy)
     : world_{world},
       options_{checked(world, options)},
       transport_{world.make_transport()},
       arena_{*transport_, {{options.layout, options.slots}}},
       owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},
-      home_{world, *transport_, arena_, owner_, options_, counts_},
+      home_{world, *transport_, arena_, owner_, options_, counts_, policy},
       migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
       scrub_{arena_, owner_, options_, counts_},
-      remote_(static_cast<std::size_t>(world.size())) {
-  plan_.reserve(index(options.most_streams) * index(options.most_blocks));
-  for (auto& blocks : remote_) blocks.reserve(index(options.most_blocks));
-  arena_.events().start(world.rank(), options.most_events);
-  sampled_.reserve(64);
+      policy_{policy},
+      attention_{world, arena_, replicas_, queries_, options_, counts_, policy} {
+  arena_.events().start(world.rank(), options.most_events, options.tables_per_layer, options.layout.kv_heads);
 }
 
 Store::~Store() = default;
@@ -74,6 +68,7 @@ Stream& Store::open(StreamId id, Block most_blocks) {
 
 void Store::release(Stream& stream) {
   arena_.events().record(PageEvent::release, stream.id(), every_layer, 0);
+  if (policy_ != nullptr) policy_->forgotten(stream, 0);
   replicas_.drop(stream, 0);
   migration_.forget(stream, 0);
   home_.release(stream, 0);
@@ -83,11 +78,18 @@ void Store::release(Stream& stream) {
 }
 
 void Store::rewind(Stream& stream, Block block) {
+  if (policy_ != nullptr) policy_->forgotten(stream, block);
   replicas_.drop(stream, block);
   migration_.forget(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
   arena_.events().record(PageEvent::rewind, stream.id(), every_layer, block);
+}
+
+bool Store::evict(Stream& stream, std::int32_t table, Block block) {
+  if (!home_.evict(stream, table, block)) return false;
+  replicas_.drop(stream, table, block);
+  return true;
 }
 
 bool Store::restore(Stream& stream, ReadPage read) {
@@ -161,20 +163,18 @@ void Store::read_control(comm::Rank from, comm::MessageReader& in) {
 void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
   step_ = step;
   arena_.events().at(step);
-  sample_.begin_step();
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
   migration_.after_control(step, streams_);
   scrub();
   segments_.assign(segments.begin(), segments.end());
+  attention_.begin_step(step, segments);
   damages_.clear();
-  rows_ = 0;
   for (Segment const& segment : segments_) {
     std::size_t const pages = home_.new_pages(*segment.stream, segment.rows);
     while (arena_.free_slots(0) < pages && replicas_.drop_one(0, true)) {}
     home_.extend(*segment.stream, segment.rows);
-    rows_ += segment.rows;
   }
 }
 
@@ -205,125 +205,6 @@ void Store::mark_rotten(Slot slot) {
       }
 }
 
-void Store::append(std::int32_t layer, float const* k, float const* v) {
-  Stopwatch const watch{attention_seconds_};
-  row_slot_.clear();
-  row_at_.clear();
-  std::int32_t const mask = options_.layout.page_tokens - 1;
-  for (Segment const& segment : segments_)
-    for (std::int32_t r = 0; r < segment.rows; ++r) {
-      std::int64_t const position = segment.stream->length_ + r;
-      row_slot_.push_back(segment.stream->directory_.at(layer, block_of(position, options_.layout.page_tokens)).local.index);
-      row_at_.push_back(static_cast<std::int32_t>(position) & mask);
-    }
-  if (rows_ > 0) kernels::host::append(arena_.view(0), row_slot_.data(), row_at_.data(), k, v, rows_, host_);
-}
-
-void Store::attend_start(std::int32_t layer, float const* q) {
-  q_ = q;
-  std::int32_t first_row = 0;
-  for (Segment const& segment : segments_) {
-    gather_remote(segment, layer);
-    choose_moves(segment, first_row, layer, q);
-    first_row += segment.rows;
-  }
-  queries_.start();
-}
-
-// Sorts the segment's pages of this layer: those readable here, and by owner those that are not.
-void Store::gather_remote(Segment const& segment, std::int32_t layer) {
-  for (auto& blocks : remote_) blocks.clear();
-  Directory& directory = segment.stream->directory_;
-  counts_.page_reads += static_cast<std::uint64_t>(directory.blocks());
-  if (arena_.events().on())
-    sample_.reads(directory.blocks(), [&](std::int64_t block) {
-      if (sampled_.size() < sampled_.capacity()) sampled_.push_back({segment.stream, layer, static_cast<Block>(block)});
-    });
-  for (Block block = 0; block < directory.blocks(); ++block) {
-    DirectoryEntry& entry = directory.at(layer, block);
-    if (entry.rotten) {
-      ++counts_.lost;
-      arena_.events().record(PageEvent::miss, segment.stream->id(), layer, block);
-      damages_.push_back({segment.stream, block});
-    } else if (entry.local.valid()) {
-      ++counts_.local_reads;
-      if (entry.life == PageLife::sealed && entry.owner == world_.rank()) ++entry.reads;
-    } else if (entry.replica.valid()) {
-      ++counts_.replica_hits;
-    } else if (entry.life == PageLife::remote) {
-      remote_[index(entry.owner)].push_back(block);
-    }
-  }
-}
-
-// Methods 1.7: the query moves if rows * H_q * 4 (2d + 2) < pages * page bytes, else the pages do, as far as there is room.
-void Store::choose_moves(Segment const& segment, std::int32_t first_row, std::int32_t layer, float const* q) {
-  std::size_t const row_bytes = index(options_.q_heads) * 4 * (2 * index(options_.layout.head_dim) + 2);
-  for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
-    auto const& blocks = remote_[index(owner)];
-    if (blocks.empty()) continue;
-    bool const cheaper = index(segment.rows) * row_bytes >= blocks.size() * options_.layout.bytes();
-    bool const fetch = options_.move == Move::page || (options_.move == Move::automatic && cheaper);
-    if (fetch && replicas_.room(layer) >= blocks.size()) {
-      for (Block const block : blocks) replicas_.fetch(*segment.stream, layer, block);
-    } else {
-      queries_.ask(owner, segment, first_row, layer, blocks, q);
-    }
-  }
-}
-
-void Store::attend_finish(std::int32_t layer, float* out) {
-  {
-    Stopwatch const watch{communication_seconds_};
-    replicas_.finish(damages_);
-  }
-  kernels::PartialView const partial = partial_.resize(rows_, options_.q_heads, options_.layout.head_dim);
-  if (rows_ > 0) {
-    Stopwatch const watch{attention_seconds_};
-    plan_local(layer);
-    float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
-    kernels::host::attend(arena_.view(0), plan_.view(), q_, options_.q_heads, scale, partial, nullptr, host_);
-  }
-  {
-    double const attending = queries_.attention_seconds();
-    Stopwatch const watch{communication_seconds_};
-    queries_.answer(step_, layer, host_);
-    queries_.finish(step_, layer, partial, damages_, host_);
-    communication_seconds_ -= queries_.attention_seconds() - attending;
-  }
-  record_hits();
-  Stopwatch const watch{attention_seconds_};
-  kernels::host::finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim, host_);
-}
-
-// A sampled read of a page that turned out lost is no hit: it was written down as a miss.
-void Store::record_hits() {
-  for (PageRead const& read : sampled_) {
-    auto const lost = [&](Damage const& damage) { return damage.stream == read.stream && damage.block == read.block; };
-    if (std::ranges::any_of(damages_, lost)) continue;
-    DirectoryEntry const& entry = read.stream->directory_.at(read.layer, read.block);
-    Slot const here = entry.readable();
-    arena_.events().record(PageEvent::hit, read.stream->id(), read.layer, read.block, here.valid() ? world_.rank() : entry.owner,
-                           here.valid() ? here : entry.slot, here.valid() ? arena_.generation(here) : entry.generation);
-  }
-  sampled_.clear();
-}
-
-void Store::plan_local(std::int32_t layer) {
-  plan_.clear();
-  for (Segment const& segment : segments_) {
-    Directory const& directory = segment.stream->directory_;
-    std::int64_t const end = segment.stream->length_ + segment.rows;
-    for (Block block = 0; block < directory.blocks(); ++block) {
-      Slot const slot = directory.at(layer, block).readable();
-      if (!slot.valid()) continue;
-      std::int64_t const first = first_position(block, options_.layout.page_tokens);
-      plan_.page(slot.index, first, static_cast<std::int32_t>(std::min<std::int64_t>(options_.layout.page_tokens, end - first)));
-    }
-    plan_.end_group(segment.stream->length_, segment.rows);
-  }
-}
-
 bool Store::damaged(Stream const& stream) const {
   return std::any_of(damages_.begin(), damages_.end(), [&](Damage const& damage) { return damage.stream == &stream; });
 }
@@ -337,10 +218,12 @@ std::span<Damage const> Store::end_step() {
         first.block = std::min(first.block, damage.block);
         first.not_finite = first.not_finite || damage.not_finite;
       }
-    if (first.block != no_block)
+    if (first.block != no_block) {
+      if (segment.stream->evicted_pages() > 0) first.block = 0;   // what is computed again must see what was seen the first time
       lost_.push_back(first);
-    else
+    } else {
       home_.advance(*segment.stream, segment.rows, step_);
+    }
   }
   Stopwatch const watch{communication_seconds_};
   home_.push(step_);

@@ -8,15 +8,15 @@
 
 #include "comm/message.hpp"
 #include "comm/world.hpp"
-#include "kernels/stream.hpp"
 #include "shards/arena.hpp"
+#include "shards/attention.hpp"
+#include "shards/cache_policy.hpp"
 #include "shards/counts.hpp"
 #include "shards/home.hpp"
 #include "shards/load_report.hpp"
 #include "shards/migration.hpp"
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
-#include "shards/read_sample.hpp"
 #include "shards/replicas.hpp"
 #include "shards/scrub.hpp"
 #include "shards/segment.hpp"
@@ -25,13 +25,13 @@
 namespace pikv::shards {
 
 /// The distributed KV cache as an engine sees it (library pikv::cache): streams of tokens whose keys and values live in pages over all
-/// ranks, and exact attention over them. All ranks step together; a rank without rows takes part all the same. One step:
+/// ranks, and attention over them: exact, or over what a policy chooses. All ranks step together; a rank without rows takes part all the same. One step:
 ///
 ///   store.plan(segments)                        what this rank will append
 ///   store.write_control(r, ...)  for each r     into the engine's control exchange; then, that being finished,
 ///   store.read_control(r, ...)   for each r
 ///   store.begin_step(step, oldest, segments)
-///   for each layer: append(layer, k, v); attend_start(layer, q); attend_finish(layer, out)     (two exchanges)
+///   for each layer: append(layer, k, v); attend_start(layer, q); attend_finish(layer, out)   (two exchanges, or four)
 ///   store.end_step()                            seals and pushes; tells which streams were damaged
 ///   rewind, release, open                       between steps
 ///
@@ -39,7 +39,8 @@ namespace pikv::shards {
 class Store {
  public:
   /// Collective. All options but the slots must be equal on all ranks.
-  Store(comm::World& world, StoreOptions const& options);
+  /// `policy`, borrowed, decides what is read; null: every page is.
+  Store(comm::World& world, StoreOptions const& options, CachePolicy* policy = nullptr);
   ~Store();
 
   /// Throws std::logic_error if a stream of that id is open.
@@ -51,6 +52,9 @@ class Store {
   /// Between steps: the next block of a stream that goes on, read instead of computed, see Home::restore. The caller has made sure that
   /// free_home_slots() covers a page per layer.
   bool restore(Stream& stream, ReadPage read);
+  /// Between steps: drops a sealed page of one table, counted from the first layer's (StoreOptions::tables_per_layer). Its bytes are free at
+  /// once, or as soon as its owner hears of it. False: not now, the page is on its way somewhere. Block 0 and the open page stay.
+  bool evict(Stream& stream, std::int32_t table, Block block);
   /// Gives back fetched copies of the stream's pages (its prompt is in: decode ships queries).
   void drop_replicas(Stream const& stream) { replicas_.drop(stream, 0); }
 
@@ -75,12 +79,13 @@ class Store {
   /// `oldest_step_in_flight`: the minimum over ranks of their steps, from the control exchange.
   void begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments);
 
-  /// k, v [rows][kv_heads][head_dim] fp32, rotated keys: stored rounded to the page type.
-  void append(std::int32_t layer, float const* k, float const* v);
-  /// q [rows][q_heads][head_dim] fp32, untouched until attend_finish.
-  void attend_start(std::int32_t layer, float const* q);
-  /// out [rows][q_heads][head_dim]: exact attention of each row over all tokens of its stream up to itself.
-  void attend_finish(std::int32_t layer, float* out);
+  /// In `layer` of the model. k, v [rows][kv_heads of the layer][head_dim] fp32, rotated keys: stored rounded to the page type.
+  void append(std::int32_t layer, float const* k, float const* v) { attention_.append(layer, k, v); }
+  /// q [rows][q_heads of the layer][head_dim] fp32, untouched until attend_finish.
+  void attend_start(std::int32_t layer, float const* q) { attention_.start(layer, q); }
+  /// out [rows][q_heads of the layer][head_dim]: attention of each row over the tokens of its stream up to itself: all of them, or those
+  /// whose pages exist and the policy chose.
+  void attend_finish(std::int32_t layer, float* out) { attention_.finish(layer, out, damages_); }
 
   /// True once a page of the stream turned out lost in this step: its outputs are void from there on.
   bool damaged(Stream const& stream) const;
@@ -102,16 +107,12 @@ class Store {
   std::size_t pages_home() const;
   StoreOptions const& options() const { return options_; }
   /// Seconds in attention, and in waits and transfers, since construction.
-  double attention_seconds() const { return attention_seconds_ + queries_.attention_seconds(); }
-  double communication_seconds() const { return communication_seconds_; }
+  double attention_seconds() const { return attention_.attention_seconds(); }
+  double communication_seconds() const { return attention_.communication_seconds() + communication_seconds_; }
 
  private:
   void scrub();
   void mark_rotten(Slot slot);
-  void gather_remote(Segment const& segment, std::int32_t layer);
-  void choose_moves(Segment const& segment, std::int32_t first_row, std::int32_t layer, float const* q);
-  void plan_local(std::int32_t layer);
-  void record_hits();
 
   comm::World& world_;
   StoreOptions options_;
@@ -124,26 +125,14 @@ class Store {
   Replicas replicas_;
   Queries queries_;
   Scrub scrub_;
-  kernels::Stream host_;
+  CachePolicy* policy_;
+  Attention attention_;
   std::vector<std::unique_ptr<Stream>> streams_;
 
   Step step_ = 0;
   std::vector<Segment> segments_;
-  std::int32_t rows_ = 0;
-  float const* q_ = nullptr;
-  std::vector<std::vector<Block>> remote_;   // by owner: blocks of one segment to be read there
   std::vector<Damage> damages_, lost_;
-  struct PageRead {
-    Stream* stream;
-    std::int32_t layer;
-    Block block;
-  };
-  ReadSample sample_;
-  std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
-  Plan plan_;
-  PartialBuffer partial_;
-  std::vector<std::int32_t> row_slot_, row_at_;
-  double attention_seconds_ = 0, communication_seconds_ = 0;
+  double communication_seconds_ = 0;   // in pushes
 };
 
 /// The model's fingerprint with the page's shape mixed in: pages of another shape are another model's.

@@ -21,8 +21,10 @@ inline constexpr std::size_t default_scrub_bytes = 16 << 10;
 std::size_t default_migration_bytes(kernels::PageLayout const& layout);
 
 struct StoreOptions {
-  std::int32_t layers = 0, q_heads = 0;
-  kernels::PageLayout layout;
+  std::int32_t layers = 0;                   // page tables: the model's layers, times tables_per_layer
+  std::int32_t tables_per_layer = 1;         // 1: pages hold all KV heads; more: each table holds layout.kv_heads of them
+  std::int32_t q_heads = 0;                  // that read one table
+  kernels::PageLayout layout;                // of a page, so kv_heads is of a table
   Fingerprint fingerprint;                   // of the model; the page shape is mixed in
   std::size_t slots = 0;                     // of this rank's arena
   std::size_t home_slots = 0;                // of these: for own open, pending and replica pages; the rest is for shards
@@ -35,6 +37,7 @@ struct StoreOptions {
   std::int32_t most_streams = 0;             // running streams
   Block most_blocks = 0;                     // of one stream
   std::size_t scrub_bytes_per_step = default_scrub_bytes;   // payload verified in the background; 0: none
+  bool page_masses = false;                  // a policy wants the log-sum-exp of pages: partials have room for them
   std::size_t most_events = 0;               // page events kept until they are taken away; 0: none
   double deadline_s = 30;
   std::vector<std::uint64_t> weights;        // of ranks in the first placement; empty: equal

@@ -17,14 +17,17 @@ class Stream {
   /// Tokens whose keys and values are in pages, in all layers.
   std::int64_t length() const { return length_; }
   Directory const& directory() const { return directory_; }
+  /// Pages that a policy has dropped, since it began or was computed again from its beginning.
+  std::int64_t evicted_pages() const { return evicted_pages_; }
 
  private:
+  friend class Attention;
   friend class Home;
   friend class Migration;
   friend class Replicas;
   friend class Store;
   StreamId id_;
-  std::int64_t length_ = 0;
+  std::int64_t length_ = 0, evicted_pages_ = 0;
   Directory directory_;
 };
 

@@ -73,7 +73,7 @@ TEST(EngineFaults, EvictedPagesAreComputedAgainAndTheTokensStayRight) {
     for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i) {
       shards::Slot const slot{i, 0};
       auto const& key = store.arena().header(slot).key;
-      if (store.owner().holds({i, static_cast<std::uint32_t>(store.arena().generation(slot))}, key.stream, key.layer)) store.owner().evict(slot, row.step);
+      if (store.owner().holds({i, static_cast<std::uint32_t>(store.arena().generation(slot))}, key)) store.owner().evict(slot, row.step);
     }
   };
   auto const decoded = decode(options(3, shards::Move::query), requests, watch);

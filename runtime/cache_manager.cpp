@@ -1,0 +1,164 @@
+#include "runtime/cache_manager.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace pikv::runtime {
+
+using shards::Block;
+using shards::PageMasses;
+using shards::Stream;
+using shards::TableRows;
+
+std::int32_t tables_per_layer(std::string const& scheduler, std::int32_t kv_heads) { return schedulers().at(scheduler).by_head ? kv_heads : 1; }
+
+CacheManager::CacheManager(CacheSettings settings, shards::StoreOptions const& store)
+    : settings_{std::move(settings)}, entry_{schedulers().at(settings_.scheduler)}, store_{store}, held_(static_cast<std::size_t>(store.tables_per_layer)) {
+  if (settings_.read.chooses() || entry_.kind == SchedulerKind::selection) read_ = std::make_unique<ReadChoice>(settings_.read, store);
+}
+
+CacheManager::~CacheManager() = default;
+
+void CacheManager::begin(Stream const& stream, std::int64_t prompt_tokens) {
+  Tracked& state = streams_[&stream];
+  state.prompt_tokens = prompt_tokens;
+  start(state);
+}
+
+void CacheManager::start(Tracked& stream) const {
+  stream.layers.clear();
+  stream.over = false;
+  LayerShape shape{.layer = 0, .layers = store_.layers / store_.tables_per_layer, .tables = store_.tables_per_layer, .kv_heads = store_.layout.kv_heads,
+                   .q_heads = store_.q_heads, .head_dim = store_.layout.head_dim, .page_tokens = store_.layout.page_tokens};
+  stream.layers.resize(static_cast<std::size_t>(shape.layers));
+  bool const summaries = entry_.summaries || settings_.redundancy > 0 || (read_ && read_->wants_summaries());
+  for (Layer& layer : stream.layers) {
+    if (summaries) layer.summaries.assign(static_cast<std::size_t>(shape.tables), PageSummaries{shape.kv_heads, shape.head_dim});
+    if (entry_.make != nullptr) {
+      layer.scheduler = entry_.make({shape, layer.summaries, settings_.keep});
+      layer.scheduler->begin(stream.prompt_tokens);
+    }
+    ++shape.layer;
+  }
+}
+
+void CacheManager::end(Stream const& stream) { streams_.erase(&stream); }
+
+CacheManager::Tracked& CacheManager::tracked(Stream const& stream) { return streams_.at(&stream); }
+
+Block CacheManager::first_of_window(std::int64_t length) const {
+  return shards::block_of(std::max<std::int64_t>(length - settings_.window, 0), store_.layout.page_tokens);
+}
+
+bool CacheManager::chooses(Stream const& stream, std::int64_t position) const {
+  return read_ != nullptr && position >= streams_.at(&stream).prompt_tokens;
+}
+
+void CacheManager::choose(TableRows const& row, float const* q, std::vector<Block>& blocks) {
+  std::int32_t const layer = row.table / store_.tables_per_layer, table = row.table % store_.tables_per_layer;
+  Layer& of = tracked(*row.stream).layers[static_cast<std::size_t>(layer)];
+  Block const window = first_of_window(row.first_position + 1);
+  if (entry_.kind == SchedulerKind::selection)
+    read_->select(*of.scheduler, table, {q, static_cast<std::size_t>(store_.q_heads * store_.layout.head_dim)}, window, settings_.keep, blocks);
+  else
+    read_->choose({*row.stream, row.table, row.first_position, of.summaries[static_cast<std::size_t>(table)], window}, q, blocks);
+}
+
+void CacheManager::choose_more(PageMasses const& found, float const* q, std::span<Block const> unread, std::vector<Block>& more) {
+  std::int32_t const layer = found.of.table / store_.tables_per_layer, table = found.of.table % store_.tables_per_layer;
+  Layer& of = tracked(*found.of.stream).layers[static_cast<std::size_t>(layer)];
+  read_->choose_more(of.summaries[static_cast<std::size_t>(table)], found, q, unread, more);
+}
+
+bool CacheManager::watches(TableRows const&) const { return entry_.masses || entry_.queries; }
+
+void CacheManager::observe(PageMasses const& found, float const* q) {
+  std::int32_t const layer = found.of.table / store_.tables_per_layer, table = found.of.table % store_.tables_per_layer;
+  auto const heads = static_cast<std::size_t>(store_.q_heads), rows = static_cast<std::size_t>(found.of.rows);
+  Scheduler& scheduler = *tracked(*found.of.stream).layers[static_cast<std::size_t>(layer)].scheduler;
+  std::size_t const width = heads * static_cast<std::size_t>(store_.layout.head_dim);
+  if (entry_.queries)
+    for (std::size_t row = 0; row < rows; ++row)
+      scheduler.query(table, found.of.first_position + static_cast<std::int64_t>(row), {q + row * width, width});
+  if (!entry_.masses) return;
+  mass_.resize(found.blocks.size() * rows * heads);
+  for (std::size_t i = 0; i < mass_.size(); ++i) mass_[i] = std::exp(found.page_lse[i] - found.lse[i % (rows * heads)]);
+  scheduler.read({table, found.of.first_position, found.of.rows, found.blocks, mass_});
+}
+
+void CacheManager::sealed(Stream const& stream, std::int32_t table, Block block, kernels::PoolView const& pool, std::int32_t slot) {
+  auto& summaries = tracked(stream).layers[static_cast<std::size_t>(table / store_.tables_per_layer)].summaries;
+  if (!summaries.empty()) summaries[static_cast<std::size_t>(table % store_.tables_per_layer)].add(block, pool, slot, store_.layout.page_tokens);
+}
+
+void CacheManager::forgotten(Stream const& stream, Block from) {
+  auto const found = streams_.find(&stream);
+  if (found == streams_.end()) return;
+  if (from == 0) return start(found->second);
+  for (Layer& layer : found->second.layers) {
+    for (PageSummaries& summaries : layer.summaries) summaries.forget(from);
+    if (!layer.scheduler) continue;
+    for (std::int32_t table = 0; table < store_.tables_per_layer; ++table)
+      for (Block block = from; block < stream.directory().blocks(); ++block) layer.scheduler->forget(table, block);
+  }
+}
+
+void CacheManager::after_step(shards::Store& store, std::span<shards::Segment const> stepped) {
+  for (shards::Segment const& segment : stepped) {
+    Stream& stream = *segment.stream;
+    auto const found = streams_.find(&stream);
+    if (found == streams_.end()) continue;   // it has ended
+    Tracked& state = found->second;
+    for (Layer& layer : state.layers)
+      if (layer.scheduler) layer.scheduler->tick();
+    bool const sealed_one = stream.length() / store_.layout.page_tokens > (stream.length() - segment.rows) / store_.layout.page_tokens;
+    bool const prompt_ended = stream.length() >= state.prompt_tokens && stream.length() - segment.rows < state.prompt_tokens;
+    if (entry_.kind == SchedulerKind::retention && stream.length() >= state.prompt_tokens && (sealed_one || prompt_ended || state.over))
+      evict(store, stream, state);
+  }
+}
+
+void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
+  state.over = false;
+  std::int32_t const page = store_.layout.page_tokens, tables = store_.tables_per_layer;
+  Budget const budget{stream.length(), std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(stream.length()) * settings_.keep))};
+  Block const blocks = stream.directory().blocks(), window = first_of_window(stream.length());
+  for (std::size_t layer = 0; layer < state.layers.size(); ++layer) {
+    for (std::int32_t table = 0; table < tables; ++table) {
+      auto& held = held_[static_cast<std::size_t>(table)];
+      held.clear();
+      for (Block block = 0; block < blocks; ++block) {
+        shards::DirectoryEntry const& entry = stream.directory().at(static_cast<std::int32_t>(layer) * tables + table, block);
+        if (!entry.exists()) continue;
+        auto const tokens = static_cast<std::int32_t>(std::min<std::int64_t>(page, stream.length() - shards::first_position(block, page)));
+        held.push_back({block, tokens, block == 0 || block >= window || tokens < page});
+      }
+    }
+    Layer& of = state.layers[layer];
+    evictions_.clear();
+    choose_evictions(*of.scheduler, held_, budget, of.summaries, {settings_.redundancy}, evictions_);
+    for (Eviction const& eviction : evictions_) {
+      if (store.evict(stream, static_cast<std::int32_t>(layer) * tables + eviction.table, eviction.block))
+        of.scheduler->forget(eviction.table, eviction.block);
+      else
+        state.over = true;
+    }
+  }
+}
+
+std::size_t CacheManager::summary_bytes() const {
+  std::size_t bytes = 0;
+  for (auto const& [stream, state] : streams_)
+    for (Layer const& layer : state.layers)
+      for (PageSummaries const& summaries : layer.summaries) bytes += summaries.bytes();
+  return bytes;
+}
+
+std::size_t CacheManager::summary_bytes_per_page(CacheSettings const& settings, kernels::PageLayout const& layout) {
+  bool const summaries = schedulers().at(settings.scheduler).summaries || settings.redundancy > 0 || settings.read.wants_summaries();
+  std::size_t const scalars = static_cast<std::size_t>(layout.kv_heads) * static_cast<std::size_t>(layout.head_dim);
+  return summaries ? scalars * (2 * sizeof(std::uint16_t) + sizeof(float)) + sizeof(std::int32_t) : 0;
+}
+
+}  // namespace pikv::runtime

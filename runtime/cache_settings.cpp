@@ -1,0 +1,33 @@
+#include "runtime/cache_settings.hpp"
+
+namespace pikv::runtime {
+
+CacheSettings cache_settings(GenerateOptions const& options) {
+  CacheSettings settings;
+  settings.scheduler = options.scheduler;
+  settings.keep = options.keep;
+  settings.redundancy = options.redundancy;
+  settings.window = options.pin_window;
+  ReadSettings& read = settings.read;
+  read.mode = options.attention == "routed"      ? AttentionMode::routed
+              : options.attention == "certified" ? AttentionMode::certified
+                                                 : AttentionMode::exact;
+  read.router = options.router;
+  if (options.kv_experts > 0) read.kv_experts = options.kv_experts;
+  read.experts = options.experts;
+  read.read_pages = options.read_pages;
+  read.max_error = options.max_error;
+  read.seed = options.sampling.seed;
+  return settings;
+}
+
+PageTables page_tables(GenerateOptions const& options, ModelConfig const& config) {
+  PageTables tables;
+  tables.per_layer = tables_per_layer(options.scheduler, config.kv_heads);
+  tables.all = config.layers * tables.per_layer;
+  tables.q_heads = config.q_heads / tables.per_layer;
+  tables.layout = {options.kv_dtype, config.kv_heads / tables.per_layer, options.page_tokens, config.head_dim};
+  return tables;
+}
+
+}  // namespace pikv::runtime

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "runtime/cache_manager.hpp"
+#include "runtime/model/config.hpp"
+#include "runtime/options.hpp"
+
+namespace pikv::runtime {
+
+/// What the options say about the cache of this model.
+CacheSettings cache_settings(GenerateOptions const& options);
+
+/// Page tables of the whole model, and the shape of a page in one of them.
+struct PageTables {
+  std::int32_t per_layer = 1, all = 0;
+  std::int32_t q_heads = 0;   // that read one
+  kernels::PageLayout layout;
+};
+PageTables page_tables(GenerateOptions const& options, ModelConfig const& config);
+
+}  // namespace pikv::runtime
