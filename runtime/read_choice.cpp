@@ -3,11 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 namespace pikv::runtime {
 
 ReadChoice::ReadChoice(ReadSettings settings, shards::StoreOptions const& store) : settings_{std::move(settings)}, store_{store} {}
+
+void ReadChoice::choose(Row const&, float const*, std::vector<Block>&) { throw std::logic_error("routed attention: not yet"); }
+
+void ReadChoice::choose_more(PageSummaries const&, shards::PageMasses const&, float const*, std::span<Block const>, std::vector<Block>&) {
+  throw std::logic_error("certified attention: not yet");
+}
 
 void ReadChoice::select(Scheduler& scheduler, std::int32_t table, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks) {
   loose_.clear();
