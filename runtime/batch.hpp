@@ -12,6 +12,7 @@ struct Batch {
   std::vector<shards::Segment> segments;
   std::vector<std::int32_t> tokens;        // [rows]
   std::vector<std::int32_t> positions;     // [rows]
+  std::vector<std::uint8_t> generated;     // [rows], 1: a token that followed the prompt, 0: one of the prompt
   std::vector<std::int32_t> logit_rows;    // rows whose logits are wanted, ascending
   std::int32_t decode_rows = 0;
 
@@ -20,6 +21,7 @@ struct Batch {
     segments.clear();
     tokens.clear();
     positions.clear();
+    generated.clear();
     logit_rows.clear();
     decode_rows = 0;
   }

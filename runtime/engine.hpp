@@ -60,6 +60,11 @@ class Engine {
   shards::Step first_step() const { return options_.first_step; }
 
   std::vector<Result>& results() { return sequences_.results(); }
+  /// `probe`, borrowed, looks on from the next step.
+  void watch(LayerProbe* probe) {
+    forward_.watch(probe);
+    sequences_.watch(probe);
+  }
   Recorder const& recorder() const { return recorder_; }
   shards::Store& store() { return store_; }
 

@@ -36,7 +36,7 @@ std::span<float const> Forward::run(Batch const& batch, shards::Step step) {
   embed(batch);
   for (std::int32_t layer = 0; layer < config_.layers; ++layer) {
     attention_start(layer);
-    attention_finish(layer);
+    attention_finish(layer, batch);
     ffn_start(layer);
     ffn_finish(step, layer);
   }
@@ -72,10 +72,11 @@ void Forward::attention_start(std::int32_t layer) {
   store_.attend_start(layer, q_.data());
 }
 
-void Forward::attention_finish(std::int32_t layer) {
+void Forward::attention_finish(std::int32_t layer, Batch const& batch) {
   attended_.resize(q_.size());
   double const waited = store_.communication_seconds();
   store_.attend_finish(layer, attended_.data());
+  if (probe_ != nullptr) probe_->attended(layer, batch, q_.data(), k_.data(), v_.data(), attended_.data());
   clock_.enter(Stage::attention);
   clock_.move(Stage::attention, Stage::communication, store_.communication_seconds() - waited);
   kernels::host::linear(attended_.data(), model_.layer(layer).o, normed_.data(), rows_, host_);

@@ -7,6 +7,7 @@
 #include "kernels/stream.hpp"
 #include "runtime/batch.hpp"
 #include "runtime/experts.hpp"
+#include "runtime/layer_probe.hpp"
 #include "runtime/model/model.hpp"
 #include "runtime/stage_clock.hpp"
 #include "shards/store.hpp"
@@ -19,13 +20,15 @@ class Forward {
  public:
   Forward(Model const& model, shards::Store& store, Experts& experts, StageClock& clock);
 
+  /// From now on it looks on.
+  void watch(LayerProbe* probe) { probe_ = probe; }
   /// Logits [batch.logit_rows.size()][vocab], valid until the next run. Keys and values of all rows are in the store.
   std::span<float const> run(Batch const& batch, shards::Step step);
 
  private:
   void embed(Batch const& batch);
   void attention_start(std::int32_t layer);
-  void attention_finish(std::int32_t layer);
+  void attention_finish(std::int32_t layer, Batch const& batch);
   void ffn_start(std::int32_t layer);
   void ffn_finish(shards::Step step, std::int32_t layer);
   void head(Batch const& batch);
@@ -35,6 +38,7 @@ class Forward {
   shards::Store& store_;
   Experts& experts_;
   StageClock& clock_;
+  LayerProbe* probe_ = nullptr;
   kernels::Stream host_;
   std::int32_t rows_ = 0;
   std::vector<float> x_, normed_;            // [rows][hidden]

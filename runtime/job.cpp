@@ -18,7 +18,6 @@
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
-#include "runtime/cache_settings.hpp"
 #include "runtime/arrivals.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/build_info.hpp"
@@ -33,6 +32,7 @@
 #include "runtime/output_paths.hpp"
 #include "runtime/prompts.hpp"
 #include "runtime/report.hpp"
+#include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
 #include "runtime/summary.hpp"
 #include "runtime/watcher.hpp"
@@ -41,47 +41,6 @@
 namespace pikv::runtime {
 
 namespace {
-
-/// What every rank knows before the first step.
-struct Job {
-  comm::World& world;
-  GenerateOptions const& options;
-  std::string const& command_line;
-  std::filesystem::path model_dir;
-  std::optional<Model> model;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::vector<Request> requests;
-  Sizing sizing;
-  std::string resumed_from;   // empty: a job of its own
-  std::uint64_t generated_before = 0;
-  RankPlan ranks;
-};
-
-std::string counted(int n, char const* one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
-
-// The bytes of a file that an option names; `-` is stdin.
-std::string read_text(std::string const& path, std::string const& option) {
-  std::ifstream file;
-  if (path != "-") {
-    bool const folder = std::filesystem::is_directory(path);
-    if (!folder) file.open(path, std::ios::binary);
-    if (!file.is_open()) throw InputError(option + "=" + path + (folder ? " is a folder" : " could not be read") + "; give a file that exists");
-  }
-  std::istream& in = path == "-" ? std::cin : file;
-  std::string text{std::istreambuf_iterator<char>{in}, {}};
-  if (in.bad()) throw InputError(option + "=" + path + " could not be read to its end; give a regular file");
-  return text;
-}
-
-// Rank 0 reads, all get the bytes: the file need not be visible everywhere, and stdin is rank 0's alone.
-std::string text_of_file(comm::World& world, GenerateOptions const& options, std::string const& path, std::string const& option) {
-  std::string text;
-  agree(world, patience * options.deadline_s, [&] {
-    if (world.rank() == 0) text = read_text(path, option);
-  });
-  auto const parts = world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s));
-  return {reinterpret_cast<char const*>(parts[0].data()), parts[0].size()};
-}
 
 void read_prompts_of(Job& job) {
   GenerateOptions const& options = job.options;
@@ -95,74 +54,6 @@ void read_prompts_of(Job& job) {
   agree(job.world, options.deadline_s,
         [&] { job.requests = read_prompts(text, path == "-" ? "stdin" : path, prompt_format(options.prompt_format), context); });
   if (options.arrivals > 0) draw_arrivals(job.requests, options.arrivals, options.sampling.seed);
-}
-
-void read_rank_plan(Job& job) {
-  GenerateOptions const& options = job.options;
-  std::string const text = options.rank_plan.empty() ? "" : text_of_file(job.world, options, options.rank_plan, "--rank-plan");
-  agree(job.world, options.deadline_s, [&] {
-    int const ranks = job.world.size();
-    if (options.active_ranks > ranks)
-      throw InputError(fmt::format("--active-ranks={} is more than the {} of this job; give {} or fewer", options.active_ranks, counted(ranks, "rank"), ranks));
-    job.ranks = RankPlan{ranks, options.active_ranks > 0 ? options.active_ranks : ranks};
-    if (!options.rank_plan.empty()) job.ranks.read(text, "--rank-plan=" + options.rank_plan);
-    auto const layout = page_layout(options, job.model->config());
-    std::size_t const page = layout.bytes() + shards::header_bytes;
-    if (options.migration_bytes > 0 && options.migration_bytes < page)
-      throw InputError(fmt::format("--migration-bytes={} is less than a page with its header ({} bytes), so none could ever move; give {}KiB or more",
-                                   options.migration_bytes, page, (page + 1023) / 1024));
-  });
-}
-
-int ranks_on_host(comm::World const& world) {
-  int ranks = 0;
-  for (comm::Rank rank = 0; rank < world.size(); ++rank) ranks += world.host(rank) == world.host(world.rank()) ? 1 : 0;
-  return ranks;
-}
-
-void size_job(Job& job) {
-  std::uint64_t const mine = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
-  auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
-  std::uint64_t least = mine;
-  for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
-  agree(job.world, job.options.deadline_s, [&] {
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing());
-  });
-}
-
-EngineOptions engine_options(Job const& job) {
-  GenerateOptions const& options = job.options;
-  ModelConfig const& config = job.model->config();
-  EngineOptions engine;
-  engine.deadline_s = options.deadline_s;
-  engine.coordinator = {options.rebalance_steps, job.ranks};
-  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
-  shards::StoreOptions& store = engine.store;
-  PageTables const tables = page_tables(options, config);
-  store.layers = tables.all;
-  store.tables_per_layer = tables.per_layer;
-  store.q_heads = tables.q_heads;
-  store.layout = tables.layout;
-  engine.cache = cache_settings(options);
-  store.page_masses = !engine.cache.trivial();
-  store.fingerprint = shards::page_fingerprint(job.model->fingerprint(), store.layout);
-  store.slots = job.sizing.slots;
-  store.home_slots = job.sizing.home_slots;
-  store.replica_slots = job.sizing.replica_slots;
-  store.local = options.store == StoreMode::local;
-  store.move = options.move;
-  store.home = options.home;
-  if (options.kv_experts > 0) store.kv_experts = options.kv_experts;
-  store.most_rows = std::max(options.prefill_chunk, options.batch);
-  store.most_streams = options.batch;
-  store.most_blocks = job.sizing.most_blocks;
-  store.deadline_s = options.deadline_s;
-  store.scrub_bytes_per_step = options.scrub;
-  store.most_events = options.trace.empty() ? 0 : static_cast<std::size_t>(options.trace_events);
-  store.migration_bytes = options.migration_bytes;
-  store.skew = options.skew;
-  store.skew_seed = options.sampling.seed;
-  return engine;
 }
 
 RunMetadata metadata(Job const& job) {
@@ -249,13 +140,6 @@ void say_start(Job const& job, Resumed const* resumed) {
 
 }  // namespace
 
-int threads_per_rank(GenerateOptions const& options, comm::World& world) {
-  int const sharing = comm::ranks_on_these_cores(world, world.in(options.deadline_s));
-  if (options.threads > 0) return options.threads;
-  if (std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
-  return std::max(1, comm::usable_cores() / sharing);
-}
-
 // Ranks may be reached in different ways: each way is said once, with the first rank that has it.
 void say_transport(comm::World& world, GenerateOptions const& options) {
   std::string const mine = world.data_path();
@@ -284,9 +168,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   agree(world, patience * options.deadline_s, [&] {
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
-    job.model_dir = options.model.empty() ? embedded_model_dir() : std::filesystem::path{options.model};
-    job.model = Model::load(job.model_dir, world.rank(), world.size());
-    job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
+    load_model(job);
   });
   std::optional<Resumed> resumed;
   if (continued) {

@@ -12,7 +12,4 @@ namespace pikv::runtime {
 /// on in a step; anything else thrown is trouble of this rank alone.
 int run_generate(comm::World& world, GenerateOptions const& options, std::string const& command_line);
 
-/// Cores this rank may use: those it is bound to, else its share of the host's.
-int threads_per_rank(GenerateOptions const& options, comm::World& world);
-
 }  // namespace pikv::runtime

@@ -17,6 +17,7 @@ struct Request {
   std::string id{};
   std::vector<std::int32_t> prompt{};
   std::int32_t max_new_tokens = 64;
+  std::vector<std::int32_t> forced{};   // not empty: what follows the prompt, max_new_tokens of them, whatever the logits say
   std::vector<std::string> stop{};
   double arrival_s = 0;
   std::string refused{};   // not empty: ends as an error line with this sentence, the others run

@@ -160,6 +160,7 @@ void Sequences::add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, st
     if (last || options_.all_positions) batch.logit_rows.push_back(batch.rows());
     batch.tokens.push_back(sequence.tokens[static_cast<std::size_t>(first + r)]);
     batch.positions.push_back(static_cast<std::int32_t>(first + r));
+    batch.generated.push_back(first + r >= static_cast<std::int64_t>(sequence.request->prompt.size()) ? 1 : 0);
   }
   batch.segments.push_back({sequence.stream, rows});
   planned_.push_back(&sequence);
@@ -192,7 +193,7 @@ void Sequences::take_token(Sequence& sequence, std::span<float const> logits, do
   Result& result = sequence.result;
   std::int32_t token = 0;
   try {
-    token = sampler_.sample(logits, options_.sampling, static_cast<std::uint64_t>(request.index), result.tokens.size());
+    token = !request.forced.empty() ? request.forced[result.tokens.size()] : sampler_.sample(logits, options_.sampling, static_cast<std::uint64_t>(request.index), result.tokens.size());
   } catch (RunError const& error) {
     result.error = error.what();
     return end(sequence, Finish::error, now);
@@ -205,7 +206,7 @@ void Sequences::take_token(Sequence& sequence, std::span<float const> logits, do
   result.tokens.push_back(token);
   ++generated_;
   if (options_.keep_logits) result.logits.insert(result.logits.end(), logits.begin(), logits.end());
-  if (std::find(config_.eos.begin(), config_.eos.end(), token) != config_.eos.end()) return end(sequence, Finish::eos, now);
+  if (request.forced.empty() && std::find(config_.eos.begin(), config_.eos.end(), token) != config_.eos.end()) return end(sequence, Finish::eos, now);
   if (!request.stop.empty()) {
     sequence.text += tokenizer_->decode({token});
     if (find_stop(request, sequence.text) != std::string::npos) return end(sequence, Finish::stop, now);
@@ -233,6 +234,7 @@ void Sequences::retire_ended(shards::Step step) {
   for (auto& sequence : running_)
     if (sequence->ended) {
       if (cache_ != nullptr) cache_->end(*sequence->stream);
+      if (probe_ != nullptr) probe_->ended(sequence->stream->id());
       store_.release(*sequence->stream);
       lingering_.push_back({sequence->pages, step + linger_steps});
       results_.push_back(std::move(sequence->result));

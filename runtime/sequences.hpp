@@ -9,6 +9,7 @@
 
 #include "runtime/batch.hpp"
 #include "runtime/cache_manager.hpp"
+#include "runtime/layer_probe.hpp"
 #include "runtime/checkpoint/writer.hpp"
 #include "runtime/request.hpp"
 #include "runtime/sampler.hpp"
@@ -54,6 +55,8 @@ class Sequences {
   /// After end_step: takes the sampled tokens, ends what is done, rewinds what was damaged, or ends it if that cannot help.
   void apply(Batch const& batch, std::span<float const> logits, std::span<shards::Damage const> damages, shards::Step step, double now);
 
+  /// Hears of ended streams.
+  void watch(LayerProbe* probe) { probe_ = probe; }
   bool idle() const { return running_.empty() && next_waiting_ == waiting_.size(); }
   std::size_t running() const { return running_.size(); }
   double next_arrival() const;   // infinity if none waits
@@ -99,6 +102,7 @@ class Sequences {
   LogitsObserver observer_;
   Resumed const* resumed_;
   CacheManager* cache_;
+  LayerProbe* probe_ = nullptr;
   Sampler sampler_;
   std::vector<Request const*> waiting_;   // by arrival, then index
   std::size_t next_waiting_ = 0;

@@ -331,6 +331,12 @@ PageMasses Attention::masses(Read const& read) const {
           lse_.data() + index(read.first_row) * index(options_.q_heads)};
 }
 
+std::span<Block const> Attention::blocks_read(Stream const& stream, std::int32_t table) const {
+  auto const found = std::ranges::find_if(reads_, [&](Read const& read) { return read.stream == &stream && read.of.table == table; });
+  if (found == reads_.end()) return {};
+  return std::span{blocks_}.subspan(found->first_block, found->blocks);
+}
+
 void Attention::observe() {
   for (Read const& read : reads_)
     if (read.watched) policy_->observe(masses(read), q_ + index(read.first_row) * index(width()));

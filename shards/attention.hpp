@@ -34,6 +34,9 @@ class Attention {
   void start(std::int32_t layer, float const* q);
   void finish(std::int32_t layer, float* out, std::vector<Damage>& damages);
 
+  /// Since finish: what the stream's rows have read in a table; empty if they had none there.
+  std::span<Block const> blocks_read(Stream const& stream, std::int32_t table) const;
+
   /// Seconds in attention, and in waits and transfers, since construction.
   double attention_seconds() const { return attention_seconds_ + queries_.attention_seconds(); }
   double communication_seconds() const { return communication_seconds_; }

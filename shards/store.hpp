@@ -87,6 +87,9 @@ class Store {
   /// whose pages exist and the policy chose.
   void attend_finish(std::int32_t layer, float* out) { attention_.finish(layer, out, damages_); }
 
+  /// After attend_finish: the blocks that the stream's last row has read in a table of that layer.
+  std::span<Block const> blocks_read(Stream const& stream, std::int32_t table) const { return attention_.blocks_read(stream, table); }
+
   /// True once a page of the stream turned out lost in this step: its outputs are void from there on.
   bool damaged(Stream const& stream) const;
   /// Damaged streams (each once, with the first lost block) did not advance: rewind them; what was computed for them in this step
