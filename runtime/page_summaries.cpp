@@ -36,4 +36,4 @@ std::size_t PageSummaries::bytes() const {
   return (lo_.capacity() + hi_.capacity()) * sizeof(std::uint16_t) + mean_.capacity() * sizeof(float) + tokens_.capacity() * sizeof(std::int32_t);
 }
 
-}   // namespace pikv::runtime
+}  // namespace pikv::runtime

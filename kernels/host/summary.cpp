@@ -130,8 +130,8 @@ void mean_four(SummaryView const& summaries, std::span<std::int32_t const> pages
   four_pages(summaries, pages, q, q_heads, out, [&](std::size_t at) { return Mean{summaries.mean + at}; });
 }
 
-}   // namespace HWY_NAMESPACE
-}   // namespace pikv::kernels::host
+}  // namespace HWY_NAMESPACE
+}  // namespace pikv::kernels::host
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -151,7 +151,7 @@ void by_four(SummaryView const& summaries, std::span<std::int32_t const> pages, 
     four(pages.subspan(first, std::min<std::size_t>(4, pages.size() - first)), heads, out + first * heads);
   });
 }
-}   // namespace
+}  // namespace
 
 void summarise(PoolView const& pool, std::int32_t slot, std::int32_t tokens, SummaryOut out) {
   HWY_DYNAMIC_DISPATCH(summarise_page)(pool.layout, pool.keys(slot), tokens, out);
@@ -169,5 +169,5 @@ void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pag
   });
 }
 
-}   // namespace pikv::kernels::host
+}  // namespace pikv::kernels::host
 #endif

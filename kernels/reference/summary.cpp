@@ -20,7 +20,7 @@ void for_each_page_and_head(SummaryView const& summaries, std::span<std::int32_t
   }
 }
 
-}   // namespace
+}  // namespace
 
 void summarise(PoolView const& pool, std::int32_t slot, std::int32_t tokens, SummaryOut out) {
   PageLayout const& layout = pool.layout;
@@ -51,4 +51,4 @@ void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pag
   for_each_page_and_head(summaries, pages, q, q_heads, out, [&](double x, std::size_t at) { return x * summaries.mean[at]; });
 }
 
-}   // namespace pikv::kernels::reference
+}  // namespace pikv::kernels::reference

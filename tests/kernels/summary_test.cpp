@@ -185,5 +185,5 @@ TEST(Summary, ZeroHasBothSignsAndStaysExact) {
   }
 }
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -229,5 +229,5 @@ TEST_P(Quest, MeanLogitsLieBelowTheLargest) {
 INSTANTIATE_TEST_SUITE_P(Vectors, Quest, ::testing::Values("l0_16", "l0_32", "l15_16", "l15_32", "l29_16", "l29_32", "end_16", "end_32"),
                          [](auto const& vectors) { return vectors.param; });
 
-}   // namespace
-}   // namespace pikv::runtime
+}  // namespace
+}  // namespace pikv::runtime
