@@ -66,10 +66,19 @@ void Forward::attention_start(std::int32_t layer) {
   kernels::host::linear(normed_.data(), weights.q, q_.data(), rows_, host_);
   kernels::host::linear(normed_.data(), weights.k, k_.data(), rows_, host_);
   kernels::host::linear(normed_.data(), weights.v, v_.data(), rows_, host_);
+  qk_norm(weights.q_norm, q_);
+  qk_norm(weights.k_norm, k_);
   kernels::host::rotary(q_.data(), cos_.data(), sin_.data(), rows_, config_.q_heads, config_.head_dim, host_);
   kernels::host::rotary(k_.data(), cos_.data(), sin_.data(), rows_, config_.kv_heads, config_.head_dim, host_);
   store_.append(layer, k_.data(), v_.data());
   store_.attend_start(layer, q_.data());
+}
+
+// Every weight.size() values are a vector to norm; no weight, no norm.
+void Forward::qk_norm(std::vector<float> const& weight, std::vector<float>& x) {
+  if (weight.empty()) return;
+  kernels::host::rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size() / weight.size()),
+                          static_cast<std::int32_t>(weight.size()), host_);
 }
 
 void Forward::attention_finish(std::int32_t layer, Batch const& batch) {
@@ -92,7 +101,8 @@ void Forward::ffn_start(std::int32_t layer) {
   if (config_.moe()) {
     gate_logits_.resize(product(rows_, config_.experts));
     kernels::host::linear(normed_.data(), weights.gate, gate_logits_.data(), rows_, host_);
-    kernels::host::gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, ids_.data(), weights_.data(), nullptr, host_);
+    kernels::host::gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.data(), weights_.data(),
+                        nullptr, host_);
   } else {
     std::fill(ids_.begin(), ids_.end(), 0);
     std::fill(weights_.begin(), weights_.end(), 1.0f);

@@ -28,6 +28,7 @@ class Forward {
  private:
   void embed(Batch const& batch);
   void attention_start(std::int32_t layer);
+  void qk_norm(std::vector<float> const& weight, std::vector<float>& x);
   void attention_finish(std::int32_t layer, Batch const& batch);
   void ffn_start(std::int32_t layer);
   void ffn_finish(shards::Step step, std::int32_t layer);

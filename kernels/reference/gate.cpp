@@ -8,17 +8,10 @@ namespace {
 
 bool taken(std::int32_t const* ids, std::int32_t count, std::int32_t id) { return std::find(ids, ids + count, id) != ids + count; }
 
-void softmax(float const* logits, std::int32_t const* ids, std::int32_t count, float* weights) {
-  auto const logit = [&](std::int32_t i) { return static_cast<double>(logits[ids ? ids[i] : i]); };
-  double top = logit(0), sum = 0;
-  for (std::int32_t i = 1; i < count; ++i) top = std::max(top, logit(i));
-  for (std::int32_t i = 0; i < count; ++i) sum += std::exp(logit(i) - top);
-  for (std::int32_t i = 0; i < count; ++i) weights[i] = static_cast<float>(std::exp(logit(i) - top) / sum);
-}
-
 }  // namespace
 
-void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, std::int32_t* ids, float* weights, float* probability) {
+void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
+          float* probability) {
   for (std::int32_t row = 0; row < rows; ++row, logits += experts, ids += k, weights += k) {
     for (std::int32_t slot = 0; slot < k; ++slot) {
       std::int32_t best = -1;
@@ -26,8 +19,15 @@ void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int
         if (!taken(ids, slot, id) && (best < 0 || logits[id] > logits[best])) best = id;
       ids[slot] = best;
     }
-    softmax(logits, ids, k, weights);
-    if (probability) softmax(logits, nullptr, experts, probability + static_cast<std::size_t>(row) * experts);
+    auto const exponential = [&](std::int32_t id) { return std::exp(static_cast<double>(logits[id]) - static_cast<double>(logits[ids[0]])); };
+    double of_all = 0, of_chosen = 0;
+    for (std::int32_t id = 0; id < experts; ++id) of_all += exponential(id);
+    for (std::int32_t slot = 0; slot < k; ++slot) of_chosen += exponential(ids[slot]);
+    double const whole = rule == GateWeights::of_all ? of_all : of_chosen;
+    for (std::int32_t slot = 0; slot < k; ++slot) weights[slot] = static_cast<float>(exponential(ids[slot]) / whole);
+    if (!probability) continue;
+    for (std::int32_t id = 0; id < experts; ++id)
+      probability[static_cast<std::size_t>(row) * experts + id] = static_cast<float>(exponential(id) / of_all);
   }
 }
 

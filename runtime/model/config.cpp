@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -18,7 +17,6 @@ namespace pikv::runtime {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::array<std::string_view, 2> supported{"MixtralForCausalLM", "LlamaForCausalLM"};
 constexpr std::int64_t largest_extent = 1 << 24;   // products of two fit 64 bits, rows of one fit 32
 constexpr std::int64_t largest_16_bit = 65535;     // layers and heads in a page's key
 
@@ -89,16 +87,17 @@ class Fields {
   Json json_;
 };
 
-std::string read_architecture(Fields const& fields) {
+Architecture const& read_architecture(Fields const& fields) {
   Json const& names = fields.required("architectures");
   if (!names.is_array() || names.size() != 1 || !names[0].is_string()) fields.refuse("architectures", "is not a list of one name");
   auto const& name = names[0].get_ref<std::string const&>();
-  if (std::ranges::find(supported, name) == supported.end())
-    fields.refuse("architectures", fmt::format("names {}, which is not supported ({} are)", name, fmt::join(supported, " and ")));
-  return name;
+  if (auto const* const known = find_architecture(name)) return *known;
+  std::vector<std::string_view> names_known;
+  for (auto const& known : architectures()) names_known.push_back(known.name);
+  fields.refuse("architectures", fmt::format("names {}, which is not supported ({} are)", name, fmt::join(names_known, ", ")));
 }
 
-float read_rope_theta(Fields const& fields, std::string const& architecture) {
+float read_rope_theta(Fields const& fields, Architecture const& architecture) {
   for (char const* key : {"rope_scaling", "rope_parameters"}) {
     if (!fields.has(key)) continue;
     Json const& rope = fields.value(key);
@@ -113,7 +112,7 @@ float read_rope_theta(Fields const& fields, std::string const& architecture) {
   }
   if (fields.has("rope_parameters") && fields.value("rope_parameters").contains("rope_theta"))
     return fields.positive("rope_parameters", fields.value("rope_parameters")["rope_theta"]);
-  if (!fields.has("rope_theta") && architecture == "LlamaForCausalLM") return 10000.f;
+  if (!fields.has("rope_theta") && architecture.rope_theta) return *architecture.rope_theta;
   return fields.positive("rope_theta");
 }
 
@@ -125,6 +124,10 @@ void refuse_unsupported(Fields const& fields, ModelConfig const& config) {
     if (fields.flag_or(key, false)) fields.refuse(key, "is not supported");
   for (char const* key : {"clip_qkv", "quantization_config"})
     if (fields.has(key)) fields.refuse(key, "is not supported");
+  if (fields.integer_or("decoder_sparse_step", 1, 0, std::numeric_limits<std::int32_t>::max()) != 1)
+    fields.refuse("decoder_sparse_step", "makes some layers dense, which is not supported (1 is)");
+  if (fields.has("mlp_only_layers") && fields.value("mlp_only_layers") != Json::array())
+    fields.refuse("mlp_only_layers", "makes some layers dense, which is not supported ([] is)");
   if (fields.has("partial_rotary_factor") && fields.value("partial_rotary_factor") != 1)
     fields.refuse("partial_rotary_factor", "is not supported (1 is)");
   if (fields.has("hidden_act") && fields.value("hidden_act") != "silu") fields.refuse("hidden_act", "is not supported (\"silu\" is)");
@@ -133,6 +136,14 @@ void refuse_unsupported(Fields const& fields, ModelConfig const& config) {
     if (!types.is_array() || std::ranges::any_of(types, [](Json const& type) { return type != "full_attention"; }))
       fields.refuse("layer_types", "is not supported unless every layer has full_attention");
   }
+}
+
+void read_gate(Fields const& fields, Architecture const& architecture, char const* count_key, ModelConfig& config) {
+  config.experts = fields.integer(count_key, 1, largest_16_bit);
+  config.experts_per_token = fields.integer("num_experts_per_tok", 1, config.experts);
+  config.equal_experts = fields.flag_or("pikv_equal_experts", false);
+  auto const says = fields.flag_or("norm_topk_prob", false) ? kernels::GateWeights::sum_to_one : kernels::GateWeights::of_all;
+  config.gate_weights = architecture.gate_weights.value_or(says);
 }
 
 }   // namespace
@@ -145,14 +156,16 @@ ModelConfig read_config(std::filesystem::path const& dir) {
   Fields const fields{path.string(), std::move(json)};
 
   ModelConfig config;
-  config.architecture = read_architecture(fields);
+  auto const& architecture = read_architecture(fields);
+  config.architecture = architecture.name;
+  config.qk_norm = architecture.qk_norm;
   config.vocab = fields.integer("vocab_size", 1, largest_extent);
   config.hidden = fields.integer("hidden_size", 1, largest_extent);
   config.layers = fields.integer("num_hidden_layers", 1, largest_16_bit);
-  config.intermediate = fields.integer("intermediate_size", 1, largest_extent);
+  config.intermediate = fields.integer(architecture.experts.width_key, 1, largest_extent);
   config.max_positions = fields.integer("max_position_embeddings", 1, std::numeric_limits<std::int32_t>::max());
   config.rms_eps = fields.positive("rms_norm_eps");
-  config.rope_theta = read_rope_theta(fields, config.architecture);
+  config.rope_theta = read_rope_theta(fields, architecture);
   config.tied_embedding = fields.flag_or("tie_word_embeddings", false);
 
   config.q_heads = fields.integer("num_attention_heads", 1, largest_16_bit);
@@ -164,10 +177,7 @@ ModelConfig read_config(std::filesystem::path const& dir) {
   if (config.head_dim % 2 != 0)
     fields.refuse("head_dim", fmt::format("makes heads of {}, an odd size that rotary embedding cannot pair", config.head_dim));
 
-  if (config.architecture == "MixtralForCausalLM") {
-    config.experts = fields.integer("num_local_experts", 1, largest_16_bit);
-    config.experts_per_token = fields.integer("num_experts_per_tok", 1, config.experts);
-  }
+  if (auto const* const count_key = architecture.experts.count_key) read_gate(fields, architecture, count_key, config);
   auto const bos = fields.ids("bos_token_id", config.vocab);
   if (!bos.empty()) config.bos = bos.front();
   config.eos = fields.ids("eos_token_id", config.vocab);

@@ -12,8 +12,8 @@ namespace {
 constexpr std::size_t hashed_bytes = std::size_t{1} << 20;
 
 std::string canonical(ModelConfig const& c) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {:a} {:a}", c.architecture, c.vocab, c.hidden, c.layers, c.q_heads, c.kv_heads, c.head_dim,
-                     c.intermediate, c.experts, c.experts_per_token, c.rms_eps, c.rope_theta);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {:a} {:a} {}", c.architecture, c.vocab, c.hidden, c.layers, c.q_heads, c.kv_heads, c.head_dim,
+                     c.intermediate, c.experts, c.experts_per_token, c.rms_eps, c.rope_theta, static_cast<int>(c.gate_weights));
 }
 
 }   // namespace
@@ -30,9 +30,10 @@ shards::Fingerprint fingerprint_of(ModelConfig const& config, Checkpoint const& 
   auto const text = canonical(config);
   XXH3_128bits_update(state.get(), text.data(), text.size());
   add_tensor("model.embed_tokens.weight");
+  std::vector<std::string> parts{"input_layernorm", "self_attn.k_proj", "self_attn.v_proj"};
+  if (config.qk_norm != QkNorm::none) parts.push_back("self_attn.k_norm");
   for (std::int32_t l = 0; l < config.layers; ++l)
-    for (char const* part : {"input_layernorm", "self_attn.k_proj", "self_attn.v_proj"})
-      add_tensor(fmt::format("model.layers.{}.{}.weight", l, part));
+    for (auto const& part : parts) add_tensor(fmt::format("model.layers.{}.{}.weight", l, part));
   auto const hash = XXH3_128bits_digest(state.get());
   return {hash.high64, hash.low64};
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "comm/error.hpp"
@@ -38,29 +39,29 @@ class WeightReader {
  private:
   TensorView const& checked(std::string const& name, std::vector<std::int64_t> const& shape, bool used) {
     auto const& tensor = checkpoint_.tensor(name, shape);
-    if (used && !all_finite(tensor))
+    if (used && finite_.insert(name).second && !all_finite(tensor))
       throw InputError(fmt::format("{}: tensor '{}' holds a value that is not finite (NaN or infinity); copy the checkpoint again",
                                    checkpoint_.dir().string(), name));
-    parameters_ += tensor.count();
+    if (counted_.insert(name).second) parameters_ += tensor.count();
     return tensor;
   }
 
   Checkpoint const& checkpoint_;
+  std::set<std::string> counted_, finite_;   // equal experts are read again and again
   std::int64_t parameters_ = 0;
 };
 
-ExpertWeights read_expert(WeightReader& read, std::string const& layer, ModelConfig const& c, std::int32_t expert, bool used) {
-  bool const mixtral = c.architecture == "MixtralForCausalLM";
-  auto const name = [&](char const* in_mixtral, char const* in_llama) {
-    return mixtral ? fmt::format("{}block_sparse_moe.experts.{}.{}.weight", layer, expert, in_mixtral)
-                   : fmt::format("{}mlp.{}.weight", layer, in_llama);
-  };
-  return {.w1 = read.matrix(name("w1", "gate_proj"), c.intermediate, c.hidden, used),
-          .w2 = read.matrix(name("w2", "down_proj"), c.hidden, c.intermediate, used),
-          .w3 = read.matrix(name("w3", "up_proj"), c.intermediate, c.hidden, used)};
+ExpertWeights read_expert(WeightReader& read, std::string const& layer, ModelConfig const& c, Architecture const& of, std::int32_t expert,
+                          bool used) {
+  auto const prefix = layer + of.expert_prefix(c.equal_experts ? 0 : expert);
+  auto const name = [&](std::string_view part) { return fmt::format("{}{}.weight", prefix, part); };
+  return {.w1 = read.matrix(name(of.experts.w1), c.intermediate, c.hidden, used),
+          .w2 = read.matrix(name(of.experts.w2), c.hidden, c.intermediate, used),
+          .w3 = read.matrix(name(of.experts.w3), c.intermediate, c.hidden, used)};
 }
 
 LayerWeights read_layer(WeightReader& read, std::string const& layer, ModelConfig const& c, int rank, int ranks) {
+  auto const& of = *find_architecture(c.architecture);
   LayerWeights weights;
   weights.attention_norm = read.vector(layer + "input_layernorm.weight", c.hidden);
   weights.ffn_norm = read.vector(layer + "post_attention_layernorm.weight", c.hidden);
@@ -68,10 +69,15 @@ LayerWeights read_layer(WeightReader& read, std::string const& layer, ModelConfi
   weights.k = read.matrix(layer + "self_attn.k_proj.weight", c.kv_heads * c.head_dim, c.hidden);
   weights.v = read.matrix(layer + "self_attn.v_proj.weight", c.kv_heads * c.head_dim, c.hidden);
   weights.o = read.matrix(layer + "self_attn.o_proj.weight", c.hidden, c.q_heads * c.head_dim);
-  if (c.moe()) weights.gate = read.matrix(layer + "block_sparse_moe.gate.weight", c.experts, c.hidden);
+  if (c.qk_norm != QkNorm::none) {
+    bool const whole = c.qk_norm == QkNorm::projection;
+    weights.q_norm = read.vector(layer + "self_attn.q_norm.weight", whole ? c.q_heads * c.head_dim : c.head_dim);
+    weights.k_norm = read.vector(layer + "self_attn.k_norm.weight", whole ? c.kv_heads * c.head_dim : c.head_dim);
+  }
+  if (c.moe()) weights.gate = read.matrix(fmt::format("{}{}.weight", layer, of.experts.gate), c.experts, c.hidden);
   for (std::int32_t e = 0; e < c.experts; ++e) {
     bool const ours = rank_of_expert(e, c.experts, ranks) == rank;
-    auto const expert = read_expert(read, layer, c, e, ours);
+    auto const expert = read_expert(read, layer, c, of, e, ours);
     if (ours) weights.experts.push_back(expert);
   }
   return weights;

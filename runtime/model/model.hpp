@@ -20,6 +20,7 @@ struct ExpertWeights {
 
 struct LayerWeights {
   std::vector<float> attention_norm, ffn_norm;   // [hidden], as fp32
+  std::vector<float> q_norm, k_norm;             // [head_dim] or [heads * head_dim] (QkNorm); empty: none
   kernels::MatrixView q, k, v, o;
   kernels::MatrixView gate;             // [experts][hidden]; empty (data null) where there is one expert
   std::vector<ExpertWeights> experts;   // first_expert .. first_expert + size of this rank
@@ -44,7 +45,7 @@ class Model {
   std::int32_t expert_count() const { return expert_count_; }
   std::int64_t parameters() const { return parameters_; }   // of the whole model
   /// xxh3-128 over the config and the first MiB of each of the tensors that every key and value passes: embedding, attention norms,
-  /// k and v projections. The same on every rank; dtype and page shape are mixed in by the store.
+  /// k and v projections, k norms. The same on every rank; dtype and page shape are mixed in by the store.
   shards::Fingerprint fingerprint() const { return fingerprint_; }
 
  private:

@@ -114,7 +114,9 @@ TEST_P(OddModel, GivesTheLogitsOfTransformersOnEveryRank) {
   EXPECT_EQ(decoded.counts.pages_remote > 0, ranks > 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, OddModel, ::testing::Combine(::testing::Values("odd-mixtral", "odd-llama"), ::testing::Values(1, 2, 3, 4)));
+INSTANTIATE_TEST_SUITE_P(Ranks, OddModel,
+                         ::testing::Combine(::testing::Values("odd-mixtral", "odd-llama", "odd-qwen3-moe", "odd-qwen3", "odd-olmoe"),
+                                            ::testing::Values(1, 2, 3, 4)));
 
 }   // namespace
 }   // namespace pikv::test

@@ -11,6 +11,7 @@
 namespace pikv::runtime {
 namespace {
 
+using kernels::GateWeights;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -59,6 +60,40 @@ TEST_F(ConfigTest, ReadsNewNames) {
   EXPECT_THAT(config.eos, ElementsAre(2, 96));
 }
 
+TEST_F(ConfigTest, ReadsAQwen3Moe) {
+  auto const config = read_config(test::data_folder() / "odd-qwen3-moe");
+  EXPECT_EQ(config.architecture, "Qwen3MoeForCausalLM");
+  EXPECT_EQ(config.intermediate, 18);   // moe_intermediate_size, not intermediate_size
+  EXPECT_EQ(config.experts, 7);
+  EXPECT_EQ(config.experts_per_token, 3);
+  EXPECT_EQ(config.gate_weights, GateWeights::sum_to_one);
+  EXPECT_EQ(config.qk_norm, QkNorm::head);
+  EXPECT_EQ(config.head_dim, 14);
+}
+
+TEST_F(ConfigTest, ReadsAnOlmoe) {
+  auto const config = read_config(test::data_folder() / "odd-olmoe");
+  EXPECT_EQ(config.architecture, "OlmoeForCausalLM");
+  EXPECT_EQ(config.intermediate, 22);
+  EXPECT_EQ(config.experts, 6);
+  EXPECT_EQ(config.gate_weights, GateWeights::of_all);
+  EXPECT_EQ(config.qk_norm, QkNorm::projection);
+  EXPECT_EQ(config.bos, -1);
+}
+
+TEST_F(ConfigTest, TakesTheGateRuleFromTheArchitectureOrTheFile) {
+  char const* const qwen3 = R"({"architectures": ["Qwen3MoeForCausalLM"], "num_experts": 8, "moe_intermediate_size": 128)";
+  EXPECT_EQ(read(R"({"norm_topk_prob": false})").gate_weights, GateWeights::sum_to_one);   // a Mixtral has no such key
+  EXPECT_EQ(read((qwen3 + std::string{R"(, "norm_topk_prob": true})"}).c_str()).gate_weights, GateWeights::sum_to_one);
+  EXPECT_EQ(read((qwen3 + std::string{R"(, "norm_topk_prob": false})"}).c_str()).gate_weights, GateWeights::of_all);
+  EXPECT_EQ(read((qwen3 + std::string{"}"}).c_str()).gate_weights, GateWeights::of_all);   // as transformers' default
+}
+
+TEST_F(ConfigTest, KnowsWhetherExpertsAreStoredOnce) {
+  EXPECT_FALSE(read("{}").equal_experts);
+  EXPECT_TRUE(read(R"({"pikv_equal_experts": true})").equal_experts);
+}
+
 TEST_F(ConfigTest, FillsInWhatOldFilesLeaveOut) {
   EXPECT_EQ(read(R"({"num_key_value_heads": null})").kv_heads, 4);
   EXPECT_EQ(read(R"({"head_dim": null})").head_dim, 64);
@@ -69,7 +104,8 @@ TEST_F(ConfigTest, FillsInWhatOldFilesLeaveOut) {
 TEST_F(ConfigTest, AcceptsSettingsThatChangeNothing) {
   for (char const* patch :
        {R"({"sliding_window": 8192})", R"({"sliding_window": 16, "use_sliding_window": false})", R"({"attention_bias": false})",
-        R"({"rope_scaling": {"type": "default"}})", R"({"layer_types": ["full_attention"]})", R"({"partial_rotary_factor": 1.0})"})
+        R"({"rope_scaling": {"type": "default"}})", R"({"layer_types": ["full_attention"]})", R"({"partial_rotary_factor": 1.0})",
+        R"({"decoder_sparse_step": 1, "mlp_only_layers": []})", R"({"clip_qkv": null})"})
     EXPECT_NO_THROW(read(patch)) << patch;
 }
 
@@ -104,8 +140,11 @@ INSTANTIATE_TEST_SUITE_P(Unsupported, RefusedConfigTest,
                                            Refused{R"({"clip_qkv": 8})", "clip_qkv"}, Refused{R"({"hidden_act": "gelu"})", "hidden_act = \"gelu\""},
                                            Refused{R"({"quantization_config": {"bits": 4}})", "quantization_config"},
                                            Refused{R"({"layer_types": ["sliding_attention"]})", "layer_types"},
-                                           Refused{R"({"architectures": ["OlmoeForCausalLM"]})",
-                                                   "OlmoeForCausalLM, which is not supported (MixtralForCausalLM and LlamaForCausalLM are)"}));
+                                           Refused{R"({"decoder_sparse_step": 2})", "decoder_sparse_step = 2 makes some layers dense"},
+                                           Refused{R"({"mlp_only_layers": [0]})", "mlp_only_layers = [..] makes some layers dense"},
+                                           Refused{R"({"architectures": ["Qwen2MoeForCausalLM"]})",
+                                                   "Qwen2MoeForCausalLM, which is not supported (MixtralForCausalLM, LlamaForCausalLM, "
+                                                   "Qwen3MoeForCausalLM, Qwen3ForCausalLM, OlmoeForCausalLM are)"}));
 
 INSTANTIATE_TEST_SUITE_P(
     TypesAndRanges, RefusedConfigTest,
@@ -117,7 +156,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Refused{R"({"num_key_value_heads": 8})", "num_key_value_heads"},
                       Refused{R"({"head_dim": 63})", "head_dim = 63 makes heads of 63, an odd size"},
                       Refused{R"({"num_attention_heads": 6, "head_dim": null})", "num_attention_heads = 6 does not divide hidden_size = 256"},
-                      Refused{R"({"num_experts_per_tok": 9})", "num_experts_per_tok"}, Refused{R"({"rms_norm_eps": 0})", "rms_norm_eps"},
+                      Refused{R"({"num_experts_per_tok": 9})", "num_experts_per_tok"}, Refused{R"({"decoder_sparse_step": "1"})", "decoder_sparse_step"},
+                      Refused{R"({"mlp_only_layers": 0})", "mlp_only_layers"}, Refused{R"({"pikv_equal_experts": 1})", "pikv_equal_experts"},
+                      Refused{R"({"architectures": ["OlmoeForCausalLM"], "num_experts": 0})", "num_experts = 0"},
+                      Refused{R"({"architectures": ["OlmoeForCausalLM"], "num_experts": 8, "norm_topk_prob": 1})", "norm_topk_prob"}, Refused{R"({"rms_norm_eps": 0})", "rms_norm_eps"},
                       Refused{R"({"rope_theta": "1e4"})", "rope_theta"}, Refused{R"({"rope_theta": 1e300})", "rope_theta"},
                       Refused{R"({"rope_parameters": {"rope_theta": -1}})", "rope_parameters"},
                       Refused{R"({"rope_parameters": 7})", "rope_parameters"}, Refused{R"({"eos_token_id": 256})", "eos_token_id"},

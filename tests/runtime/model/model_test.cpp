@@ -92,6 +92,32 @@ TEST(Model, TakesALlamaForOneExpertWithoutAGate) {
   EXPECT_EQ(Model::load(odd_llama(), 2, 3).expert_count(), 0);
 }
 
+TEST(Model, ReadsNormsOfQueriesAndKeysOverHeadsOrProjections) {
+  auto const qwen3 = Model::load(test::data_folder() / "odd-qwen3-moe", 0, 1);
+  EXPECT_EQ(qwen3.layer(2).q_norm.size(), 14u);
+  EXPECT_EQ(qwen3.layer(2).k_norm.size(), 14u);
+  EXPECT_EQ(shape_of(qwen3.layer(2).gate), "f16 7x40");
+  EXPECT_EQ(shape_of(qwen3.layer(2).experts[6].w2), "f16 40x18");
+  auto const olmoe = Model::load(test::data_folder() / "odd-olmoe", 0, 1);
+  EXPECT_EQ(olmoe.layer(1).q_norm.size(), 36u);
+  EXPECT_EQ(olmoe.layer(1).k_norm.size(), 12u);
+  EXPECT_TRUE(Model::load(odd_llama(), 0, 1).layer(0).q_norm.empty());
+}
+
+TEST(Model, ReadsEqualExpertsFromTheFirst) {
+  test::ScratchFolder folder;
+  auto config = test::read_file(tiny() / "config.json");
+  test::write_file(folder.path() / "config.json", config.insert(config.find('{') + 1, "\"pikv_equal_experts\": true,"));
+  std::filesystem::copy_file(tiny() / "model.safetensors", folder.path() / "model.safetensors");
+  auto const model = Model::load(folder.path(), 0, 1), usual = Model::load(tiny(), 0, 1);
+  auto const& experts = model.layer(3).experts;
+  ASSERT_EQ(experts.size(), 8u);
+  for (auto const& expert : experts) EXPECT_EQ(expert.w2.data, experts[0].w2.data);
+  EXPECT_EQ(std::memcmp(experts[0].w2.data, usual.layer(3).experts[0].w2.data, 2u * 256 * 128), 0);
+  EXPECT_EQ(model.parameters(), usual.parameters() - 4 * 7 * 3 * 256 * 128);   // seven of eight are not read
+  EXPECT_EQ(Model::load(folder.path(), 1, 2).expert_count(), 4);
+}
+
 TEST(Model, GivesNormsAsFloats) {
   SafetensorsFile const file{odd_llama() / "model.safetensors"};
   auto const& bytes = file.tensors().at("model.norm.weight").bytes;
@@ -131,6 +157,25 @@ TEST_F(DamagedModelTest, HasAnotherFingerprintWithAnotherKeyWeightOrRope) {
   config.replace(config.find("2000.0"), 6, "2001.0");
   test::write_file(folder.path() / "config.json", config);
   EXPECT_FALSE(Model::load(folder.path(), 0, 1).fingerprint() == other_key);
+}
+
+TEST(Model, HasAnotherFingerprintWithAnotherGateRuleOrKeyNorm) {
+  test::ScratchFolder folder;
+  std::filesystem::copy(test::data_folder() / "odd-olmoe", folder.path());
+  auto const before = Model::load(folder.path(), 0, 1).fingerprint();
+  auto config = test::read_file(folder.path() / "config.json");
+  config.replace(config.find("\"norm_topk_prob\": false"), 23, "\"norm_topk_prob\": true");
+  test::write_file(folder.path() / "config.json", config);
+  auto const renormalised = Model::load(folder.path(), 0, 1).fingerprint();
+  EXPECT_FALSE(renormalised == before);
+  SafetensorsFile const file{folder.path() / "model.safetensors"};
+  auto const& norm = file.tensors().at("model.layers.0.self_attn.k_norm.weight").bytes;
+  auto content = test::read_file(folder.path() / "model.safetensors");
+  auto const place = content.find(std::string{reinterpret_cast<char const*>(norm.data()), norm.size()});
+  float const other = 0.25f;
+  std::memcpy(content.data() + place, &other, sizeof other);
+  test::write_file(folder.path() / "model.safetensors", content);
+  EXPECT_FALSE(Model::load(folder.path(), 0, 1).fingerprint() == renormalised);
 }
 
 TEST_F(DamagedModelTest, IsRefusedWithAWeightThatIsNotFinite) {
