@@ -18,6 +18,15 @@ inline std::uint16_t to_bf16(float x) {
   if ((u & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((u >> 16) | 0x40u);
   return static_cast<std::uint16_t>((u + 0x7FFFu + ((u >> 16) & 1u)) >> 16);
 }
+/// The nearest below, the nearest above: x itself if it can be told. x is a number.
+inline std::uint16_t to_bf16_below(float x) {
+  auto const u = std::bit_cast<std::uint32_t>(x);
+  return static_cast<std::uint16_t>((u + (u >> 31 ? 0xFFFFu : 0u)) >> 16);
+}
+inline std::uint16_t to_bf16_above(float x) {
+  auto const u = std::bit_cast<std::uint32_t>(x);
+  return static_cast<std::uint16_t>((u + (u >> 31 ? 0u : 0xFFFFu)) >> 16);
+}
 inline float from_bf16(std::uint16_t h) { return std::bit_cast<float>(static_cast<std::uint32_t>(h) << 16); }
 
 /// IEEE half; round to nearest, ties to even; overflow to infinity; subnormals kept.

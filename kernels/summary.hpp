@@ -30,7 +30,8 @@ struct SummaryOut {
 /// Queries q [q_heads][head_dim], fp32; query head h uses KV head h / (q_heads / kv_heads). Results [pages.size()][q_heads], of unscaled logits:
 ///   upper_bounds  UB = sum over channels of max(q*lo, q*hi) >= q.k of every key of the page
 ///   mean_logits   LB = q.mean <= the largest q.k of the page
-/// Multiply-adds: 2 * q_heads * head_dim a page (1 for mean_logits). Every listed page must have tokens.
+/// both up to the rounding of an fp32 sum. Multiply-adds: q_heads * head_dim a page. Every listed page must have tokens; keys are finite.
+/// summarise() sums up the first `tokens` (at least 1) of a slot.
 namespace reference {
 void summarise(PoolView const& pool, std::int32_t slot, std::int32_t tokens, SummaryOut out);
 void upper_bounds(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out);

@@ -14,17 +14,19 @@ class PageSummaries {
  public:
   PageSummaries(std::int32_t kv_heads, std::int32_t head_dim) : kv_heads_{kv_heads}, head_dim_{head_dim} {}
 
-  /// Blocks come in any order; a block that is added again is summed up anew.
+  /// Blocks come in any order; a block that is added again is summed up anew. The slot's shape must be that of the summaries.
   void add(shards::Block block, kernels::PoolView const& pool, std::int32_t slot, std::int32_t tokens);
   /// Drops `from` and what follows.
   void forget(shards::Block from);
   bool knows(shards::Block block) const;
   /// Page index = block; valid until the next add.
   kernels::SummaryView view() const;
-  /// Of what is held, for the account.
+  /// Of the memory held, room to grow included, for the account.
   std::size_t bytes() const;
 
  private:
+  void resize(std::size_t blocks);
+
   std::int32_t kv_heads_, head_dim_;
   std::vector<std::uint16_t> lo_, hi_;
   std::vector<float> mean_;

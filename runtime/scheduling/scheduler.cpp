@@ -12,4 +12,4 @@ void Scheduler::select(std::int32_t, std::span<Block const>, std::span<float con
   throw std::logic_error("this scheduler does not select what is read");
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -54,7 +54,8 @@ class Scheduler {
 
   /// u[i] in [0,1] of pages[i] (ascending, none pinned): the lowest goes first; equal ones, the lower block first.
   virtual void utilities(std::int32_t table, std::span<Block const> pages, Budget const& budget, std::span<float> u) = 0;
-  /// Tokens each table may keep, pages being what utilities() would be asked for, by table; their mean is budget.tokens exactly, or less.
+  /// Tokens each table may keep of its unpinned pages, which are listed by table (each holds page_tokens). Here budget.tokens leaves the pinned ones
+  /// out; the mean of what is returned is that number exactly, or less.
   virtual std::vector<std::int64_t> budgets(std::span<std::vector<Block> const> pages, Budget const& budget);
   /// Higher is read first, for this query: of policies that select what is read (entry.selects); others are not asked.
   virtual void select(std::int32_t table, std::span<Block const> pages, std::span<float const> q, std::span<float> score);

@@ -1,0 +1,39 @@
+#include "runtime/page_summaries.hpp"
+
+#include <stdexcept>
+
+namespace pikv::runtime {
+
+void PageSummaries::add(shards::Block block, kernels::PoolView const& pool, std::int32_t slot, std::int32_t tokens) {
+  if (pool.layout.kv_heads != kv_heads_ || pool.layout.head_dim != head_dim_) throw std::logic_error("a page of another shape than its summaries");
+  std::size_t const width = static_cast<std::size_t>(kv_heads_) * static_cast<std::size_t>(head_dim_);
+  std::size_t const at = static_cast<std::size_t>(block) * width;
+  if (static_cast<std::size_t>(block) >= tokens_.size()) resize(static_cast<std::size_t>(block) + 1);
+  kernels::host::summarise(pool, slot, tokens, {lo_.data() + at, hi_.data() + at, mean_.data() + at});
+  tokens_[static_cast<std::size_t>(block)] = tokens;
+}
+
+void PageSummaries::forget(shards::Block from) {
+  if (static_cast<std::size_t>(from) < tokens_.size()) resize(static_cast<std::size_t>(from));
+}
+
+void PageSummaries::resize(std::size_t blocks) {
+  std::size_t const width = static_cast<std::size_t>(kv_heads_) * static_cast<std::size_t>(head_dim_);
+  if (blocks > tokens_.capacity()) {   // by an eighth: doubling would waste as much as is held
+    std::size_t const room = blocks + blocks / 8 + 7;
+    tokens_.reserve(room), mean_.reserve(room * width), lo_.reserve(room * width), hi_.reserve(room * width);
+  }
+  tokens_.resize(blocks, 0), mean_.resize(blocks * width), lo_.resize(blocks * width), hi_.resize(blocks * width);
+}
+
+bool PageSummaries::knows(shards::Block block) const {
+  return static_cast<std::size_t>(block) < tokens_.size() && tokens_[static_cast<std::size_t>(block)] > 0;
+}
+
+kernels::SummaryView PageSummaries::view() const { return {lo_.data(), hi_.data(), mean_.data(), tokens_.data(), kv_heads_, head_dim_}; }
+
+std::size_t PageSummaries::bytes() const {
+  return (lo_.capacity() + hi_.capacity()) * sizeof(std::uint16_t) + mean_.capacity() * sizeof(float) + tokens_.capacity() * sizeof(std::int32_t);
+}
+
+}   // namespace pikv::runtime

@@ -1,0 +1,151 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include "tests/runtime/scheduling/driver.hpp"
+
+namespace pikv::test {
+namespace {
+
+std::int64_t constexpr prompt = 400, end = 640;
+std::int32_t constexpr kv_heads = 2, q_heads = 4, head_dim = 8;
+
+std::vector<std::string_view> names() {
+  std::vector<std::string_view> names;
+  for (auto const& [name, entry] : schedulers())
+    if (entry.make) names.push_back(name);
+  return names;
+}
+
+/// What every policy must hold to (methods 4.0), on a stream with random attention: a prompt in chunks, then decoding.
+class EveryScheduler : public ::testing::TestWithParam<std::tuple<std::string_view, std::int32_t>> {
+ protected:
+  SchedulerEntry const& entry() const { return schedulers().at(std::get<0>(GetParam())); }
+  std::int32_t page_tokens() const { return std::get<1>(GetParam()); }
+  LayerShape shape() const {
+    std::int32_t const tables = entry().by_head ? kv_heads : 1;
+    return {.layer = 2,
+            .layers = 4,
+            .tables = tables,
+            .kv_heads = kv_heads / tables,
+            .q_heads = q_heads / tables,
+            .head_dim = head_dim,
+            .page_tokens = page_tokens()};
+  }
+  std::unique_ptr<Scheduler> make() const { return entry().make({.shape = shape(), .summaries = {}}); }
+
+  /// Reads of every page by rows [from, to): random shares that sum to 1 in each row and head.
+  void step(Scheduler& scheduler, std::mt19937& random, std::int64_t from, std::int64_t to) const {
+    auto const pages = blocks(shards::blocks_for(to, page_tokens()));
+    auto const rows = static_cast<std::size_t>(to - from), heads = static_cast<std::size_t>(shape().q_heads);
+    std::uniform_real_distribution<float> uniform;
+    for (std::int32_t table = 0; table < shape().tables; ++table) {
+      std::vector<float> mass(pages.size() * rows * heads, 0), q(heads * head_dim);
+      for (std::size_t row = 0; row < rows; ++row) {
+        auto const position = from + static_cast<std::int64_t>(row);
+        for (float& x : q) x = uniform(random) - .5f;
+        if (entry().queries) scheduler.query(table, position, q);
+        auto const visible = static_cast<std::size_t>(shards::blocks_for(position + 1, page_tokens()));
+        for (std::size_t head = 0; head < heads; ++head) {
+          float sum = 0;
+          for (std::size_t page = 0; page < visible; ++page) sum += mass[(page * rows + row) * heads + head] = std::pow(uniform(random), 8.f);
+          for (std::size_t page = 0; page < visible; ++page) mass[(page * rows + row) * heads + head] /= sum;
+        }
+      }
+      if (entry().masses)
+        scheduler.read({.table = table, .first_position = from, .rows = static_cast<std::int32_t>(rows), .pages = pages, .mass = mass});
+    }
+    scheduler.tick();
+  }
+
+  std::unique_ptr<Scheduler> played() const {
+    auto scheduler = make();
+    std::mt19937 random{17};
+    scheduler->begin(prompt);
+    for (std::int64_t from = 0; from < prompt; from += 96) step(*scheduler, random, from, std::min(prompt, from + 96));
+    for (std::int64_t position = prompt; position < end; ++position) step(*scheduler, random, position, position + 1);
+    return scheduler;
+  }
+
+  /// Every table whole; first page and open page pinned.
+  Tables held() const {
+    auto pages = hold(blocks(shards::blocks_for(end, page_tokens())), page_tokens());
+    pages.front().pinned = pages.back().pinned = true;
+    return Tables(static_cast<std::size_t>(shape().tables), pages);
+  }
+  std::vector<std::vector<Block>> kept_of(Scheduler& scheduler, std::int64_t tokens) const {
+    return kept(scheduler, held(), {.length = end, .tokens = tokens});
+  }
+};
+
+TEST_P(EveryScheduler, GivesUtilitiesBetweenZeroAndOneAtEveryMoment) {
+  auto const scheduler = make();
+  std::mt19937 random{17};
+  auto const check = [&](std::int64_t length) {
+    for (std::int32_t table = 0; table < shape().tables; ++table)
+      for (float const u :
+           utilities(*scheduler, blocks(shards::blocks_for(length, page_tokens()) + 1), {.length = length, .tokens = length / 2}, table))
+        ASSERT_TRUE(u >= 0 && u <= 1) << u << " at length " << length;
+  };
+  check(0);
+  scheduler->begin(prompt);
+  for (std::int64_t from = 0; from < prompt; from += 96) {
+    step(*scheduler, random, from, std::min(prompt, from + 96));
+    check(std::min(prompt, from + 96));
+  }
+  for (std::int64_t position = prompt; position < end; ++position) {
+    step(*scheduler, random, position, position + 1);
+    check(position + 1);
+  }
+}
+
+TEST_P(EveryScheduler, DecidesTheSameAfterTheSameEvents) {
+  auto const one = played(), other = played();
+  EXPECT_EQ(kept_of(*one, end / 2), kept_of(*other, end / 2));
+  EXPECT_EQ(kept_of(*one, end / 2), kept_of(*one, end / 2)) << "asking changes nothing";
+}
+
+TEST_P(EveryScheduler, KeepsPinnedPagesAndWhatTheBudgetAllowsToThePage) {
+  auto const scheduler = played();
+  std::int64_t const tables = shape().tables, last = shards::blocks_for(end, page_tokens()) - 1;
+  for (std::int64_t const tokens : {std::int64_t{2} * page_tokens(), end / 4, end / 2, end - 1}) {
+    std::int64_t sum = 0;
+    for (auto const& pages : kept_of(*scheduler, tokens)) {
+      EXPECT_EQ(pages.front(), 0);
+      EXPECT_EQ(pages.back(), last);
+      sum += static_cast<std::int64_t>(pages.size()) * page_tokens();
+    }
+    EXPECT_LE(sum, tables * tokens);
+    EXPECT_GT(sum, tables * (tokens - page_tokens())) << "of " << tokens;
+  }
+}
+
+TEST_P(EveryScheduler, KeepsEverythingThatFits) {
+  auto const scheduler = played();
+  for (auto const& pages : kept_of(*scheduler, end)) EXPECT_EQ(pages.size(), held().front().size());
+}
+
+TEST_P(EveryScheduler, RefusesAMassThatIsNotANumberAndAReadingOfAnotherShape) {
+  if (!entry().masses) return;   // sees no reading
+  auto const scheduler = make();
+  scheduler->begin(1);
+  std::vector<Block> const pages{0};
+  std::vector<float> mass(static_cast<std::size_t>(shape().q_heads), .5f);
+  scheduler->read({.first_position = 0, .rows = 1, .pages = pages, .mass = mass});
+  EXPECT_THROW(scheduler->read({.first_position = 0, .rows = 2, .pages = pages, .mass = mass}), std::logic_error);
+  EXPECT_THROW(scheduler->read({.table = shape().tables, .first_position = 0, .rows = 1, .pages = pages, .mass = mass}), std::logic_error);
+  mass.back() = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(scheduler->read({.first_position = 0, .rows = 1, .pages = pages, .mass = mass}), std::logic_error);
+}
+
+std::string name_of(::testing::TestParamInfo<std::tuple<std::string_view, std::int32_t>> const& info) {
+  return std::string{std::get<0>(info.param)} + "_pages_of_" + std::to_string(std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Table, EveryScheduler, ::testing::Combine(::testing::ValuesIn(names()), ::testing::Values(1, 16)), name_of);
+
+}   // namespace
+}   // namespace pikv::test
