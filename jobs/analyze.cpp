@@ -40,24 +40,11 @@ struct AnalyzeOptions {
   bool replan = false;
 };
 
-/// Takes the one word that is neither an option nor an option's value out of `words`.
-std::string take_trace(std::vector<std::string>& words) {
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].starts_with("--")) {
-      std::string const trace = words[i];
-      words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
-      return trace;
-    }
-    bool const takes_value = std::ranges::none_of(specs, [&](OptionSpec const& spec) { return spec.value.empty() && words[i] == "--" + spec.name; });
-    if (words[i].find('=') == std::string::npos && takes_value) ++i;
-  }
-  throw InputError("`pikv analyze` needs a trace; write pikv analyze TRACE, the file that --trace of `pikv generate` wrote");
-}
-
 AnalyzeOptions parse(Arguments args) {
   std::vector<std::string> words{args.begin(), args.end()};
   AnalyzeOptions options;
-  options.trace = take_trace(words);
+  options.trace = runtime::take_operand(specs, words);
+  if (options.trace.empty()) throw InputError("`pikv analyze` needs a trace; write pikv analyze TRACE, the file that --trace of `pikv generate` wrote");
   auto const given = runtime::read_given("analyze", specs, words);
   auto const value = [&](char const* name) {
     auto const found = given.find(name);

@@ -52,4 +52,7 @@ std::string list_help();
 int model(Arguments args);
 std::string model_help();
 
+int replay(Arguments args);
+std::string replay_help();
+
 }  // namespace pikv::jobs

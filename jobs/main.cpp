@@ -23,6 +23,7 @@ Command const commands[] = {
     {"generate", "decodes prompts", generate_help, generate},
     {"list", "names that options take: routers, schedulers, codecs, homes, transports", list_help, list},
     {"model", "what a model folder holds, and whether it can run here", model_help, model},
+    {"replay", "cache policies over a recorded or public request trace: hits by policy and capacity", replay_help, replay},
 };
 
 std::string overview() {

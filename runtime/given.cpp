@@ -147,6 +147,19 @@ GivenOptions read_given(std::string_view command, std::span<OptionSpec const> sp
   return given;
 }
 
+std::string take_operand(std::span<OptionSpec const> specs, std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (!words[i].starts_with("--")) {
+      std::string operand = words[i];
+      words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
+      return operand;
+    }
+    bool const takes_value = std::ranges::none_of(specs, [&](OptionSpec const& spec) { return spec.value.empty() && words[i] == "--" + spec.name; });
+    if (words[i].find('=') == std::string::npos && takes_value) ++i;
+  }
+  return "";
+}
+
 std::string options_help(std::span<OptionSpec const> specs) {
   std::ostringstream text;
   text << describe(specs);

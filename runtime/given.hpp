@@ -30,6 +30,9 @@ using GivenOptions = std::map<std::string, Given, std::less<>>;
 /// looks like a misspelt option (others beginning with PIKV_ are left alone).
 GivenOptions read_given(std::string_view command, std::span<OptionSpec const> specs, std::span<std::string const> args);
 
+/// Takes the first word that is neither an option nor an option's value out of `words`; empty if there is none.
+std::string take_operand(std::span<OptionSpec const> specs, std::vector<std::string>& words);
+
 /// The options with defaults, one a line.
 std::string options_help(std::span<OptionSpec const> specs);
 
