@@ -43,6 +43,9 @@ std::string analyze_help();
 int checkpoint(Arguments args);
 std::string checkpoint_help();
 
+int evaluate(Arguments args);
+std::string evaluate_help();
+
 int generate(Arguments args);
 std::string generate_help();
 

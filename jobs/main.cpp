@@ -20,6 +20,7 @@ namespace {
 Command const commands[] = {
     {"analyze", "what a trace tells: time, loads, traffic, memory, what to change", analyze_help, analyze},
     {"checkpoint", "lists, verifies, compares and shows what --checkpoint of generate saved", checkpoint_help, checkpoint},
+    {"evaluate", "what a cache setting loses against exact attention: text, needles", evaluate_help, evaluate},
     {"generate", "decodes prompts", generate_help, generate},
     {"list", "names that options take: routers, schedulers, codecs, homes, transports", list_help, list},
     {"model", "what a model folder holds, and whether it can run here", model_help, model},

@@ -71,12 +71,18 @@ void CacheManager::choose_more(PageMasses const& found, float const* q, std::spa
   read_->choose_more(of.summaries[static_cast<std::size_t>(table)], found, q, unread, more);
 }
 
-bool CacheManager::watches(TableRows const&) const { return entry_.masses || entry_.queries; }
+bool CacheManager::watches(TableRows const& rows) const {
+  return entry_.masses || entry_.queries || (read_ && read_->learns() && rows.rows == 1 && chooses(*rows.stream, rows.first_position));
+}
 
 void CacheManager::observe(PageMasses const& found, float const* q) {
   std::int32_t const layer = found.of.table / store_.tables_per_layer, table = found.of.table % store_.tables_per_layer;
   auto const heads = static_cast<std::size_t>(store_.q_heads), rows = static_cast<std::size_t>(found.of.rows);
-  Scheduler& scheduler = *tracked(*found.of.stream).layers[static_cast<std::size_t>(layer)].scheduler;
+  Layer& of = tracked(*found.of.stream).layers[static_cast<std::size_t>(layer)];
+  if (read_ && read_->learns() && rows == 1 && chooses(*found.of.stream, found.of.first_position))
+    read_->observe(of.summaries[static_cast<std::size_t>(table)], found, q);
+  if (!of.scheduler) return;
+  Scheduler& scheduler = *of.scheduler;
   std::size_t const width = heads * static_cast<std::size_t>(store_.layout.head_dim);
   if (entry_.queries)
     for (std::size_t row = 0; row < rows; ++row)
@@ -105,6 +111,7 @@ void CacheManager::forgotten(Stream const& stream, Block from) {
 }
 
 void CacheManager::after_step(shards::Store& store, std::span<shards::Segment const> stepped) {
+  if (read_) read_->end_step();
   for (shards::Segment const& segment : stepped) {
     Stream& stream = *segment.stream;
     auto const found = streams_.find(&stream);

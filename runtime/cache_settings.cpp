@@ -30,4 +30,15 @@ PageTables page_tables(GenerateOptions const& options, ModelConfig const& config
   return tables;
 }
 
+// A box or a mean is 4 bytes a channel.
+double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout const& layout) {
+  double const one = 4.0 * layout.kv_heads * layout.head_dim;
+  ReadSettings const& read = settings.read;
+  if (schedulers().at(settings.scheduler).kind == SchedulerKind::selection) return one;
+  if (read.mode == AttentionMode::certified) return 2 * one;
+  if (read.mode == AttentionMode::exact) return 0;
+  bool const looks = read.experts > 0 && read.experts < read.kv_experts && routers().at(read.router).affinities;
+  return (looks ? one : 0) + (read.read_pages > 0 ? one : 0);
+}
+
 }  // namespace pikv::runtime

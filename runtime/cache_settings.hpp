@@ -17,4 +17,7 @@ struct PageTables {
 };
 PageTables page_tables(GenerateOptions const& options, ModelConfig const& config);
 
+/// Bytes of summaries that a query reads per page that exists, to choose what it reads.
+double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout const& layout);
+
 }  // namespace pikv::runtime

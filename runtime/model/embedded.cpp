@@ -40,10 +40,17 @@ fs::path embedded_model_dir() {
   return first_that_exists(places, "the embedded model", "set PIKV_DATA to the folder that holds tiny-moe, or give --model DIR").parent_path();
 }
 
-fs::path sample_prompts_file() {
+namespace {
+
+fs::path data_file(char const* name, std::string const& what, std::string const& option) {
   std::vector<fs::path> places;
-  for (auto const& folder : data_folders()) places.push_back(folder / "prompts.jsonl");
-  return first_that_exists(places, "the sample prompts", "set PIKV_DATA to the folder that holds them, or give --prompts FILE");
+  for (auto const& folder : data_folders()) places.push_back(folder / name);
+  return first_that_exists(places, what, "set PIKV_DATA to the folder that holds it, or give " + option);
 }
+
+}   // namespace
+
+fs::path sample_prompts_file() { return data_file("prompts.jsonl", "the sample prompts", "--prompts FILE"); }
+fs::path held_out_file() { return data_file("held_out.txt", "the held-out text", "--text FILE"); }
 
 }   // namespace pikv::runtime

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/world.hpp"
+#include "runtime/fidelity/logit_comparison.hpp"
+#include "runtime/fidelity/shadow.hpp"
+#include "runtime/fidelity/task.hpp"
+
+namespace pikv::runtime {
+
+/// A needle is found if every token of its answer would have been chosen, all before it being right.
+struct NeedleScore {
+  std::string kind;
+  double depth = 0;
+  std::int64_t length = 0;       // tokens of the context
+  bool exact = false, found = false;
+};
+
+/// What a run kept of exact attention (methods 6), over all ranks.
+struct Fidelity {
+  std::uint64_t positions = 0;
+  double nll = 0, nll_exact = 0, kl = 0, top1 = 0;   // means over the scored positions of text, or of all tasks if there is none
+  AttentionFidelity attention;
+  std::vector<NeedleScore> needles;
+  double bytes_read_ratio = 1, bytes_kept_ratio = 1;
+};
+
+/// Collective: joins what the ranks have seen. The ratios are left to the caller.
+Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, LogitComparison const& logits, AttentionFidelity const& attention,
+                         double deadline_s);
+
+/// Member "fidelity" of --report (interface.md), and the table that `pikv evaluate` prints.
+nlohmann::json fidelity_json(Fidelity const& fidelity);
+std::string fidelity_table(Fidelity const& fidelity);
+
+}  // namespace pikv::runtime

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "runtime/fidelity/task.hpp"
+
+namespace pikv::runtime {
+
+/// How the logits of a run differ from those of exact attention, at one scored position. Natural logarithms.
+struct LogitDifference {
+  double nll = 0, nll_exact = 0;      // of the token that follows
+  double kl = 0;                      // KL(exact || run)
+  bool same_top = false;              // both would choose the same token
+  bool right = false, right_exact = false;   // it is the one that follows
+};
+
+/// Exact logits first, kept; then those of the run, compared. One rank's tasks, by their place in the list.
+class LogitComparison {
+ public:
+  explicit LogitComparison(std::span<EvalTask const> tasks) : tasks_{tasks} {}
+
+  /// `position`: of the token that the row of logits follows. Rows that do not count are passed over; a row may come again.
+  void exact(std::size_t task, std::int64_t position, std::span<float const> logits);
+  void compare(std::size_t task, std::int64_t position, std::span<float const> logits);
+  /// The exact logits are not needed any more.
+  void forget_exact() { exact_.clear(); }
+
+  using Place = std::pair<std::size_t, std::int64_t>;   // task, position
+  std::map<Place, LogitDifference> const& differences() const { return differences_; }
+
+ private:
+  /// What follows there; -1 if that does not count.
+  std::int32_t target(std::size_t task, std::int64_t position) const;
+
+  std::span<EvalTask const> tasks_;
+  std::map<Place, std::vector<float>> exact_;
+  std::map<Place, LogitDifference> differences_;
+};
+
+}  // namespace pikv::runtime

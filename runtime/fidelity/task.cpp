@@ -1,0 +1,61 @@
+#include "runtime/fidelity/task.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "comm/error.hpp"
+#include "runtime/model/json.hpp"
+
+namespace pikv::runtime {
+
+std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window) {
+  std::vector<EvalTask> tasks;
+  auto const n = static_cast<std::ptrdiff_t>(window);
+  for (auto at = ids.begin(); ids.end() - at >= n; at += n) tasks.push_back({"text", 0, {at, at + n / 2}, {at + n / 2, at + n}, 1});
+  return tasks;
+}
+
+namespace {
+
+std::vector<std::int32_t> ids_in(nlohmann::json const& line, char const* key, std::string const& where, std::int32_t vocab) {
+  auto const found = line.find(key);
+  if (found == line.end() || !found->is_array() || found->empty()) throw InputError(fmt::format("{} has no list \"{}\"; jobs/tokenize.py makes it", where, key));
+  std::vector<std::int32_t> ids;
+  for (auto const& id : *found) {
+    if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= vocab)
+      throw InputError(fmt::format("{}: \"{}\" holds {}, which is no token of this model (0 to {})", where, key, id.dump(), vocab - 1));
+    ids.push_back(id.get<std::int32_t>());
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::vector<EvalTask> read_tasks(std::string_view text, std::string const& source, std::int32_t vocab) {
+  std::vector<EvalTask> tasks;
+  std::size_t number = 0;
+  while (!text.empty()) {
+    auto const end = std::min(text.find('\n'), text.size());
+    std::string_view const line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    std::string const where = fmt::format("line {} of {}", number, source);
+    auto const json = parse_json(line, where);
+    if (!json.is_object()) throw InputError(where + " is not a JSON object");
+    EvalTask task;
+    task.kind = json.value("kind", "task");
+    task.depth = json.value("depth", 0.0);
+    task.context = ids_in(json, "context_ids", where, vocab);
+    task.follow = ids_in(json, "question_ids", where, vocab);
+    task.scored_from = static_cast<std::int32_t>(task.follow.size());
+    auto const answer = ids_in(json, "answer_ids", where, vocab);
+    task.follow.insert(task.follow.end(), answer.begin(), answer.end());
+    tasks.push_back(std::move(task));
+  }
+  if (tasks.empty()) throw InputError(source + " holds no task; give JSON lines with context_ids, question_ids and answer_ids");
+  return tasks;
+}
+
+}  // namespace pikv::runtime
