@@ -70,14 +70,14 @@ void choose_evictions(Scheduler& scheduler, std::span<std::vector<HeldPage> cons
   if (std::all_of(held.begin(), held.end(), fits)) return;
   if (options.redundancy > 0 && summaries.size() != held.size()) throw std::logic_error("redundancy needs the summaries of every table");
 
-  std::int64_t const pinned = tokens_of(held.front(), true);
+  std::int64_t left = budget.tokens * std::ssize(held);
   std::vector<std::vector<Block>> unpinned(held.size());
   for (std::size_t table = 0; table < held.size(); ++table) {
-    if (tokens_of(held[table], true) != pinned) throw std::logic_error("the tables of a layer must have the same pages pinned");
+    left -= tokens_of(held[table], true);
     for (HeldPage const& page : held[table])
       if (!page.pinned) unpinned[table].push_back(page.block);
   }
-  auto const keep = scheduler.budgets(unpinned, {budget.length, std::max<std::int64_t>(0, budget.tokens - pinned)});
+  auto const keep = scheduler.budgets(unpinned, {budget.length, std::max<std::int64_t>(0, left) / std::ssize(held)});
   for (std::size_t table = 0; table < held.size(); ++table) {
     std::int64_t const excess = tokens_of(held[table], false) - keep.at(table);
     if (excess <= 0) continue;

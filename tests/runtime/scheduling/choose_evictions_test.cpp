@@ -91,11 +91,13 @@ TEST(ChooseEvictions, SparesUniquePagesAmongTwiceAsManyCandidatesAsMustGo) {
   EXPECT_THROW(kept(told, held, {.length = 5, .tokens = 3}, {}, {.redundancy = .5}), std::logic_error);
 }
 
-TEST(ChooseEvictions, RefusesTablesThatHaveDifferentPagesPinned) {
-  Told told{{{.1f, .2f}, {.1f, .2f}}};
-  Tables held{hold(blocks(2)), hold(blocks(2))};
-  held[0][0].pinned = true;
-  EXPECT_THROW(evicted(told, held, 1), std::logic_error);
+TEST(ChooseEvictions, DividesWhatPinnedPagesLeaveWhereTablesDoNotHoldTheSame) {   // after a rewind behind an eviction
+  Told told{{{.1f, .2f, .3f, .4f}, {.1f, .2f, .3f, .4f}}};
+  Tables held{hold(blocks(4)), hold(blocks(4))};
+  held[0][0].pinned = held[0][1].pinned = held[1][0].pinned = true;
+  EXPECT_EQ(evicted(told, held, 3, 0), (std::vector<Block>{2}));
+  EXPECT_EQ(told.asked.tokens, 1);   // (2 * 3 - 3) / 2
+  EXPECT_EQ(evicted(told, held, 3, 1), (std::vector<Block>{1, 2}));
 }
 
 TEST(ChooseEvictions, RefusesWhatIsNoUtility) {

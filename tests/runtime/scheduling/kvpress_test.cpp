@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::int32_t kv_heads = RealAttention::kv_heads;
-constexpr double tolerance = 1e-4;
+constexpr double tolerance = 1e-5;
 
 ReferenceData const& data() {
   static ReferenceData const data{data_folder() / "kvpress" / "reduced.safetensors"};
