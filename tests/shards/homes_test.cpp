@@ -315,7 +315,7 @@ TEST(Homes, AnUnknownNameIsAnErrorThatListsTheNames) {
     (void)make_home_policy("nearest");
     FAIL() << "nearest was accepted";
   } catch (InputError const& error) {
-    EXPECT_STREQ(error.what(), "no home named 'nearest'; choose one of: mod, round_robin");
+    EXPECT_STREQ(error.what(), "no home named 'nearest'; choose one of: content, mod, round_robin, router");
   }
 }
 
