@@ -20,6 +20,14 @@ void to_masses(kernels::SummaryView const& summaries, std::span<shards::Block co
   }
 }
 
+float log_sum_exp(std::span<float const> logs) {
+  float const top = *std::ranges::max_element(logs);
+  if (top == none) return none;
+  float sum = 0;
+  for (float const x : logs) sum += std::exp(x - top);
+  return top + std::log(sum);
+}
+
 std::int32_t heads_of(kernels::SummaryView const& summaries, std::span<float const> q) {
   return static_cast<std::int32_t>(q.size()) / summaries.head_dim;
 }
@@ -46,21 +54,23 @@ void expert_masses(std::span<float const> masses, std::span<shards::Block const>
   for (std::size_t page = 0; page < pages.size(); ++page)
     for (std::size_t h = 0, to = at(page); h < heads; ++h) out[to + h] = std::max(out[to + h], masses[page * heads + h]);
   for (std::size_t page = 0; page < pages.size(); ++page)
-    for (std::size_t h = 0, to = at(page); h < heads; ++h) sums[to + h] += std::exp(masses[page * heads + h] - out[to + h]);
+    for (std::size_t h = 0, to = at(page); h < heads; ++h)
+      if (out[to + h] > none) sums[to + h] += std::exp(masses[page * heads + h] - out[to + h]);
   for (std::size_t i = 0; i < out.size(); ++i)
-    if (sums[i] > 0) out[i] += std::log(sums[i]);
+    if (out[i] > none) out[i] += std::log(sums[i]);
 }
 
 void affinity(std::span<float const> expert_masses, std::int32_t q_heads, std::span<float> z) {
   auto const heads = static_cast<std::size_t>(q_heads);
-  std::ranges::fill(z, none);
+  thread_local std::vector<float> of_all, shares;
+  of_all.resize(heads), shares.resize(std::max(z.size(), heads));
   for (std::size_t h = 0; h < heads; ++h) {
-    float top = none;
-    for (std::size_t e = 0; e < z.size(); ++e) top = std::max(top, expert_masses[e * heads + h]);
-    if (top == none) continue;
-    float sum = 0;
-    for (std::size_t e = 0; e < z.size(); ++e) sum += std::exp(expert_masses[e * heads + h] - top);
-    for (std::size_t e = 0; e < z.size(); ++e) z[e] = std::max(z[e], expert_masses[e * heads + h] - top - std::log(sum));
+    for (std::size_t e = 0; e < z.size(); ++e) shares[e] = expert_masses[e * heads + h];
+    of_all[h] = log_sum_exp({shares.data(), z.size()});
+  }
+  for (std::size_t e = 0; e < z.size(); ++e) {
+    for (std::size_t h = 0; h < heads; ++h) shares[h] = of_all[h] > none ? expert_masses[e * heads + h] - of_all[h] : none;
+    z[e] = log_sum_exp({shares.data(), heads}) - std::log(static_cast<float>(heads));
   }
 }
 

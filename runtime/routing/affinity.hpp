@@ -25,8 +25,9 @@ void high_masses(kernels::SummaryView const& summaries, std::span<shards::Block 
 void expert_masses(std::span<float const> masses, std::span<shards::Block const> pages, std::span<shards::KvExpert const> expert_of,
                    std::int32_t q_heads, std::span<float> out);
 
-/// What a router sees, z [experts]: the largest share of the softmax, over heads, that an expert is estimated to hold. Each head is normalised first,
-/// so that no head decides for the others by the scale of its logits.
+/// What a router sees, z [experts]: the log of the share of the softmax that an expert is estimated to hold, mean over heads; that is what recall
+/// counts. (The largest head's share, which methods 2.9 names, finds a little less on a real model; without shares the head of the largest logits
+/// decides.)
 void affinity(std::span<float const> expert_masses, std::int32_t q_heads, std::span<float> z);
 
 }  // namespace pikv::runtime

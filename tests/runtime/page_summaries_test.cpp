@@ -4,28 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <numeric>
 #include <string>
 
+#include "live_bytes.hpp"
 #include "reference_data.hpp"
-
-namespace {
-std::ptrdiff_t live_bytes = 0;   // by operator new; the deletes of containers say the size
-}
-
-void* operator new(std::size_t bytes) {
-  live_bytes += static_cast<std::ptrdiff_t>(bytes);
-  if (void* const memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc{};
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t bytes) noexcept {
-  live_bytes -= static_cast<std::ptrdiff_t>(bytes);
-  std::free(memory);
-}
 
 namespace pikv::runtime {
 namespace {
@@ -107,15 +91,15 @@ TEST(PageSummaries, ForgetsABlockAndWhatFollows) {
 
 TEST(PageSummaries, BytesAreThoseOfItsMemory) {
   Pages pages{ramp(400), 1, 2, 4};
-  std::ptrdiff_t const before = live_bytes;
+  std::ptrdiff_t const before = test::live_bytes();
   PageSummaries summaries{1, 2};
   EXPECT_EQ(summaries.bytes(), 0u);
   for (std::int32_t block = 0; block < 100; ++block) {
     summaries.add(block, pages.pool(), block, 4);
-    ASSERT_EQ(summaries.bytes(), static_cast<std::size_t>(live_bytes - before));
+    ASSERT_EQ(summaries.bytes(), static_cast<std::size_t>(test::live_bytes() - before));
   }
   summaries.forget(1);
-  EXPECT_EQ(summaries.bytes(), static_cast<std::size_t>(live_bytes - before));
+  EXPECT_EQ(summaries.bytes(), static_cast<std::size_t>(test::live_bytes() - before));
 }
 
 TEST(PageSummaries, GrowsWithLittleSlack) {

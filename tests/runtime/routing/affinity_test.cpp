@@ -96,14 +96,22 @@ TEST(Affinity, MassesBeyondTheRangeOfExpAreSummed) {
   }
 }
 
-TEST(Affinity, IsTheLargestShareOverHeads) {
-  // Head 0: shares .75, .25, 0; head 1, at another scale: .1, .8, .1.
-  std::vector<float> const masses{std::log(3.0f), 100 + std::log(.1f), std::log(1.0f), 100 + std::log(.8f), none, 100 + std::log(.1f)};
+TEST(Affinity, IsTheMeanShareOverHeadsWhateverTheScaleOfTheirLogits) {
+  // Head 0: shares .75, .25, 0; head 1: .1, .8, .1; head 2 has no mass anywhere.
+  std::vector<float> const masses{std::log(3.0f), 100 + std::log(.1f), none, std::log(1.0f), 100 + std::log(.8f), none,
+                                  none,           100 + std::log(.1f), none};
   std::vector<float> z(3);
-  affinity(masses, 2, z);
-  EXPECT_NEAR(z[0], std::log(.75), 1e-5);
-  EXPECT_NEAR(z[1], std::log(.8), 1e-5);
-  EXPECT_NEAR(z[2], std::log(.1), 1e-5);
+  affinity(masses, 3, z);
+  EXPECT_NEAR(z[0], std::log(.85 / 3), 1e-5);
+  EXPECT_NEAR(z[1], std::log(1.05 / 3), 1e-5);
+  EXPECT_NEAR(z[2], std::log(.1 / 3), 1e-5);
+}
+
+TEST(Affinity, AShareTooSmallForExpIsStillAShare) {
+  std::vector<float> z(3);
+  affinity(std::vector<float>{0, -300, -400}, 1, z);
+  EXPECT_NEAR(z[1], -300, 1e-4);
+  EXPECT_NEAR(z[2], -400, 1e-4);
 }
 
 TEST(Affinity, OfExpertsWithoutAnyPageIsNothing) {
