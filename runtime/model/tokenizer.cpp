@@ -44,7 +44,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& dir, Mode
 }
 
 std::string why_no_tokenizer(std::filesystem::path const& dir) {
-  if (std::filesystem::exists(dir / "tokenizer.model")) return "this build is without sentencepiece, which reads tokenizer.model: configure with -DPIKV_SENTENCEPIECE=ON";
+  if (std::filesystem::exists(dir / "tokenizer.model"))
+    return "this build is without sentencepiece, which reads tokenizer.model: configure with -DPIKV_SENTENCEPIECE=ON";
   if (std::filesystem::exists(dir / "tokenizer.json")) return "jobs/tokenize.py turns text into prompt_ids by its tokenizer.json";
   return "there is no tokenizer.model in " + dir.string();
 }

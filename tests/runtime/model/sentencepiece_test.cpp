@@ -53,7 +53,7 @@ TEST_F(SentencePieceTest, DecodesTokenByTokenAsItDoesAtOnce) {   // stop strings
 TEST_F(SentencePieceTest, LeavesSpecialTokensAndUnknownIdsOutOfText) {
   auto const tokenizer = make();
   auto ids = tokenizer->encode("word");
-  ids.insert(ids.begin(), 1);          // <s>
+  ids.insert(ids.begin(), 1);                   // <s>
   ids.insert(ids.end(), {2, 0, 499 + 1, -1});   // </s>, <unk>, no pieces
   EXPECT_EQ(tokenizer->decode(ids), " word");
 }
