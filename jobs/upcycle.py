@@ -43,8 +43,8 @@ def attention(q, k, v):
     return numpy.concatenate(out, axis=1)
 
 
-def gate_inputs(config, weights, ids):
-    """What the gate of each layer would see: yields [tokens][hidden], layer after layer."""
+def layers_of(config, weights, ids):
+    """The dense model on ids. Yields per layer what a gate would see, and the states after the layer, both [tokens][hidden]."""
     eps, head_dim = config["rms_norm_eps"], config["head_dim"]
     windows = [ids[first:first + WINDOW] for first in range(0, len(ids), WINDOW)]
     tables = [rotary_table(len(window), head_dim, config["rope_theta"]) for window in windows]
@@ -64,7 +64,7 @@ def gate_inputs(config, weights, ids):
             seen.append(normed)
             gate = normed @ of["mlp.gate_proj"].T
             states[place] = x + (gate / (1 + numpy.exp(-gate)) * (normed @ of["mlp.up_proj"].T)) @ of["mlp.down_proj"].T
-        yield numpy.concatenate(seen)
+        yield numpy.concatenate(seen), numpy.concatenate(states)
 
 
 def unit(rows):
@@ -94,7 +94,7 @@ def centroids(rows, count, seed):
 def as_mixtral(config, weights, experts, ids):
     """config, weights (name -> bf16 bits) of the Mixtral."""
     made = {name: bits for name, bits in weights.items() if ".mlp." not in name}
-    for layer, seen in enumerate(gate_inputs(config, weights, ids)):
+    for layer, (seen, _) in enumerate(layers_of(config, weights, ids)):
         moe = f"model.layers.{layer}.block_sparse_moe."
         made[moe + "gate.weight"] = narrowed(centroids(seen, experts, seed=layer))
         for dense, expert in zip(DENSE, EXPERT):

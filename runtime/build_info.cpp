@@ -8,6 +8,7 @@
 #include "comm/ucx.hpp"
 #include "kernels/swiglu.hpp"
 #include "pikv_commit.hpp"
+#include "runtime/model/sentencepiece.hpp"
 #include "shards/names.hpp"
 
 namespace pikv::runtime {
@@ -30,6 +31,7 @@ std::vector<BuildFact> build_facts() {
           {"MPI", comm::mpi_version()},
           {"UCX", comm::ucx_version()},
           {"HDF5", hdf5_version()},
+          {"sentencepiece", sentencepiece_built_in() ? "built in" : "not built in"},
           {"CUDA", "not built in"},
           {"NCCL", "not built in"},
           {"transports", shards::names_in(comm::transports())},

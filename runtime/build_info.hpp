@@ -12,7 +12,7 @@ struct BuildFact {
 
 std::string version();   // "0.1.0"
 std::string commit();    // of the tree at build time, "-dirty" behind it if files differed; "unknown" outside a git checkout
-/// compiler, MPI, UCX, HDF5, CUDA, NCCL, transports, SIMD; "not built in" where so.
+/// compiler, MPI, UCX, HDF5, sentencepiece, CUDA, NCCL, transports, SIMD; "not built in" where so.
 std::vector<BuildFact> build_facts();
 
 }  // namespace pikv::runtime

@@ -44,7 +44,8 @@ namespace {
 
 void read_prompts_of(Job& job) {
   GenerateOptions const& options = job.options;
-  PromptContext const context{job.model->config(), job.tokenizer.get(), options.max_new_tokens};
+  PromptContext const context{job.model->config(), job.tokenizer.get(), options.max_new_tokens,
+                              job.tokenizer ? "" : why_no_tokenizer(job.model_dir)};
   if (options.has_prompt) {
     agree(job.world, options.deadline_s, [&] { job.requests = prompt_from_text(options.prompt, context); });
     return;

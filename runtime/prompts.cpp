@@ -69,11 +69,17 @@ class LineReader {
     return static_cast<std::int32_t>(std::min(value.get<std::uint64_t>(), most));
   }
 
+  void need_tokenizer(std::string const& what, std::string const& remedy) const {
+    if (context_.tokenizer) return;
+    auto const why = context_.no_tokenizer.empty() ? "" : " (" + context_.no_tokenizer + ")";
+    fail(fmt::format("{}, but this model's tokenizer is not supported here{}; {}", what, why, remedy));
+  }
+
   void set_stop(Json const& value) {
     if (!value.is_array()) fail("has a \"stop\" that is not a list of strings; write [\"...\"]");
     for (Json const& stop : value) request_.stop.push_back(string(stop, "stop"));
     if (std::ranges::count(request_.stop, "") > 0) fail("has an empty string in \"stop\", which would stop at once; leave it out");
-    if (!request_.stop.empty() && !context_.tokenizer) fail("has stop strings, but this model's tokenizer is not supported here; leave out \"stop\"");
+    if (!request_.stop.empty()) need_tokenizer("has stop strings", "leave out \"stop\"");
   }
 
   void set_arrival(Json const& value) {
@@ -83,9 +89,9 @@ class LineReader {
   }
 
   void set_text(std::string_view text) {
-    if (!context_.tokenizer) fail("is text, but this model's tokenizer is not supported here; give JSON lines with \"prompt_ids\"");
+    need_tokenizer("is text", "give JSON lines with \"prompt_ids\"");
     request_.prompt = context_.tokenizer->encode(text);
-    if (context_.tokenizer->adds_bos()) request_.prompt.insert(request_.prompt.begin(), context_.config.bos);
+    if (auto const bos = context_.tokenizer->bos(); bos >= 0) request_.prompt.insert(request_.prompt.begin(), bos);
   }
 
   void set_ids(Json const& value) {

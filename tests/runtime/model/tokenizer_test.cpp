@@ -9,6 +9,7 @@ namespace pikv::runtime {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 struct TokenizerTest : ::testing::Test {
   ModelConfig config{.vocab = 256, .eos = {3}};
@@ -20,7 +21,7 @@ TEST_F(TokenizerTest, OfBytesGivesBytes) {
   ASSERT_TRUE(tokenizer);
   EXPECT_THAT(tokenizer->encode("a\xC3\xA9"), ElementsAre(97, 0xC3, 0xA9));
   EXPECT_EQ(tokenizer->decode({97, 0xC3, 0xA9, 0, 255}), (std::string{"a\xC3\xA9\0\xFF", 5}));
-  EXPECT_FALSE(tokenizer->adds_bos());
+  EXPECT_EQ(tokenizer->bos(), -1);
 }
 
 TEST_F(TokenizerTest, LeavesSpecialTokensOutOfText) {
@@ -33,8 +34,16 @@ TEST_F(TokenizerTest, IsAbsentForAnyOtherVocabulary) {
   EXPECT_FALSE(make_tokenizer(folder.path(), config));
 }
 
+TEST_F(TokenizerTest, SaysWhyThereIsNone) {
+  EXPECT_THAT(why_no_tokenizer(folder.path()), HasSubstr("no tokenizer.model in " + folder.path().string()));
+  test::write_file(folder.path() / "tokenizer.json", "{}");
+  EXPECT_THAT(why_no_tokenizer(folder.path()), HasSubstr("jobs/tokenize.py"));
+  test::write_file(folder.path() / "tokenizer.model", "");
+  EXPECT_THAT(why_no_tokenizer(folder.path()), HasSubstr("PIKV_SENTENCEPIECE=ON"));
+}
+
 TEST_F(TokenizerTest, IsAbsentWhereTheFolderHasOneOfItsOwn) {
-  for (char const* file : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json"}) {
+  for (char const* file : {"tokenizer.json", "tokenizer_config.json", "vocab.json"}) {
     auto const path = test::write_file(folder.path() / file, "{}");
     EXPECT_FALSE(make_tokenizer(folder.path(), config)) << file;
     std::filesystem::remove(path);
