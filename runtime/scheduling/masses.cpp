@@ -34,10 +34,11 @@ bool Masses::counts_as_read(std::size_t page) const {
   Block const block = reading_.pages[page];
   Block const first = shards::block_of(reading_.first_position, shape_.page_tokens);
   Block const last = shards::block_of(reading_.first_position + reading_.rows - 1, shape_.page_tokens);
-  bool read = first <= block && block <= last;
+  if (first <= block && block <= last) return true;
   double const least = 1 / (2 * static_cast<double>(pages()));
-  for (std::int32_t row = 0; row < reading_.rows; ++row) read |= highest(page, row) > least;
-  return read;
+  for (std::int32_t row = 0; row < reading_.rows; ++row)
+    if (highest(page, row) > least) return true;
+  return false;
 }
 
 }   // namespace pikv::runtime

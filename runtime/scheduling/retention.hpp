@@ -24,11 +24,12 @@ struct Eviction {
   Block block = 0;
 };
 
-/// Which pages of a layer must go so that each table keeps no more tokens than its budget, pinned ones counted and never evicted (methods 4.12):
-/// of the pages of lowest utility, first those whose mean key is closest to one that stays.
-///   held        by table, ascending blocks
+/// Which pages of a layer must go so that its tables keep budget.tokens each, mean over the tables, pinned ones counted and never evicted: what the
+/// pinned ones leave is divided by scheduler.budgets(), then in each table the lowest utilities go, equal ones by ascending block; with
+/// options.redundancy, of twice as many of lowest utility those most like another page (redundancy.hpp, methods 4.12).
+///   held        by table, ascending blocks; nothing is decided while no table exceeds budget.tokens
 ///   summaries   by table; needed (not empty) if options.redundancy > 0
-/// Deterministic; exactly as many pages go as must.
+/// Deterministic; exactly as many pages go as must. A utility outside [0,1] is std::logic_error. O(unpinned pages + pages that go * log).
 void choose_evictions(Scheduler& scheduler, std::span<std::vector<HeldPage> const> held, Budget const& budget,
                       std::span<PageSummaries const> summaries, RetentionOptions const& options, std::vector<Eviction>& out);
 

@@ -14,16 +14,27 @@ SnapKv::SnapKv(LayerShape const& shape, SnapKvOptions const& options)
 }
 
 void SnapKv::begin(std::int64_t prompt_tokens) {
-  for (Table& table : tables_) {
-    table.from = std::max<std::int64_t>(0, prompt_tokens - options_.window);
-    table.to = prompt_tokens > 0 ? prompt_tokens : options_.window;
-  }
+  prompt_ = prompt_tokens;
+  for (Table& table : tables_) vote_from(table, 0);
+}
+
+/// The next voters: the end of the prompt, or those from `position` on.
+void SnapKv::vote_from(Table& table, std::int64_t position) const {
+  table.from = position < prompt_ ? std::max<std::int64_t>(0, prompt_ - options_.window) : position;
+  table.to = position < prompt_ ? prompt_ : position + options_.window;
+  table.votes = 0;
+  std::fill(table.sum.begin(), table.sum.end(), 0);
 }
 
 void SnapKv::read(Reading const& reading) {
   Masses const masses{shape_, reading};
   Table& table = tables_[static_cast<std::size_t>(reading.table)];
   if (masses.pages() > 0) table.sum.resize(std::max(table.sum.size(), static_cast<std::size_t>(reading.pages.back()) + 1));
+  if (reading.first_position < table.next) {
+    table.counted_before = std::min(table.counted_before, reading.first_position);
+    vote_from(table, reading.first_position);
+  }
+  table.next = reading.first_position + reading.rows;
   for (std::int32_t row = 0; row < reading.rows; ++row) {
     std::int64_t const position = reading.first_position + row;
     if (position < table.from) continue;
@@ -43,10 +54,7 @@ void SnapKv::count(Table& table) const {
     table.score[i] = static_cast<float>(std::min(1.0, sum / static_cast<double>(2 * reach + 1) / table.votes));
   }
   table.counted_before = table.from;
-  table.from = table.to;
-  table.to += options_.window;
-  table.votes = 0;
-  std::fill(table.sum.begin(), table.sum.end(), 0);
+  vote_from(table, table.to);
 }
 
 void SnapKv::utilities(std::int32_t index, std::span<Block const> pages, Budget const&, std::span<float> u) {

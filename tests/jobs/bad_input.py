@@ -121,7 +121,7 @@ def options():
         (["--arrivals", "nan"], "--arrivals=nan"),
         (["--store", "local", "--rank-plan", "plan.json"], "--rank-plan=plan.json .*--store sharded"),
         (["--home", "nowhere"], "one of: .*mod"),
-        (["--scheduler", "lru"], "one of: none"),
+        (["--scheduler", "fifo"], "one of: adakv, duo"),
         (["--codec", "int8"], "one of: none"),
         (["--transport", "carrier"], "one of: auto, mpi"),
         (["--attention", "routed"], "one of: exact"),

@@ -73,6 +73,33 @@ TEST(ChooseEvictions, LeavesALayerWithinItsBudgetAlone) {
   EXPECT_TRUE(evicted(told, {{}}, 0).empty());
 }
 
+TEST(ChooseEvictions, SparesUniquePagesAmongTwiceAsManyCandidatesAsMustGo) {
+  std::vector<PageSummaries> const summaries{summaries_of({{1, 0, 0}, {0, 1, 0}, {0, 1, 0}, {0, 0, 1}, {0, 0, 1}})};
+  Told told{{{.9f, .3f, .35f, .4f, .4f}}};
+  Tables held{hold(blocks(5))};
+  held[0][0].pinned = true;
+  auto const left = [&](std::int64_t tokens, double redundancy) {
+    return kept(told, held, {.length = 5, .tokens = tokens}, summaries, {.redundancy = redundancy}).front();
+  };
+  EXPECT_EQ(left(3, 0), (std::vector<Block>{0, 3, 4}));
+  EXPECT_EQ(left(3, .5), (std::vector<Block>{0, 2, 4}));
+  EXPECT_EQ(left(4, .5), (std::vector<Block>{0, 2, 3, 4}));
+  held[0][4].pinned = true;
+  told = Told{{{.9f, .3f, .4f, .35f, .1f}}};   // 3 is a twin of one that stays, 1 and 2 of each other
+  EXPECT_EQ(left(4, .5), (std::vector<Block>{0, 2, 3, 4}));
+  EXPECT_EQ(left(3, .5), (std::vector<Block>{0, 2, 4}));
+  EXPECT_THROW(kept(told, held, {.length = 5, .tokens = 3}, {}, {.redundancy = .5}), std::logic_error);
+}
+
+TEST(ChooseEvictions, DividesWhatPinnedPagesLeaveWhereTablesDoNotHoldTheSame) {   // after a rewind behind an eviction
+  Told told{{{.1f, .2f, .3f, .4f}, {.1f, .2f, .3f, .4f}}};
+  Tables held{hold(blocks(4)), hold(blocks(4))};
+  held[0][0].pinned = held[0][1].pinned = held[1][0].pinned = true;
+  EXPECT_EQ(evicted(told, held, 3, 0), (std::vector<Block>{2}));
+  EXPECT_EQ(told.asked.tokens, 1);   // (2 * 3 - 3) / 2
+  EXPECT_EQ(evicted(told, held, 3, 1), (std::vector<Block>{1, 2}));
+}
+
 TEST(ChooseEvictions, RefusesWhatIsNoUtility) {
   for (float const wrong : {std::nanf(""), -.1f, 1.1f}) {
     Told told{{{wrong, .2f}}};

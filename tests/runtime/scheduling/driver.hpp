@@ -48,6 +48,21 @@ inline std::vector<HeldPage> hold(std::vector<Block> const& pages, std::int32_t 
   return held;
 }
 
+/// Of pages that hold one key each, keys[page] = [kv_heads][head_dim]: mean and box are that key.
+inline PageSummaries summaries_of(std::vector<std::vector<float>> const& keys, std::int32_t kv_heads = 1) {
+  auto const width = keys.front().size();
+  kernels::PageLayout const layout{kernels::DType::f32, kv_heads, 1, static_cast<std::int32_t>(width) / kv_heads};
+  std::vector<float> pool;
+  for (auto const& key : keys) {
+    pool.insert(pool.end(), key.begin(), key.end());
+    pool.resize(pool.size() + width);   // values
+  }
+  PageSummaries summaries{kv_heads, layout.head_dim};
+  for (std::size_t page = 0; page < keys.size(); ++page)
+    summaries.add(static_cast<Block>(page), {reinterpret_cast<std::byte*>(pool.data()), layout.bytes(), layout}, static_cast<std::int32_t>(page), 1);
+  return summaries;
+}
+
 using Tables = std::vector<std::vector<HeldPage>>;
 
 /// What stays of `held` by table once choose_evictions has spoken.

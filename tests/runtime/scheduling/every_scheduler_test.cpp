@@ -36,7 +36,10 @@ class EveryScheduler : public ::testing::TestWithParam<std::tuple<std::string_vi
             .head_dim = head_dim,
             .page_tokens = page_tokens()};
   }
-  std::unique_ptr<Scheduler> make() const { return entry().make({.shape = shape(), .summaries = {}}); }
+  std::unique_ptr<Scheduler> make() const {
+    return entry().make(
+        {.shape = shape(), .summaries = entry().summaries ? std::span<PageSummaries const>{summaries_} : std::span<PageSummaries const>{}});
+  }
 
   /// Reads of every page by rows [from, to): random shares that sum to 1 in each row and head.
   void step(Scheduler& scheduler, std::mt19937& random, std::int64_t from, std::int64_t to) const {
@@ -77,8 +80,16 @@ class EveryScheduler : public ::testing::TestWithParam<std::tuple<std::string_vi
     pages.front().pinned = pages.back().pinned = true;
     return Tables(static_cast<std::size_t>(shape().tables), pages);
   }
-  std::vector<std::vector<Block>> kept_of(Scheduler& scheduler, std::int64_t tokens) const {
-    return kept(scheduler, held(), {.length = end, .tokens = tokens});
+  std::vector<PageSummaries> summaries_ = [this] {
+    std::mt19937 random{23};
+    std::uniform_real_distribution<float> uniform{-1, 1};
+    std::vector<std::vector<float>> keys(static_cast<std::size_t>(shards::blocks_for(end, page_tokens())));
+    for (auto& key : keys)
+      for (std::int32_t i = 0; i < shape().kv_heads * head_dim; ++i) key.push_back(uniform(random));
+    return std::vector<PageSummaries>(static_cast<std::size_t>(shape().tables), summaries_of(keys, shape().kv_heads));
+  }();
+  std::vector<std::vector<Block>> kept_of(Scheduler& scheduler, std::int64_t tokens, double redundancy = 0) const {
+    return kept(scheduler, held(), {.length = end, .tokens = tokens}, summaries_, {.redundancy = redundancy});
   }
 };
 
@@ -112,21 +123,35 @@ TEST_P(EveryScheduler, DecidesTheSameAfterTheSameEvents) {
 TEST_P(EveryScheduler, KeepsPinnedPagesAndWhatTheBudgetAllowsToThePage) {
   auto const scheduler = played();
   std::int64_t const tables = shape().tables, last = shards::blocks_for(end, page_tokens()) - 1;
-  for (std::int64_t const tokens : {std::int64_t{2} * page_tokens(), end / 4, end / 2, end - 1}) {
-    std::int64_t sum = 0;
-    for (auto const& pages : kept_of(*scheduler, tokens)) {
-      EXPECT_EQ(pages.front(), 0);
-      EXPECT_EQ(pages.back(), last);
-      sum += static_cast<std::int64_t>(pages.size()) * page_tokens();
+  for (double const redundancy : {0., .5})
+    for (std::int64_t const tokens : {std::int64_t{2} * page_tokens(), end / 4, end / 2, end - 1}) {
+      std::int64_t sum = 0;
+      for (auto const& pages : kept_of(*scheduler, tokens, redundancy)) {
+        EXPECT_EQ(pages.front(), 0);
+        EXPECT_EQ(pages.back(), last);
+        sum += static_cast<std::int64_t>(pages.size()) * page_tokens();
+      }
+      EXPECT_LE(sum, tables * tokens);
+      EXPECT_GT(sum, tables * (tokens - page_tokens())) << "of " << tokens;
     }
-    EXPECT_LE(sum, tables * tokens);
-    EXPECT_GT(sum, tables * (tokens - page_tokens())) << "of " << tokens;
-  }
 }
 
 TEST_P(EveryScheduler, KeepsEverythingThatFits) {
   auto const scheduler = played();
   for (auto const& pages : kept_of(*scheduler, end)) EXPECT_EQ(pages.size(), held().front().size());
+}
+
+TEST_P(EveryScheduler, TakesAForgottenPageForANewOne) {
+  if (!entry().masses || entry().by_head) return;   // goes by position too
+  auto const scheduler = played();
+  Block const page = shards::block_of(prompt / 2, page_tokens()), never_seen = 10'000;
+  scheduler->forget(0, page);
+  float const u = utilities(*scheduler, {page})[0];
+  if (entry().replays) {
+    EXPECT_EQ(u, utilities(*scheduler, {never_seen})[0]);
+  } else {
+    EXPECT_LE(u, .5f) << "nothing gave a new page attention";
+  }
 }
 
 TEST_P(EveryScheduler, RefusesAMassThatIsNotANumberAndAReadingOfAnotherShape) {

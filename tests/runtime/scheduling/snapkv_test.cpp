@@ -56,6 +56,21 @@ TEST(SnapKv, EveryFurtherWindowVotesAnew) {
   EXPECT_EQ(utilities(*snapkv, blocks(6)), (std::vector<float>{0, .5f, .25f, .25f, 1, 1}));
 }
 
+TEST(SnapKv, AfterARewindWhatComesAgainIsNewUntilTheNextVote) {
+  auto const snapkv = make_snapkv(material(), {.window = 2, .pool = 1});
+  snapkv->begin(6);
+  read(*snapkv, 4, blocks(5), {.5f, .25f, 0, .25f, 0});
+  read(*snapkv, 5, blocks(6), {.5f, .25f, 0, .25f, 0, 0});
+  read(*snapkv, 6, blocks(7), {0, 0, 1, 0, 0, 0, 0});
+  EXPECT_EQ(utilities(*snapkv, blocks(7)), (std::vector<float>{.5f, .25f, 0, .25f, 1, 1, 1}));
+  for (Block const page : {3, 4, 5, 6}) snapkv->forget(0, page);
+  read(*snapkv, 3, blocks(4), {.25f, .25f, .25f, .25f});
+  EXPECT_EQ(utilities(*snapkv, blocks(5)), (std::vector<float>{.5f, .25f, 0, 1, 1}));
+  read(*snapkv, 4, blocks(5), {0, 0, 1, 0, 0});
+  read(*snapkv, 5, blocks(6), {0, 0, 0, 1, 0, 0});
+  EXPECT_EQ(utilities(*snapkv, blocks(6)), (std::vector<float>{0, 0, .5f, .5f, 1, 1}));
+}
+
 TEST(SnapKv, VotesTheSameWhateverTheChunksOfThePrompt) {
   std::int32_t constexpr n = 12;
   std::vector<float> mass(n * n);   // [page][row]: the row's share of each earlier key falls with its age
