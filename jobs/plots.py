@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Draws a trace of `pikv generate` as PNG files of 1200 x 675 pixels into OUTDIR, which is made.
+"""Draws a trace of `pikv generate`, or hit rates of `pikv replay`, as PNG files of 1200 x 675 pixels into OUTDIR, which is made.
 
-Run: jobs/plots.py TRACE OUTDIR   (needs python3-h5py and python3-matplotlib; docs/analyze.md says what each picture shows)
+Run: jobs/plots.py TRACE OUTDIR                    (docs/analyze.md says what each picture shows)
+     jobs/plots.py replay CSV OUTDIR [CURVE.csv]   files of --csv and --curve (docs/replay.md)
+Needs python3-h5py and python3-matplotlib.
 """
+import csv
 import pathlib
 import sys
 
@@ -285,6 +288,46 @@ PICTURES = [time_by_stage, time_over_steps, stragglers, load_variation, memory, 
             page_reads, page_events, latency, integrity]
 
 
+def read_columns(path, columns):
+    """The rows of a CSV file, as a list of dictionaries."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not set(columns) <= set(rows[0]):
+        raise ValueError(f"it does not have rows of {', '.join(columns)}")
+    return rows
+
+
+class HitRates:
+    def __init__(self, path, curve=None):
+        rows = [row for row in read_columns(path, ["policy", "capacity", "hit_rate"]) if row["hit_rate"]]
+        if not rows:
+            raise ValueError("nothing was read, so there is no hit rate to draw")
+        self.of = {name: sorted((int(row["capacity"]), 100 * float(row["hit_rate"])) for row in rows if row["policy"] == name)
+                   for name in dict.fromkeys(row["policy"] for row in rows)}
+        self.curve = curve and [(int(row["capacity"]), 100 * float(row["hit_rate"] or 0)) for row in read_columns(curve, ["capacity", "hit_rate"])]
+
+
+def hit_rate_over_capacity(rates, axes):
+    at_most = {capacity: rate for capacity, rate in rates.of["belady"]}
+    axes.fill_between(list(at_most), list(at_most.values()), 100, color="black", alpha=0.08, linewidth=0, label="out of reach")
+    others = [name for name in rates.of if name not in ("lru", "belady")]
+    styles = {"lru": ("#555555", "s"), "belady": ("black", "*")} | {name: (COLOURS[i % 6], "oDv^<>p"[i % 7]) for i, name in enumerate(others)}
+    last = max(capacity for points in rates.of.values() for capacity, _ in points)
+    for name in sorted(rates.of, key=lambda name: -dict(rates.of[name])[last]):
+        colour, marker = styles[name]
+        is_curve = name == "lru" and rates.curve   # known at every capacity: no straight lines from point to point
+        if is_curve:
+            axes.plot(*zip(*rates.curve), color=colour, linewidth=2, label="lru, at every capacity")
+        axes.plot(*zip(*rates.of[name]), color=colour, marker=marker, markersize=7, linewidth=2, label=None if is_curve else name,
+                  linestyle="none" if is_curve else "--" if name == "belady" else "-")
+    first = min(capacity for points in rates.of.values() for capacity, _ in points)
+    axes.set_xscale("log")
+    plain_log(axes.xaxis)
+    axes.set_xlim(first / 1.1, last * 1.1)
+    axes.set_ylim(0, min(100, 1.05 * max(at_most.values())) or 1)
+    axes.set(title="Page reads that find their page", xlabel="capacity, pages, logarithmic", ylabel="hit rate, %")
+
+
 def draw(picture, trace, file):
     """The reason why there is nothing to draw; None if there is a picture."""
     figure, axes = pyplot.subplots(figsize=(12, 6.75), dpi=100, layout="constrained")
@@ -297,21 +340,31 @@ def draw(picture, trace, file):
     return why_not
 
 
+def load(words):
+    """(what there is to draw, the pictures of it)"""
+    if words[0] == "replay":
+        return HitRates(*words[1:2], *words[3:]), [hit_rate_over_capacity]
+    return Trace(words[0]), PICTURES
+
+
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("plots.py: error: two words are needed; write plots.py TRACE OUTDIR")
-    path, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    words = sys.argv[1:]
+    of_replay = words[:1] == ["replay"]
+    if len(words) not in ((3, 4) if of_replay else (2,)):
+        sys.exit("plots.py: error: other words are needed; write plots.py TRACE OUTDIR, or plots.py replay CSV OUTDIR [CURVE.csv]")
+    path, folder = words[of_replay], pathlib.Path(words[1 + of_replay])
     try:
-        trace = Trace(path)
+        drawn, pictures = load(words)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).strip("'\"").splitlines()[0]
-        print(f"plots.py: error: {path} cannot be read as a trace ({reason}); give a file that --trace of `pikv generate` wrote", file=sys.stderr)
+        source = "hit rates ({}); give files that --csv and --curve of `pikv replay` wrote" if of_replay else "a trace ({}); give a file that --trace of `pikv generate` wrote"
+        print(f"plots.py: error: {path} cannot be read as {source.format(reason)}", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     pyplot.rcParams.update({"font.size": 15, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.4})
-    for picture in PICTURES:
+    for picture in pictures:
         file = folder / f"{picture.__name__}.png"
-        why_not = draw(picture, trace, file)
+        why_not = draw(picture, drawn, file)
         print(f"{file.name}: not drawn, {why_not}" if why_not else file)
     return 0
 

@@ -26,7 +26,7 @@ using runtime::GivenOptions;
 using runtime::OptionSpec;
 
 std::vector<OptionSpec> const of_replay{
-    {"policy", "NAME[,NAME..]", "prefix_lru", "what decides which page goes; lru and belady are always beside it"},
+    {"policy", "NAME[,NAME..]", std::string{replay::default_policy}, "what decides which page goes; lru and belady are always beside it"},
     {"capacity", "PAGES[,PAGES..]", "", "places of the cache (default: a 64th, 16th, 4th and half of the trace's pages)"},
     {"csv", "FILE", "", "the table: policy,capacity,reads,hits,misses,hit_rate,prefix_hits"},
     {"curve", "FILE", "", "what lru hits at every capacity: capacity,hits,hit_rate,prefix_hits"},

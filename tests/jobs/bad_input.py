@@ -30,6 +30,37 @@ class Row:
     full_stdout: bool = False
 
 
+def replays():
+    trace = json.dumps({"timestamp": 0, "input_length": 600, "output_length": 1, "hash_ids": [0, 1]}).encode() + b"\n"
+    for args, says in [
+        ([], "pikv replay TRACE"),
+        (["t.jsonl", "u.jsonl"], "'u.jsonl' stands alone"),
+        (["t.jsonl", "--policy", "lrv"], "named 'lrv'.*did you mean lru.*arc, belady"),
+        (["t.jsonl", "--policy", "lru,"], "named ''"),
+        (["t.jsonl", "--policy", "none"], "named 'none'"),
+        (["t.jsonl", "--capacity", "0"], "--capacity=0 .*from 1 to"),
+        (["t.jsonl", "--capacity", "1,x"], "--capacity=1,x .*from 1 to"),
+        (["t.jsonl", "--capacity", "1GiB"], "--capacity=1GiB "),
+        (["t.jsonl", "--csv", "no/folder/t.csv"], "--csv"),
+        (["t.jsonl", "--csv", "t.jsonl"], "overwrite the trace"),
+        (["t.jsonl", "--csv", "a", "--report", "a"], "one file"),
+        (["t.jsonl", "--csv", "a", "--curve", "."], "--curve"),
+        (["t.jsonl", "--seed", "3"], "add that"),
+        (["t.jsonl", "--generate", "new.jsonl"], "keep one of the two"),
+        (["--generate", "new.jsonl", "--capacity", "3"], "--capacity=3 has no effect"),
+        (["--generate", "new.jsonl", "--requests", "0"], "--requests=0 .*from 1 to"),
+        (["--generate", "new.jsonl", "--zipf", "-1"], "--zipf=-1"),
+        (["--generate", "new.jsonl", "--turns", "0.5"], "--turns=0.5"),
+        (["--generate", "new.jsonl", "--think", "5"], "us ms s min h"),
+        (["--generate", "no/folder/new.jsonl"], "--generate"),
+    ]:
+        yield Row("replay " + " ".join(args), ["replay", *args], says, files={"t.jsonl": trace})
+    for name, text, says in [("of nothing", b"", "no requests"), ("no JSON", b"hello\n", "line 1"), ("without ids", trace + b'{"timestamp": 1}\n', "line 2 has no"),
+                             ("binary", bytes(range(256)), "line 1")]:
+        yield Row(f"replay a trace {name}", ["replay", "t.jsonl"], says, code=1, files={"t.jsonl": text})
+    yield Row("replay a trace missing", ["replay", "gone.jsonl"], "gone.jsonl", code=1)
+
+
 def generate(name, args, says, **more):
     return Row(name, ["generate", *args], says, **more)
 
@@ -52,6 +83,7 @@ def options():
     yield Row("checkpoint missing", ["checkpoint", "verify", "gone"], "gone does not exist", code=1)
     yield Row("checkpoint folder empty", ["checkpoint", "list", "."], "no complete checkpoint", code=1)
     yield Row("checkpoint that is text", ["checkpoint", "show", "a.h5"], r"a\.h5 is not an HDF5 file", code=1, files={"a.h5": b"step,rank\n"})
+    yield from replays()
     yield Row("model without folder", ["model"], "pikv model DIR")
     yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [
