@@ -68,7 +68,10 @@ void Recorder::read_counters() {
   now_.pages_moved = counts_.pages_moved;
   now_.moves_refused = counts_.moves_refused;
   now_.migration_bytes = counts_.migration_bytes;
-  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost);
+  now_.tier_reads = counts_.tier_reads;
+  now_.pages_demoted = counts_.pages_demoted;
+  now_.pages_promoted = counts_.pages_promoted;
+  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost + counts_.tier_reads);
   now_.stage_s = clock_.seconds();
 }
 
@@ -117,6 +120,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
 
 void Recorder::take_memory() {
   for (std::size_t i = 0; i < shards::memory_categories; ++i) last_.bytes[i] = store_.memory().bytes(static_cast<shards::Memory>(i));
+  for (std::size_t i = 0; i < last_.tiers.size(); ++i) last_.tiers[i] = store_.tier_bytes(static_cast<shards::TierKind>(i + 1));
   last_.tokens_resident = store_.tokens_resident();
   last_.peak = store_.memory().peak();
   last_.message_buffers = 0;
