@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 namespace pikv::runtime {
@@ -139,7 +140,8 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
         shards::DirectoryEntry const& entry = stream.directory().at(static_cast<std::int32_t>(layer) * tables + table, block);
         if (!entry.exists()) continue;
         auto const tokens = static_cast<std::int32_t>(std::min<std::int64_t>(page, stream.length() - shards::first_position(block, page)));
-        held.push_back({block, tokens, block == 0 || block >= window || tokens < page});
+        float const weight = read_ && entry.expert >= 0 ? read_->likelihood(entry.expert) : 1.0f;
+        held.push_back({block, tokens, block == 0 || block >= window || tokens < page, weight});
       }
     }
     Layer& of = state.layers[layer];
@@ -151,6 +153,22 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
       else
         state.over = true;
     }
+    if (read_) tell_router(stream, static_cast<std::int32_t>(layer));
+  }
+}
+
+// What was evicted of each KV expert, as a share of what was held.
+void CacheManager::tell_router(Stream const& stream, std::int32_t layer) {
+  for (std::int32_t table = 0; table < store_.tables_per_layer; ++table) {
+    std::map<shards::KvExpert, std::pair<int, int>> gone;   // of so many
+    for (HeldPage const& page : held_[static_cast<std::size_t>(table)]) {
+      shards::DirectoryEntry const& entry = stream.directory().at(layer * store_.tables_per_layer + table, page.block);
+      if (entry.expert < 0) continue;
+      ++gone[entry.expert].second;
+      if (!entry.exists()) ++gone[entry.expert].first;
+    }
+    for (auto const& [expert, count] : gone)
+      if (count.first > 0) read_->evicted(expert, static_cast<double>(count.first) / count.second);
   }
 }
 

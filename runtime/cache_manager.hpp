@@ -71,6 +71,7 @@ class CacheManager : public shards::CachePolicy {
   Tracked& tracked(shards::Stream const& stream);
   shards::Block first_of_window(std::int64_t length) const;
   void evict(shards::Store& store, shards::Stream& stream, Tracked& state);
+  void tell_router(shards::Stream const& stream, std::int32_t layer);
 
   CacheSettings settings_;
   SchedulerEntry const& entry_;

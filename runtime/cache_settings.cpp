@@ -1,8 +1,17 @@
 #include "runtime/cache_settings.hpp"
 
+#include <fmt/format.h>
+
+#include "comm/error.hpp"
+
 namespace pikv::runtime {
 
-CacheSettings cache_settings(GenerateOptions const& options) {
+shards::KvExpert kv_experts(GenerateOptions const& options, ModelConfig const& config) {
+  if (options.kv_experts > 0) return options.kv_experts;
+  return options.home == "router" && config.moe() ? config.experts : shards::default_kv_experts;
+}
+
+CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& config) {
   CacheSettings settings;
   settings.scheduler = options.scheduler;
   settings.keep = options.keep;
@@ -13,7 +22,9 @@ CacheSettings cache_settings(GenerateOptions const& options) {
               : options.attention == "certified" ? AttentionMode::certified
                                                  : AttentionMode::exact;
   read.router = options.router;
-  if (options.kv_experts > 0) read.kv_experts = options.kv_experts;
+  read.kv_experts = kv_experts(options, config);
+  if (options.experts > read.kv_experts)
+    throw InputError(fmt::format("--experts={} is more than the {} KV experts there are; give --kv-experts {} or more, or read fewer", options.experts, read.kv_experts, options.experts));
   read.experts = options.experts;
   read.read_pages = options.read_pages;
   read.max_error = options.max_error;

@@ -7,7 +7,11 @@
 namespace pikv::runtime {
 
 /// What the options say about the cache of this model.
-CacheSettings cache_settings(GenerateOptions const& options);
+/// Throws InputError if it asks for more KV experts than there are.
+CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& config);
+
+/// E_kv: --kv-experts, else the model's experts for home `router`, else 64.
+shards::KvExpert kv_experts(GenerateOptions const& options, ModelConfig const& config);
 
 /// Page tables of the whole model, and the shape of a page in one of them.
 struct PageTables {

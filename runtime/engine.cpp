@@ -144,6 +144,7 @@ bool Engine::step(shards::Step step) {
   clock_.enter(Stage::other);
   double const end = world_.now() - start_;
   std::size_t const running = sequences_.running();
+  store_.account_summaries(cache_ ? cache_->summary_bytes() : 0);
   recorder_.take_memory();
   try {
     sequences_.apply(batch_, logits, damages, step, end);

@@ -101,8 +101,10 @@ void Forward::ffn_start(std::int32_t layer) {
   if (config_.moe()) {
     gate_logits_.resize(product(rows_, config_.experts));
     kernels::host::linear(normed_.data(), weights.gate, gate_logits_.data(), rows_, host_);
+    if (store_.wants_gate()) probability_.resize(gate_logits_.size());
     kernels::host::gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.data(), weights_.data(),
-                        nullptr, host_);
+                        store_.wants_gate() ? probability_.data() : nullptr, host_);
+    if (store_.wants_gate()) store_.gated(layer, probability_.data(), config_.experts);
   } else {
     std::fill(ids_.begin(), ids_.end(), 0);
     std::fill(weights_.begin(), weights_.end(), 1.0f);

@@ -45,7 +45,7 @@ class Forward {
   std::vector<float> x_, normed_;            // [rows][hidden]
   std::vector<float> q_, k_, v_, attended_;  // [rows][heads][head_dim]
   std::vector<float> cos_, sin_;             // [rows][head_dim / 2]
-  std::vector<float> gate_logits_, weights_; // [rows][experts], [rows][k]
+  std::vector<float> gate_logits_, probability_, weights_; // [rows][experts], [rows][k]
   std::vector<std::int32_t> ids_;            // [rows][k]
   std::vector<float> last_, logits_;         // [logit rows][hidden], [logit rows][vocab]
 };

@@ -95,8 +95,8 @@ Row const rows[] = {
     {"experts", "N", "all", "KV experts a query reads", [](Options& o, Given const& g) { o.experts = count(g, 1, 1 << 16); }},
     {"read-pages", "N", "all", "pages a query reads in a layer, pinned ones included: those whose keys may fit it best", [](Options& o, Given const& g) { o.read_pages = count(g, 1, 1 << 30); }},
     {"max-error", "X", "", "share of its attention that a head may skip in certified attention", [](Options& o, Given const& g) { o.max_error = real_number(g, 1e-9, 1); }},
-    {"home", "NAME", "mod", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
-    {"kv-experts", "N", "64", "groups of pages that are placed together", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
+    {"home", "NAME", "mod; content with --experts", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
+    {"kv-experts", "N", "64; home router: the model's", "groups of pages that are placed together, and read together by routed attention", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
     {"scheduler", "NAME", "none", "which tokens are kept; `pikv list schedulers`", [](Options& o, Given const& g) { o.scheduler = name_in(g, schedulers()); }},
     {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
     {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
@@ -215,6 +215,8 @@ GenerateOptions generate_options_from(GivenOptions given) {
   if (options.time_limit_s > 0 && options.time_limit_s <= options.time_margin_s)
     throw InputError(fmt::format("--time-limit of {} s leaves no time before the --time-margin of {} s; raise the one or lower the other", options.time_limit_s,
                                  options.time_margin_s));
+  // Under a hash, few experts hold few of the keys that matter (docs/policies.md): only content homes make routing worth while.
+  if (!given.contains("home") && options.attention == "routed" && options.experts > 0) options.home = "content";
   check_policies(options);
   options.given = std::move(given);
   return options;

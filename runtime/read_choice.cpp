@@ -148,6 +148,12 @@ void ReadChoice::observe(PageSummaries const& summaries, shards::PageMasses cons
   ++recalls_;
 }
 
+float ReadChoice::likelihood(KvExpert expert) const {
+  if (!router_) return 1;
+  auto const& load = history_.stats().load;
+  return load[size(expert)] / *std::ranges::max_element(load);
+}
+
 // Costs are counts, not clocks: the same run decides the same.
 void ReadChoice::end_step() {
   if (rows_ == 0) return;

@@ -53,6 +53,8 @@ class ReadChoice {
   void choose_more(PageSummaries const& summaries, shards::PageMasses const& found, float const* q, std::span<Block const> unread, std::vector<Block>& more);
   /// What a row that chose has found, for a router that learns.
   void observe(PageSummaries const& summaries, shards::PageMasses const& found, float const* q);
+  /// How likely a KV expert is to be read, of late: 1 for the likeliest; 1 for all where no router chooses.
+  float likelihood(KvExpert expert) const;
   /// Of the pages of a KV expert in one table, this share was just evicted.
   void evicted(KvExpert expert, double share) { history_.evicted(expert, share); }
   void end_step();

@@ -84,12 +84,13 @@ void size_job(Job& job) {
   });
 }
 
-EngineOptions engine_options(Job const& job) {
-  GenerateOptions const& options = job.options;
-  ModelConfig const& config = job.model->config();
+EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks); }
+
+EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks) {
+  ModelConfig const& config = model.config();
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
-  engine.coordinator = {options.rebalance_steps, job.ranks};
+  engine.coordinator = {options.rebalance_steps, ranks};
   engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
   shards::StoreOptions& store = engine.store;
   PageTables const tables = page_tables(options, config);
@@ -97,19 +98,19 @@ EngineOptions engine_options(Job const& job) {
   store.tables_per_layer = tables.per_layer;
   store.q_heads = tables.q_heads;
   store.layout = tables.layout;
-  engine.cache = cache_settings(options);
+  engine.cache = cache_settings(options, config);
   store.page_masses = !engine.cache.trivial();
-  store.fingerprint = shards::page_fingerprint(job.model->fingerprint(), store.layout);
-  store.slots = job.sizing.slots;
-  store.home_slots = job.sizing.home_slots;
-  store.replica_slots = job.sizing.replica_slots;
+  store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout);
+  store.slots = sizing.slots;
+  store.home_slots = sizing.home_slots;
+  store.replica_slots = sizing.replica_slots;
   store.local = options.store == StoreMode::local;
   store.move = options.move;
   store.home = options.home;
-  if (options.kv_experts > 0) store.kv_experts = options.kv_experts;
+  store.kv_experts = kv_experts(options, config);
   store.most_rows = std::max(options.prefill_chunk, options.batch);
   store.most_streams = options.batch;
-  store.most_blocks = job.sizing.most_blocks;
+  store.most_blocks = sizing.most_blocks;
   store.deadline_s = options.deadline_s;
   store.scrub_bytes_per_step = options.scrub;
   store.most_events = options.trace.empty() ? 0 : static_cast<std::size_t>(options.trace_events);

@@ -47,6 +47,7 @@ void read_rank_plan(Job& job);
 /// Collective: slots for job.requests.
 void size_job(Job& job);
 EngineOptions engine_options(Job const& job);
+EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks);
 
 /// Cores this rank may use: those it is bound to, else its share of the host's.
 int threads_per_rank(GenerateOptions const& options, comm::World& world);

@@ -102,7 +102,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   int const storing = storing_ranks > 0 ? storing_ranks : ranks;
   bool const local = options.store == StoreMode::local;
   PageTables const tables = page_tables(options, config);
-  std::size_t const slot = shards::slot_cost(tables.layout) + CacheManager::summary_bytes_per_page(cache_settings(options), tables.layout);
+  std::size_t const slot = shards::slot_cost(tables.layout) + CacheManager::summary_bytes_per_page(cache_settings(options, config), tables.layout);
   Sizing sizing;
   std::size_t largest = 0, longest_prompt = 1, most_requests = 1;
   Request const* largest_request = nullptr;

@@ -34,4 +34,12 @@ void MemoryAccount::move(Memory from, Memory to, std::size_t bytes) {
   peak_ = std::max(peak_, resident());
 }
 
+void MemoryAccount::outside(Memory category, std::size_t bytes) {
+  auto const at = static_cast<std::size_t>(category);
+  total_ += bytes - outside_[at];
+  bytes_[at] += bytes - outside_[at];
+  outside_[at] = bytes;
+  peak_ = std::max(peak_, resident());
+}
+
 }  // namespace pikv::shards

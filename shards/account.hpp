@@ -18,13 +18,16 @@ class MemoryAccount {
   /// Moves bytes between categories; throws std::logic_error if `from` does not hold them (a bug of ours).
   void move(Memory from, Memory to, std::size_t bytes);
 
+  /// So many bytes of a category lie outside what allocated() told of, now: they replace what was said before.
+  void outside(Memory category, std::size_t bytes);
+
   std::size_t bytes(Memory category) const { return bytes_[static_cast<std::size_t>(category)]; }
   std::size_t total() const { return total_; }        // what the allocator gave
   std::size_t resident() const { return total_ - bytes(Memory::free); }
   std::size_t peak() const { return peak_; }          // largest resident()
 
  private:
-  std::array<std::size_t, memory_categories> bytes_{};
+  std::array<std::size_t, memory_categories> bytes_{}, outside_{};
   std::size_t total_ = 0, peak_ = 0;
 };
 

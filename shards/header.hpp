@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "shards/kv_expert.hpp"
 #include "shards/page.hpp"
 
 namespace pikv::shards {
@@ -26,7 +27,8 @@ struct PageHeader {
   std::uint64_t generation = 0;                   // of the slot it was written for
   std::uint64_t epoch = 0;                        // of the placement it was placed under
   std::uint64_t push = 0;                         // number of the push, per (writer, owner), from 1
-  std::int64_t step = 0;                          // of the home, when it sealed the page
+  std::uint32_t step = 0;                         // of the home, when it sealed the page: its low 32 bits
+  KvExpert expert = 0;                            // the page's KV expert
   std::int64_t first_position = 0;
   std::uint32_t tokens = 0;
   std::uint16_t checksums = 0;                    // how many of `checksum` are used

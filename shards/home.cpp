@@ -30,7 +30,7 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
       own_shard_{own_shard},
       options_{options},
       counts_{counts},
-      policy_{make_home_policy(options.home)},
+      experts_{options},
       cache_policy_{policy},
       placement_{placement_options(options, world.size())},
       channels_(static_cast<std::size_t>(world.size())),
@@ -38,16 +38,13 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
   if (options.skew > 0) skewed_.emplace(placement_.buckets(), options.skew, options.skew_seed);
 }
 
-Bucket Home::bucket_for(StreamId const& stream, Block block, KvExpert* expert) const {
-  *expert = policy_->expert_of({stream, block, options_.kv_experts});
+Bucket Home::bucket_for(KvExpert expert, StreamId const& stream, Block block) const {
   if (skewed_) return skewed_->bucket_of(stream, block);
-  return bucket_of(*expert, stream, block, options_.kv_experts, placement_.buckets());
+  return bucket_of(expert, stream, block, options_.kv_experts, placement_.buckets());
 }
 
-comm::Rank Home::target(StreamId const& stream, Block block, int refusals) const {
-  KvExpert expert = 0;
-  Bucket const bucket = bucket_for(stream, block, &expert);
-  return placement_.choice(bucket, refusals % placement_.choices(), block_hash(stream, block));
+comm::Rank Home::target(KvExpert expert, StreamId const& stream, Block block, int refusals) const {
+  return placement_.choice(bucket_for(expert, stream, block), refusals % placement_.choices(), block_hash(stream, block));
 }
 
 comm::Rank Home::choose(Waiting const& page) const {
@@ -107,8 +104,6 @@ bool Home::restore(Stream& stream, ReadPage read) {
     return false;
   }
   stream.length_ += tokens;
-  KvExpert expert = 0;
-  Bucket const bucket = bucket_for(stream.id_, block, &expert);
   for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
     DirectoryEntry& entry = stream.directory_.at(layer, block);
     arena_.book(entry.local, options_.layout.bytes(), false);
@@ -123,21 +118,21 @@ bool Home::restore(Stream& stream, ReadPage read) {
     header.push = 0;
     header.home = static_cast<std::uint16_t>(world_.rank());
     header.epoch = placement_.epoch();
+    header.expert = entry.expert = experts_.adopt(stream, layer, block, arena_.view(0), entry.local.index, header.expert);
     stamp(header);
     entry.life = PageLife::sealed;
-    entry.expert = expert;
-    if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
+    if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(entry.expert, stream.id_, block), 0});
   }
   ++counts_.blocks_restored;
   return true;
 }
 
 void Home::expect(Stream const& stream, std::int32_t rows) {
-  if (options_.local) return;
+  if (options_.local || !experts_.foretells()) return;
   Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves
   Block const end = block_of(stream.length() + rows, options_.layout.page_tokens);
   for (Block block = first; block < end; ++block) {
-    comm::Rank const owner = target(stream.id(), block);
+    comm::Rank const owner = target(experts_.foretell(stream.id(), block), stream.id(), block);
     if (owner != world_.rank()) channel(owner).expected += static_cast<std::size_t>(options_.layers);
   }
 }
@@ -148,8 +143,6 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
   counts_.tokens_appended += static_cast<std::uint64_t>(rows);
   Block const end = block_of(stream.length_, options_.layout.page_tokens);
   for (Block block = first; block < end; ++block) {
-    KvExpert expert = 0;
-    Bucket const bucket = bucket_for(stream.id(), block, &expert);
     for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
       DirectoryEntry& entry = stream.directory_.at(layer, block);
       PageHeader& header = arena_.header(entry.local);
@@ -159,15 +152,15 @@ void Home::advance(Stream& stream, std::int32_t rows, Step step) {
       header.tokens = static_cast<std::uint32_t>(options_.layout.page_tokens);
       header.fingerprint = options_.fingerprint;
       header.epoch = placement_.epoch();
-      header.step = step;
+      header.step = static_cast<std::uint32_t>(step);
+      header.expert = entry.expert = experts_.choose(stream, layer, block, arena_.view(0), entry.local.index);
       header.home = static_cast<std::uint16_t>(world_.rank());
       seal(header, arena_.payload(entry.local), options_.layout);
       entry.life = PageLife::sealed;
-      entry.expert = expert;
       ++counts_.pages_sealed;
       arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
       if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, arena_.view(0), entry.local.index);
-      if (!options_.local && block > 0) settle({&stream, layer, block, bucket, 0});
+      if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(entry.expert, stream.id(), block), 0});
     }
   }
 }
@@ -301,6 +294,7 @@ bool Home::evict(Stream& stream, std::int32_t table, Block block) {
 }
 
 void Home::release(Stream& stream, Block from) {
+  experts_.forget(stream, from);
   Directory& directory = stream.directory_;
   auto const released = [&](auto const& page) { return page.stream == &stream && page.block >= from; };
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {

@@ -14,13 +14,13 @@
 #include "shards/arena.hpp"
 #include "shards/cache_policy.hpp"
 #include "shards/counts.hpp"
-#include "shards/queue.hpp"
-#include "shards/homes.hpp"
+#include "shards/expert_choice.hpp"
 #include "shards/owner.hpp"
 #include "shards/placement.hpp"
+#include "shards/queue.hpp"
 #include "shards/store_options.hpp"
-#include "shards/zipf_buckets.hpp"
 #include "shards/stream.hpp"
+#include "shards/zipf_buckets.hpp"
 
 namespace pikv::shards {
 
@@ -68,9 +68,11 @@ class Home {
   /// From now on new pages go where it says; those that wait for a slot look for one again.
   void place(PlacementOptions const& placement);
   Placement const& placement() const { return placement_; }
-  Bucket bucket_for(StreamId const& stream, Block block, KvExpert* expert) const;
-  /// Where the present placement wants a block of a stream.
-  comm::Rank target(StreamId const& stream, Block block, int refusals = 0) const;   // after so many, the next choices in turn
+  Bucket bucket_for(KvExpert expert, StreamId const& stream, Block block) const;
+  /// Where the present placement wants a page.
+  comm::Rank target(KvExpert expert, StreamId const& stream, Block block, int refusals = 0) const;   // after so many, the next choices in turn
+  ExpertChoice& experts() { return experts_; }
+  ExpertChoice const& experts() const { return experts_; }
   bool stores(comm::Rank rank) const { return placement_.options().weights[static_cast<std::size_t>(rank)] > 0; }
 
   /// A page that this rank stores for another, or its own shard's (`stream` is set then), on its way to another owner.
@@ -154,7 +156,7 @@ class Home {
   Owner& own_shard_;
   StoreOptions const& options_;
   Counts& counts_;
-  std::unique_ptr<HomePolicy> policy_;
+  ExpertChoice experts_;
   CachePolicy* cache_policy_;
   Placement placement_;
   std::optional<ZipfBuckets> skewed_;

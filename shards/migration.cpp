@@ -138,21 +138,22 @@ void Migration::walk(Step step, std::span<std::unique_ptr<Stream> const> streams
       next_block_ = 1;   // block 0 never leaves
       continue;
     }
-    comm::Rank const target = home_.target(stream.id(), next_block_);
-    for (std::int32_t layer = 0; layer < options_.layers; ++layer, ++looks) consider(stream, layer, next_block_, target);
+    for (std::int32_t layer = 0; layer < options_.layers; ++layer, ++looks) consider(stream, layer, next_block_);
     ++next_block_;
   }
 }
 
-void Migration::consider(Stream& stream, std::int32_t layer, Block block, comm::Rank target) {
+void Migration::consider(Stream& stream, std::int32_t layer, Block block) {
   DirectoryEntry& entry = stream.directory_.at(layer, block);
+  if (entry.life == PageLife::open || entry.life == PageLife::lost || entry.life == PageLife::evicted) return;
+  comm::Rank target = home_.target(entry.expert, stream.id(), block);
   bool const at_rest = !entry.moving && (entry.life == PageLife::remote || (entry.life == PageLife::sealed && entry.owner == self_));
   if (at_rest && entry.refusals > 0) {
     if (home_.stores(entry.owner)) return;   // it may stay
     refused_ = true;
-    target = home_.target(stream.id(), block, entry.refusals);
+    target = home_.target(entry.expert, stream.id(), block, entry.refusals);
   }
-  if (entry.life == PageLife::open || entry.life == PageLife::lost || entry.life == PageLife::evicted || (entry.owner == target && !entry.moving)) return;
+  if (entry.owner == target && !entry.moving) return;
   clean_ = false;
   if (entry.moving || entry.rotten) return;
   if (entry.life == PageLife::sealed && entry.owner == self_) {

@@ -81,7 +81,7 @@ class Migration {
   void take_order(comm::Rank from, MoveOrder const& order);
   void answer_for(Home::Left const& page, Step step);
   void walk(Step step, std::span<std::unique_ptr<Stream> const> streams);
-  void consider(Stream& stream, std::int32_t layer, Block block, comm::Rank target);
+  void consider(Stream& stream, std::int32_t layer, Block block);
 
   comm::Rank self_;
   Arena& arena_;

@@ -73,7 +73,7 @@ void Owner::index_arrived(comm::Rank from, Step step) {
     }
     arena_.book(slot, header.payload_bytes, false);
     index_[static_cast<std::size_t>(grant.slot)] = {header.home,           static_cast<std::int32_t>(header.tokens), header.key,
-                                                    header.first_position, header.push, from, 0};
+                                                    header.first_position, header.push, from, header.expert, 0};
     slots_of_stream_[header.key.stream].push_back(grant.slot);
     ++pages_by_home_[header.home];
     ++pages_;

@@ -46,6 +46,7 @@ struct IndexedPage {
   std::int64_t first_position = 0;
   std::uint64_t push = 0;           // its number, of its writer
   comm::Rank writer = -1;           // who pushed it: its home, or the owner it was moved from
+  KvExpert expert = 0;
   std::uint32_t reads = 0;          // by queries, since the last report of loads
 };
 

@@ -74,6 +74,7 @@ void Store::release(Stream& stream) {
   tiers_.drop(stream, 0);
   migration_.forget(stream, 0);
   home_.release(stream, 0);
+  home_.experts().close(stream);
   auto const closed = std::ranges::find(streams_, &stream, [](auto const& held) { return held.get(); });
   migration_.close(static_cast<std::size_t>(closed - streams_.begin()));
   streams_.erase(closed);
@@ -129,12 +130,11 @@ void Store::place(PlacementOptions const& placement) {
 
 LoadReport Store::report_loads() {
   BucketLoads loads{home_.placement().buckets()};
-  KvExpert expert = 0;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(arena_.slots(0)); ++i) {
     Slot const slot{i, 0};
     IndexedPage const& page = owner_.indexed(slot);
     if (page.home < 0) continue;
-    loads.add(home_.bucket_for(page.key.stream, page.key.block, &expert), page.reads);
+    loads.add(home_.bucket_for(page.expert, page.key.stream, page.key.block), page.reads);
     owner_.forget_reads(slot);
   }
   for (auto const& stream : streams_)
@@ -142,7 +142,7 @@ LoadReport Store::report_loads() {
       for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
         DirectoryEntry& entry = stream->directory_.at(layer, block);
         if (entry.life != PageLife::sealed || entry.owner != world_.rank()) continue;
-        loads.add(home_.bucket_for(stream->id(), block, &expert), std::exchange(entry.reads, 0));
+        loads.add(home_.bucket_for(entry.expert, stream->id(), block), std::exchange(entry.reads, 0));
       }
   LoadReport report = loads.report();
   report.bytes = report.pages * slot_cost(options_.layout);

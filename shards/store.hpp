@@ -75,7 +75,7 @@ class Store {
   static constexpr std::size_t control_bytes = Home::control_bytes + Owner::control_bytes + Migration::control_bytes;
   /// Before the plan() of the same step on every rank: new pages go where it says from now on, and the stored ones begin to move there.
   void place(PlacementOptions const& placement);
-  comm::Rank target(StreamId const& stream, Block block) const { return home_.target(stream, block); }
+  comm::Rank target(KvExpert expert, StreamId const& stream, Block block) const { return home_.target(expert, stream, block); }
   PlacementOptions const& placement() const { return home_.placement().options(); }
   /// What this rank stores as an owner, and page reads it has served as such since the last call. Walks over all slots.
   LoadReport report_loads();
@@ -98,12 +98,19 @@ class Store {
   /// After attend_finish: the blocks that the stream's last row has read in a table of that layer.
   std::span<Block const> blocks_read(Stream const& stream, std::int32_t table) const { return attention_.blocks_read(stream, table); }
 
+  /// Whether the home policy wants gated().
+  bool wants_gate() const { return home_.experts().wants_gate(); }
+  /// The model's gate in `layer` for the step's rows: probability [rows][experts].
+  void gated(std::int32_t layer, float const* probability, std::int32_t experts) { home_.experts().gated(segments_, layer, probability, experts); }
+
   /// True once a page of the stream turned out lost in this step: its outputs are void from there on.
   bool damaged(Stream const& stream) const;
   /// Damaged streams (each once, with the first lost block) did not advance: rewind them; what was computed for them in this step
   /// is void. All others have their rows.
   std::span<Damage const> end_step();
 
+  /// So many bytes of summaries are kept beside this store's own, now.
+  void account_summaries(std::size_t bytes) { arena_.account().outside(Memory::summaries, bytes + home_.experts().bytes()); }
   Counts const& counts() const { return counts_; }
   MemoryAccount const& memory() const { return arena_.account(); }
   Owner& owner() { return owner_; }

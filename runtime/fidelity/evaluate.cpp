@@ -110,8 +110,9 @@ void run_tasks(Job& job, LogitsObserver observer, AttentionFidelity* attention) 
 }
 
 // Bytes as they are read and kept: pages, headers where they are kept, and the summaries that say which pages to read.
-void add_ratios(Fidelity& fidelity, GenerateOptions const& options, PageTables const& tables) {
-  CacheSettings const settings = cache_settings(options);
+void add_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelConfig const& config) {
+  PageTables const tables = page_tables(options, config);
+  CacheSettings const settings = cache_settings(options, config);
   double const page = static_cast<double>(tables.layout.bytes()), header = shards::header_bytes;
   double const summary = static_cast<double>(CacheManager::summary_bytes_per_page(settings, tables.layout));
   double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
@@ -153,7 +154,7 @@ int run_evaluate(comm::World& world, EvaluateOptions const& options, std::string
     if (world.rank() == 0) spdlog::info("{} of {} tasks done", std::min(first + at_once, tasks.size()), tasks.size());
   }
   Fidelity fidelity = gather_fidelity(world, tasks, logits, attention, options.cache.deadline_s);
-  add_ratios(fidelity, options.cache, page_tables(options.cache, job.model->config()));
+  add_ratios(fidelity, options.cache, job.model->config());
   agree(world, options.cache.deadline_s, [&] {
     if (world.rank() != 0) return;
     std::cout << fidelity_table(fidelity) << std::flush;

@@ -24,7 +24,7 @@ class Queue {
       if (page.pinned) continue;
       float const utility = utilities[heap_.size()];
       if (!(utility >= 0 && utility <= 1)) throw std::logic_error("a scheduler gave a page a utility outside 0 to 1");
-      heap_.push_back({utility, page.block, page.tokens});
+      heap_.push_back({utility * page.weight, page.block, page.tokens});
     }
     std::make_heap(heap_.begin(), heap_.end(), goes_later);
   }

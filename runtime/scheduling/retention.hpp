@@ -13,6 +13,7 @@ struct HeldPage {
   Block block = 0;
   std::int32_t tokens = 0;
   bool pinned = false;   // first page, window, open page: never evicted
+  float weight = 1;      // of its utility, 0 to 1: how likely a router is to read it (the paper's U = sum of pi u)
 };
 
 struct RetentionOptions {

@@ -36,7 +36,7 @@ std::size_t stored(Store const& store) { return store.owner().pages() + store.ow
 /// Whether all pages lie where the placement of the store wants them, as far as this rank is their owner.
 bool all_in_place(Store& store) {
   for (Slot const slot : indexed_pages(store))
-    if (store.target(store.owner().indexed(slot).key.stream, store.owner().indexed(slot).key.block) != store.self()) return false;
+    if (store.target(store.owner().indexed(slot).expert, store.owner().indexed(slot).key.stream, store.owner().indexed(slot).key.block) != store.self()) return false;
   return true;
 }
 

@@ -9,39 +9,12 @@
 
 #include "comm/inprocess_world.hpp"
 #include "runtime/model/model.hpp"
+#include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
 
 namespace pikv::test {
 
 namespace {
-
-runtime::EngineOptions engine_options(runtime::GenerateOptions const& options, runtime::Model const& model, runtime::Sizing const& sizing,
-                                      bool all_positions) {
-  runtime::ModelConfig const& config = model.config();
-  runtime::EngineOptions engine;
-  engine.deadline_s = options.deadline_s;
-  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, false, all_positions};
-  shards::StoreOptions& store = engine.store;
-  store.layers = config.layers;
-  store.q_heads = config.q_heads;
-  store.layout = runtime::page_layout(options, config);
-  store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout);
-  store.slots = sizing.slots;
-  store.home_slots = sizing.home_slots;
-  store.replica_slots = sizing.replica_slots;
-  store.local = options.store == runtime::StoreMode::local;
-  store.move = options.move;
-  store.home = options.home;
-  store.most_rows = std::max(options.prefill_chunk, options.batch);
-  store.most_streams = options.batch;
-  store.most_blocks = sizing.most_blocks;
-  store.deadline_s = options.deadline_s;
-  store.scrub_bytes_per_step = options.scrub;
-  store.migration_bytes = options.migration_bytes;
-  store.skew = options.skew;
-  store.skew_seed = options.sampling.seed;
-  return engine;
-}
 
 void add(Decoded& sum, Decoded&& part) {
   sum.results.merge(part.results);
@@ -54,6 +27,9 @@ void add(Decoded& sum, Decoded&& part) {
   sum.counts.pages_moved += part.counts.pages_moved;
   sum.counts.moves_refused += part.counts.moves_refused;
   sum.counts.migration_bytes += part.counts.migration_bytes;
+  sum.counts.pages_evicted += part.counts.pages_evicted;
+  sum.counts.cells_evicted += part.counts.cells_evicted;
+  sum.counts.page_reads += part.counts.page_reads;
 }
 
 }   // namespace
@@ -84,9 +60,10 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
       decoded.logits[{request.index, position}].assign(row.begin(), row.end());
     };
   if (watch.plan) hooks.plan = watch.plan;
-  auto engine_options = test::engine_options(options, model, sizing, watch.logits);
-  engine_options.coordinator = {options.rebalance_steps, ranks};
+  auto engine_options = runtime::engine_options(options, model, sizing, ranks);
+  engine_options.sequences.all_positions = watch.logits;
   runtime::Engine engine{world, model, tokenizer.get(), engine_options, mine, hooks};
+  if (watch.probe) engine.watch(watch.probe(world, engine.store()));
   engine.run();
   for (runtime::Result& result : engine.results()) decoded.results.emplace(result.index, std::move(result));
   decoded.counts = engine.store().counts();

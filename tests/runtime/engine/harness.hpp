@@ -33,6 +33,7 @@ struct Watch {
   std::function<void(comm::World const&, shards::Step)> before_step{};
   std::function<void(comm::World const&, runtime::StepRecord const&, shards::Store&)> after_step{};
   std::function<void(runtime::PlanRows const&)> plan{};      // on rank 0
+  std::function<runtime::LayerProbe*(comm::World const&, shards::Store const&)> probe{};
 };
 
 /// Decodes on `options.in_process` ranks of this process, one thread each. Of the options those count that decide what is computed:
