@@ -102,6 +102,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.pages_fetched = grown(counts_.pages_fetched, counts_before_.pages_fetched);
   row_.pages_read = grown(counts_.page_reads, counts_before_.page_reads);
   row_.replica_hits = grown(counts_.replica_hits, counts_before_.replica_hits);
+  row_.tier_reads = grown(counts_.tier_reads, counts_before_.tier_reads);
   row_.checked = grown(counts_.checked, counts_before_.checked);
   row_.scrubbed = grown(counts_.scrubbed, counts_before_.scrubbed);
   row_.corrupt = grown(counts_.corrupt, counts_before_.corrupt);
@@ -112,6 +113,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.rewinds = grown(counts_.rewinds, counts_before_.rewinds);
   row_.events_dropped = grown(store_.events().dropped(), std::exchange(events_dropped_, store_.events().dropped()));
   row_.memory = last_.bytes;
+  row_.tiers = last_.tiers;
   row_.pages_home = pages_home_;
   row_.pages_owned = pages_owned_;
   row_.tokens_resident = last_.tokens_resident;

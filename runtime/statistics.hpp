@@ -36,9 +36,10 @@ struct StepRecord {
   std::array<std::uint64_t, purposes> bytes{}, messages{};
   std::array<std::uint64_t, localities> bytes_by_locality{};
   std::uint32_t exchanges = 0;
-  std::uint32_t pages_sealed = 0, pages_pushed = 0, pages_acknowledged = 0, pages_fetched = 0, pages_read = 0, replica_hits = 0;
+  std::uint32_t pages_sealed = 0, pages_pushed = 0, pages_acknowledged = 0, pages_fetched = 0, pages_read = 0, replica_hits = 0, tier_reads = 0;
   std::uint32_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, lost = 0, timeout = 0, refetched = 0, rewinds = 0, events_dropped = 0;
   std::array<std::uint64_t, shards::memory_categories> memory{};   // bytes by category at the end of the step
+  std::array<std::uint64_t, shards::tier_kinds - 1> tiers{};       // beside them, in slower tiers: host, file
   std::uint32_t pages_home = 0, pages_owned = 0;             // pages kept for own streams at home / for anyone as an owner
   std::uint64_t tokens_resident = 0;                         // tokens of own streams whose KV exists anywhere
 };

@@ -11,7 +11,7 @@ Tiers::Tiers(Arena& arena, StoreOptions const& options, Counts& counts) : arena_
   if (!options.tiers) return;
   if (!options.local) throw std::logic_error("tiers: only pages that stay at their home can be moved between tiers");
   slower_[0] = make_host_tier(options.layout.bytes(), options.tier_host_bytes);
-  slower_[1] = make_file_tier(options.layout.bytes(), options.tier_folder.empty() ? default_tier_folder() : options.tier_folder);
+  slower_[1] = make_file_tier(options.layout.bytes(), options.tier_folder);
   payload_.resize(options.layout.bytes());
   asked_.reserve(static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.most_blocks) * static_cast<std::size_t>(options.tables_per_layer));
 }
@@ -37,19 +37,23 @@ bool Tiers::leave(Stream& stream, std::int32_t table, Block block, TierKind to) 
     return false;
   }
   header_ = header;
-  header_.generation = ++generation_;
-  stamp(header_);
-  put(entry, {to, tier(to).put(header_, arena_.payload(entry.local))});
-  ++counts_.pages_demoted;
+  put(stream, table, block, to, arena_.payload(entry.local));
   arena_.give_back(entry.local);
   entry.local = {};
   entry.life = PageLife::demoted;
   return true;
 }
 
-void Tiers::put(DirectoryEntry& entry, TierPlace place) {
-  entry.place = place;
-  entry.generation = header_.generation;
+// The page of header_.
+void Tiers::put(Stream& stream, std::int32_t table, Block block, TierKind to, std::span<std::byte const> payload) {
+  DirectoryEntry& entry = stream.directory_.at(table, block);
+  bool const down = to > entry.place.tier;
+  header_.generation = ++generation_;
+  stamp(header_);
+  entry.place = {to, tier(to).put(header_, payload)};
+  entry.generation = generation_;
+  ++(down ? counts_.pages_demoted : counts_.pages_promoted);
+  arena_.events().record(down ? PageEvent::demote : PageEvent::promote, stream.id_, table, block, -1, {}, 0, payload.size());
 }
 
 bool Tiers::get(Copy const& page, PageHeader& header, std::span<std::byte> payload) {
@@ -85,22 +89,19 @@ bool Tiers::come_back(Stream& stream, std::int32_t table, Block block) {
   entry.local = slot;
   entry.life = PageLife::sealed;
   ++counts_.pages_promoted;
+  arena_.events().record(PageEvent::promote, stream.id_, table, block, -1, slot, arena_.generation(slot), options_.layout.bytes());
   return true;
 }
 
 bool Tiers::change(Stream& stream, std::int32_t table, Block block, TierKind to) {
-  DirectoryEntry& entry = stream.directory_.at(table, block);
   if (tier(to).room() == 0) return false;
   if (!get({&stream, table, block, {}}, header_, payload_)) {
     lose(stream, table, block);
     return false;
   }
-  header_.generation = ++generation_;
-  stamp(header_);
-  TierPlace const before = entry.place;
-  put(entry, {to, tier(to).put(header_, payload_)});
+  TierPlace const before = stream.directory_.at(table, block).place;
+  put(stream, table, block, to, payload_);
   tier(before.tier).erase(before.at);
-  ++(to < before.tier ? counts_.pages_promoted : counts_.pages_demoted);
   return true;
 }
 

@@ -51,7 +51,7 @@ class Tiers {
   bool come_back(Stream& stream, std::int32_t table, Block block);
   bool change(Stream& stream, std::int32_t table, Block block, TierKind to);
   bool get(Copy const& page, PageHeader& header, std::span<std::byte> payload);
-  void put(DirectoryEntry& entry, TierPlace place);
+  void put(Stream& stream, std::int32_t table, Block block, TierKind to, std::span<std::byte const> payload);
   void lose(Stream& stream, std::int32_t table, Block block);
 
   Arena& arena_;

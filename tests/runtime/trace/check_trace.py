@@ -24,13 +24,13 @@ NUMBERED = (
     + [f"{purpose}_bytes" for purpose in PURPOSES]
     + [f"{purpose}_messages" for purpose in PURPOSES]
     + [f"to_{where}_bytes" for where in ("rank", "node", "remote")]
-    + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits".split()
+    + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits tier_reads".split()
     + "checked scrubbed corrupt stale lost timeout refetched rewinds events_dropped".split()
     + [f"memory_{part}_bytes" for part in "payload header summaries slack replicas free".split()]
-    + ["pages_home", "pages_owned", "tokens_resident"]
+    + ["tier_host_bytes", "tier_file_bytes", "pages_home", "pages_owned", "tokens_resident"]
 )
 
-EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore".split()
+EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote".split()
 
 
 def mix(x):
