@@ -87,18 +87,6 @@ std::size_t tasks_at_once(std::span<EvalTask const> tasks, std::int32_t vocab, i
   return static_cast<std::size_t>(ranks) * std::max<std::size_t>(1, most_logit_bytes / (most * static_cast<std::size_t>(vocab) * sizeof(float)));
 }
 
-// Bytes as they are read and kept: pages, headers where they are kept, and the summaries that say which pages to read.
-void add_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelConfig const& config) {
-  PageTables const tables = page_tables(options, config);
-  CacheSettings const settings = cache_settings(options, config);
-  double const page = static_cast<double>(tables.layout.bytes()), header = shards::header_bytes;
-  double const summary = static_cast<double>(CacheManager::summary_bytes_per_page(settings, tables.layout));
-  double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
-  double const read = static_cast<double>(fidelity.attention.pages_read);
-  fidelity.bytes_read_ratio = (read * page + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
-  fidelity.bytes_kept_ratio = kept * (page + header + summary) / (ever * (page + header));
-}
-
 }  // namespace
 
 std::string measured_text(comm::World& world, EvaluateOptions const& options) {
@@ -127,7 +115,7 @@ Fidelity Evaluator::measure(GenerateOptions const& setting) {
     if (world_.rank() == 0 && at_once_ < tasks_.size()) spdlog::info("{} of {} tasks done", std::min(first + at_once_, tasks_.size()), tasks_.size());
   }
   Fidelity fidelity = gather_fidelity(world_, tasks_, logits_, attention, options_.cache.deadline_s);
-  add_ratios(fidelity, setting, job_.model->config());
+  set_byte_ratios(fidelity, setting, job_.model->config());
   return fidelity;
 }
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "comm/message.hpp"
+#include "runtime/cache_settings.hpp"
 
 namespace pikv::runtime {
 
@@ -73,6 +74,18 @@ Rates rates_of(std::vector<NeedleScore> const& needles) {
 
 }  // namespace
 
+void set_byte_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelConfig const& config) {
+  PageTables const tables = page_tables(options, config);
+  CacheSettings const settings = cache_settings(options, config);
+  double const page = static_cast<double>(tables.layout.bytes()), header = shards::header_bytes;
+  double const summary = static_cast<double>(CacheManager::summary_bytes_per_page(settings, tables.layout));
+  double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
+  double const read = static_cast<double>(fidelity.attention.pages_read);
+  fidelity.bytes_read_ratio = (read * page + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
+  fidelity.bytes_kept_ratio = kept * (page + header + summary) / (ever * (page + header));
+}
+
+
 Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, LogitComparison const& logits, AttentionFidelity const& attention,
                          double deadline_s) {
   std::vector<Row> mine;
@@ -111,16 +124,17 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
 }
 
 nlohmann::json fidelity_json(Fidelity const& fidelity) {
-  nlohmann::json json = {{"positions", fidelity.positions},
-                         {"nll", fidelity.nll},
-                         {"nll_exact", fidelity.nll_exact},
-                         {"perplexity_ratio", std::exp(fidelity.nll - fidelity.nll_exact)},
-                         {"kl", fidelity.kl},
-                         {"top1_agreement", fidelity.top1},
-                         {"attention_recall", {{"mean", mean(fidelity.attention.recall)}, {"p05", quantile(fidelity.attention.recall, .05)}}},
+  nlohmann::json json = {{"attention_recall", {{"mean", mean(fidelity.attention.recall)}, {"p05", quantile(fidelity.attention.recall, .05)}}},
                          {"output_error", {{"mean", mean(fidelity.attention.output_error)}, {"p99", quantile(fidelity.attention.output_error, .99)}}},
                          {"bytes_read_ratio", fidelity.bytes_read_ratio},
                          {"bytes_kept_ratio", fidelity.bytes_kept_ratio}};
+  if (fidelity.positions > 0)
+    json.update({{"positions", fidelity.positions},
+                 {"nll", fidelity.nll},
+                 {"nll_exact", fidelity.nll_exact},
+                 {"perplexity_ratio", std::exp(fidelity.nll - fidelity.nll_exact)},
+                 {"kl", fidelity.kl},
+                 {"top1_agreement", fidelity.top1}});
   Rates const all = rates_of(fidelity.needles);
   json["needle"] = {{"exact", all.exact_rate()}, {"policy", all.found_rate()}, {"count", all.count}, {"half_interval", half_interval(fidelity.needles)}};
   std::map<std::tuple<std::string, double>, Rates> groups;
@@ -132,11 +146,14 @@ nlohmann::json fidelity_json(Fidelity const& fidelity) {
 
 std::string fidelity_table(Fidelity const& fidelity) {
   AttentionFidelity const& attention = fidelity.attention;
-  std::string text = fmt::format("scored positions      {}\n", fidelity.positions);
-  text += fmt::format("loss, nats a token    {:.5f}, exact {:.5f}\n", fidelity.nll, fidelity.nll_exact);
-  text += fmt::format("perplexity ratio      {:.5f}\n", std::exp(fidelity.nll - fidelity.nll_exact));
-  text += fmt::format("KL(exact || this)     {:.3g} nats\n", fidelity.kl);
-  text += fmt::format("same first choice     {:.2f} %\n", 100 * fidelity.top1);
+  std::string text;
+  if (fidelity.positions > 0) {
+    text += fmt::format("scored positions      {}\n", fidelity.positions);
+    text += fmt::format("loss, nats a token    {:.5f}, exact {:.5f}\n", fidelity.nll, fidelity.nll_exact);
+    text += fmt::format("perplexity ratio      {:.5f}\n", std::exp(fidelity.nll - fidelity.nll_exact));
+    text += fmt::format("KL(exact || this)     {:.3g} nats\n", fidelity.kl);
+    text += fmt::format("same first choice     {:.2f} %\n", 100 * fidelity.top1);
+  }
   text += fmt::format("attention recall      mean {:.5f}, 5th percentile {:.5f}\n", mean(attention.recall), quantile(attention.recall, .05));
   text += fmt::format("output error          mean {:.3g}, 99th percentile {:.3g}\n", mean(attention.output_error), quantile(attention.output_error, .99));
   text += fmt::format("bytes read            {:.2f} % of exact attention's\n", 100 * fidelity.bytes_read_ratio);

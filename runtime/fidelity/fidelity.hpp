@@ -10,6 +10,8 @@
 #include "runtime/fidelity/logit_comparison.hpp"
 #include "runtime/fidelity/shadow.hpp"
 #include "runtime/fidelity/task.hpp"
+#include "runtime/model/config.hpp"
+#include "runtime/options.hpp"
 
 namespace pikv::runtime {
 
@@ -29,6 +31,10 @@ struct Fidelity {
   std::vector<NeedleScore> needles;
   double bytes_read_ratio = 1, bytes_kept_ratio = 1;
 };
+
+/// Bytes read and kept as shares of what exact attention over an uncompressed cache would have, from the counts of pages: pages, headers where they
+/// are kept, and the summaries that say which pages to read.
+void set_byte_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelConfig const& config);
 
 /// Collective: joins what the ranks have seen. The ratios are left to the caller.
 Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, LogitComparison const& logits, AttentionFidelity const& attention,
