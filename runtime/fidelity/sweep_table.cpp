@@ -51,7 +51,8 @@ bool differs(std::span<PointRow const> rows, Setting const& setting) {
 
 std::string setting_text(PointRow const& row) {
   std::string text;
-  for (Setting const& setting : settings) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", setting.name, setting.text(row));
+  for (Setting const& setting : settings)
+    if (auto const value = setting.text(row); value != "none" && value != "all" && value != "mod") text += fmt::format("{}{} {}", text.empty() ? "" : ", ", setting.name, value);
   return text;
 }
 

@@ -7,7 +7,7 @@
 
 namespace pikv::runtime {
 
-/// "topk, h2o, keep 0.25, ...": one setting, for the log.
+/// "scheduler h2o, keep 0.25, page_tokens 16": one setting, for the log; what is as if it were not said is left out.
 std::string setting_text(PointRow const& row);
 
 /// A line per setting, the least KL first; settings that are the same on all lines have no column. Published schedulers as they are get the word `baseline`.
