@@ -3,7 +3,9 @@
 
 Run: jobs/tokenize.py MODEL_DIR [FILE] >prompts.jsonl           then: pikv generate --model MODEL_DIR --prompts prompts.jsonl --output out.jsonl
      jobs/tokenize.py --decode MODEL_DIR out.jsonl
-FILE (else stdin) is text, one prompt a line, or JSON lines with "prompt"; out come JSON lines with "prompt_ids", other keys as they were.
+     jobs/tokenize.py MODEL_DIR needles.jsonl >tasks.jsonl      of pikv evaluate --write-tasks; then: pikv evaluate --tasks tasks.jsonl
+FILE (else stdin) is text, one prompt a line, or JSON lines with "prompt", or with "context", "question" and "answer"; out come JSON lines with
+"prompt_ids", or "context_ids", "question_ids" and "answer_ids", other keys as they were.
 --decode fills in "text" from "tokens", special tokens left out. Needs the package tokenizers of PyPI; fetch_model.py brings it.
 """
 import sys
@@ -21,6 +23,9 @@ import pathlib  # noqa: E402
 
 # Where fetch_model.py keeps the packages it got.
 CACHE = pathlib.Path(__file__).resolve().parents[1] / f"build/models/cache/python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+TASK = ("context", "question", "answer")
 
 
 class Trouble(Exception):
@@ -65,6 +70,13 @@ def lines_of(path):
     return [(line.removesuffix("\r"), f"line {number} of {name}") for number, line in enumerate(lines, 1)]
 
 
+def ids_of(tokenizer, text, where):
+    ids = tokenizer.encode(text).ids
+    if not ids:
+        raise Trouble(f"{where} becomes no token; give some text")
+    return ids
+
+
 def encoded(tokenizer, lines, is_json):
     for line, where in lines:
         request = parsed(line, where) if is_json else {"prompt": line}
@@ -73,10 +85,12 @@ def encoded(tokenizer, lines, is_json):
                 raise Trouble(f'{where} needs one of "prompt", a string, and "prompt_ids"; correct it')
             if "stop" in request:
                 raise Trouble(f'{where} has "stop" strings, which pikv cannot look for without the tokenizer; leave them out')
-            ids = tokenizer.encode(request.pop("prompt")).ids
-            if not ids:
-                raise Trouble(f"{where} becomes no token; give some text")
-            request["prompt_ids"] = ids
+            request["prompt_ids"] = ids_of(tokenizer, request.pop("prompt"), where)
+        if any(part in request for part in TASK):
+            for part in TASK:
+                if not isinstance(request.get(part), str) or part + "_ids" in request:
+                    raise Trouble(f'{where} needs "context", "question" and "answer", strings, and no ids beside them; correct it')
+                request[part + "_ids"] = ids_of(tokenizer, request.pop(part), f'"{part}" in {where}')
         yield request
 
 

@@ -49,6 +49,13 @@ class TokenizeTest(unittest.TestCase):
         self.assertEqual(self.lines(self.folder, self.folder / "in.jsonl"), right)
 
     @real_model.needs_tokenizers
+    def test_a_task_of_evaluate_becomes_ids_part_by_part(self):
+        text = '{"kind": "single", "depth": 0.5, "context": "ab ab", "question": "a", "answer": " ab"}\n'
+        right = {"kind": "single", "depth": 0.5, "context_ids": [3, 4], "question_ids": [0], "answer_ids": [4]}
+        self.assertEqual(self.lines(self.folder, text=text), [right])
+        self.assertEqual(self.lines(self.folder, text=json.dumps(right)), [right])
+
+    @real_model.needs_tokenizers
     def test_tokens_become_text_without_special_ones(self):
         text = '{"id": "x", "tokens": [4, 0, 5], "text": null, "finish": "eos"}\n{"tokens": []}\n'
         self.assertEqual(self.lines("--decode", self.folder, text=text),
@@ -60,6 +67,9 @@ class TokenizeTest(unittest.TestCase):
         self.refuses("line 1 of stdin needs one of", self.folder, text='{"prompt": "a", "prompt_ids": [1]}')
         self.refuses("line 1 of stdin needs one of", self.folder, text='{"prompt": 7}')
         self.refuses('line 1 of stdin has "stop" strings', self.folder, text='{"prompt": "a", "stop": ["b"]}')
+        self.refuses('line 1 of stdin needs "context", "question" and "answer"', self.folder, text='{"context": "a", "question": "b"}')
+        self.refuses('line 1 of stdin needs "context", "question" and "answer"', self.folder, text='{"context": "a", "question": "b", "answer": "a", "answer_ids": [1]}')
+        self.refuses('"answer" in line 1 of stdin becomes no token', self.folder, text='{"context": "a", "question": "b", "answer": ""}')
         self.refuses("line 2 of stdin becomes no token", self.folder, text="a\n\nb\n")
         self.refuses('line 1 of stdin has no "tokens"', "--decode", self.folder, text='{"text": "a"}')
         self.refuses('line 1 of stdin has no "tokens"', "--decode", self.folder, text='{"tokens": [-1]}')
