@@ -58,4 +58,7 @@ std::string model_help();
 int replay(Arguments args);
 std::string replay_help();
 
+int sweep(Arguments args);
+std::string sweep_help();
+
 }  // namespace pikv::jobs

@@ -25,6 +25,7 @@ Command const commands[] = {
     {"list", "names that options take: routers, schedulers, codecs, homes, transports", list_help, list},
     {"model", "what a model folder holds, and whether it can run here", model_help, model},
     {"replay", "cache policies over a recorded or public request trace: hits by policy and capacity", replay_help, replay},
+    {"sweep", "what `pikv evaluate` says for every combination of routers, schedulers, codecs and budgets", sweep_help, sweep},
 };
 
 std::string overview() {

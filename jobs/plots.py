@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Draws a trace of `pikv generate`, or hit rates of `pikv replay`, as PNG files of 1200 x 675 pixels into OUTDIR, which is made.
+"""Draws a trace of `pikv generate`, hit rates of `pikv replay`, or what settings of `pikv sweep` cost and keep, as PNG files of 1200 x 675 pixels into
+OUTDIR, which is made.
 
 Run: jobs/plots.py TRACE OUTDIR                    (docs/analyze.md says what each picture shows)
      jobs/plots.py replay CSV OUTDIR [CURVE.csv]   files of --csv and --curve (docs/replay.md)
+     jobs/plots.py sweep CSV OUTDIR                file of --csv (docs/sweep.md)
 Needs python3-h5py and python3-matplotlib.
 """
 import csv
@@ -328,6 +330,86 @@ def hit_rate_over_capacity(rates, axes):
     axes.set(title="Page reads that find their page", xlabel="capacity, pages, logarithmic", ylabel="hit rate, %")
 
 
+BYTES = {"read": "bytes read, % of exact attention's", "kept": "bytes kept, % of an uncompressed cache's"}
+MOST_NAMED = 10   # of the settings on a front
+
+
+class Sweep:
+    def __init__(self, path):
+        figures = ["kl", "bytes_read_ratio", "bytes_kept_ratio", "needle_policy", "needle_exact"]
+        self.rows = read_columns(path, ["router", "scheduler", "baseline", "keep", "page_tokens", *figures])
+        for row in self.rows:
+            row.update({name: float(row[name] or "nan") for name in figures})
+        several = {name: len({row[name] for row in self.rows}) > 1 for name in self.rows[0]}
+        for row in self.rows:
+            words = [row[name] for name in ("router", "scheduler", "codec") if row.get(name, "none") != "none"] or ["everything"]
+            more = [f"{label} {row[name]}" for name, label in (("keep", "keep"), ("home", "home"), ("experts", "experts"), ("read_pages", "pages"), ("page_tokens", "page"))
+                    if several.get(name) and not (name == "keep" and row["scheduler"] == "none") and not (name in ("home", "experts", "read_pages") and row["router"] == "none")]
+            row["name"] = ", ".join([" + ".join(words), *more])
+
+
+def pareto_front(points):
+    """Of (cost, loss), both the less the better: those that no other point beats, by cost."""
+    front = []
+    for cost, loss, row in sorted(points, key=lambda point: point[:2]):
+        if not front or loss < front[-1][1]:
+            front.append((cost, loss, row))
+    return front
+
+
+def pareto(rows, axes, cost, loss_of, drawn_at):
+    """drawn_at: the height of a loss. Grey: all settings; colours: baselines; numbers: the front."""
+    points = [(100 * row[f"bytes_{cost}_ratio"], loss_of(row), row) for row in rows]
+    for label, marker, routed in (("scheduler alone", "o", False), ("router, or both", "^", True)):
+        chosen = [(x, drawn_at(loss)) for x, loss, row in points if (row["router"] != "none") == routed]
+        if chosen:
+            axes.plot(*zip(*chosen), marker, color="#aaaaaa", markersize=7, label=label)
+    for name, colour, marker in zip(sorted({row["scheduler"] for row in rows if row["baseline"] == "1"}), COLOURS, "sDv*"):
+        chosen = sorted((x, drawn_at(loss)) for x, loss, row in points if row["baseline"] == "1" and row["scheduler"] == name)
+        axes.plot(*zip(*chosen), marker + ":", color=colour, markersize=11, linewidth=1.5, label=f"{name} (baseline)")
+    front = pareto_front(points)
+    axes.plot([x for x, _, _ in front], [drawn_at(loss) for _, loss, _ in front], "-", drawstyle="steps-post", color="black", linewidth=1.5, label="nothing is better")
+    named = numpy.unique(numpy.linspace(0, len(front) - 1, min(len(front), MOST_NAMED)).round().astype(int))
+    for number, (x, loss, row) in enumerate((front[place] for place in named), 1):
+        axes.plot(x, drawn_at(loss), "o", color="black", markersize=5, label=f"{number}  {row['name']}")
+        axes.annotate(f"{number}", (x, drawn_at(loss)), xytext=(-4, -6), textcoords="offset points", ha="right", va="top", fontweight="bold")
+    axes.set_xlim(left=0)
+    axes.set_xlabel(BYTES[cost])
+
+
+def loss_over(sweep, axes, cost):
+    least = 1e-7
+    pareto(sweep.rows, axes, cost, lambda row: row["kl"], lambda kl: max(kl, least))
+    axes.set_yscale("log")
+    axes.set(title=f"What a setting loses, over the bytes {cost}", ylabel="KL from exact attention's tokens, nats, logarithmic")
+
+
+def needles_over(sweep, axes, cost):
+    rows = [row for row in sweep.rows if row["needle_policy"] == row["needle_policy"]]
+    if not rows:
+        return "no needles were asked for"
+    pareto(rows, axes, cost, lambda row: -row["needle_policy"], lambda lost: -100 * lost)
+    axes.axhline(100 * rows[0]["needle_exact"], color="black", linestyle="--", linewidth=1, label="exact attention")
+    axes.set_ylim(-2, 102)
+    axes.set(title=f"Needles found, over the bytes {cost}", ylabel="needles found, %")
+
+
+def loss_over_bytes_read(sweep, axes):
+    return loss_over(sweep, axes, "read")
+
+
+def loss_over_bytes_kept(sweep, axes):
+    return loss_over(sweep, axes, "kept")
+
+
+def needles_over_bytes_read(sweep, axes):
+    return needles_over(sweep, axes, "read")
+
+
+def needles_over_bytes_kept(sweep, axes):
+    return needles_over(sweep, axes, "kept")
+
+
 def draw(picture, trace, file):
     """The reason why there is nothing to draw; None if there is a picture."""
     figure, axes = pyplot.subplots(figsize=(12, 6.75), dpi=100, layout="constrained")
@@ -340,25 +422,29 @@ def draw(picture, trace, file):
     return why_not
 
 
-def load(words):
-    """(what there is to draw, the pictures of it)"""
-    if words[0] == "replay":
-        return HitRates(*words[1:2], *words[3:]), [hit_rate_over_capacity]
-    return Trace(words[0]), PICTURES
+# First word -> (how the command goes on, how many words, what cannot be read, what is drawn of the words that follow, pictures); none: a trace.
+MODES = {
+    "replay": ("CSV OUTDIR [CURVE.csv]", (3, 4), "hit rates ({}); give files that --csv and --curve of `pikv replay` wrote", lambda path, _, *curve: HitRates(path, *curve),
+               [hit_rate_over_capacity]),
+    "sweep": ("CSV OUTDIR", (3,), "a sweep ({}); give a file that --csv of `pikv sweep` wrote", lambda path, _: Sweep(path),
+              [loss_over_bytes_read, loss_over_bytes_kept, needles_over_bytes_read, needles_over_bytes_kept]),
+}
+OF_TRACE = ("TRACE OUTDIR", (2,), "a trace ({}); give a file that --trace of `pikv generate` wrote", lambda path, _: Trace(path), PICTURES)
 
 
 def main():
     words = sys.argv[1:]
-    of_replay = words[:1] == ["replay"]
-    if len(words) not in ((3, 4) if of_replay else (2,)):
-        sys.exit("plots.py: error: other words are needed; write plots.py TRACE OUTDIR, or plots.py replay CSV OUTDIR [CURVE.csv]")
-    path, folder = words[of_replay], pathlib.Path(words[1 + of_replay])
+    _, lengths, unreadable, load, pictures = MODES.get(words[0] if words else "", OF_TRACE)
+    if len(words) not in lengths:
+        others = "".join(f", or plots.py {name} {mode[0]}" for name, mode in MODES.items())
+        sys.exit(f"plots.py: error: other words are needed; write plots.py {OF_TRACE[0]}{others}")
+    words = words[words[0] in MODES:]
+    path, folder = words[0], pathlib.Path(words[1])
     try:
-        drawn, pictures = load(words)
+        drawn = load(*words)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).strip("'\"").splitlines()[0]
-        source = "hit rates ({}); give files that --csv and --curve of `pikv replay` wrote" if of_replay else "a trace ({}); give a file that --trace of `pikv generate` wrote"
-        print(f"plots.py: error: {path} cannot be read as {source.format(reason)}", file=sys.stderr)
+        print(f"plots.py: error: {path} cannot be read as {unreadable.format(reason)}", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     pyplot.rcParams.update({"font.size": 15, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.4})

@@ -55,8 +55,13 @@ void write_file(std::string const& name, std::string const& option, std::string 
 std::string about(std::string const& trace, bool sampled, replay::Reads const& reads) {
   auto const again = static_cast<std::int64_t>(reads.pages.size()) - reads.distinct;
   auto text = fmt::format("{}: {} requests, {} page reads of {} pages", trace, reads.ends.size(), reads.pages.size(), reads.distinct);
-  if (!reads.pages.empty()) text += fmt::format("; {:.2f} % of the reads are not a page's first", 100. * static_cast<double>(again) / static_cast<double>(reads.pages.size()));
-  if (sampled) text += "\nThe reads are the sample that `pikv generate` wrote down (docs/trace.md), a request is what a rank read in a step: rates are those of the sample.";
+  if (!reads.pages.empty())
+    text +=
+        fmt::format("; {:.2f} % of the reads are not a page's first", 100. * static_cast<double>(again) / static_cast<double>(reads.pages.size()));
+  if (sampled)
+    text +=
+        "\nThe reads are the sample that `pikv generate` wrote down (docs/trace.md), a request is what a rank read in a step: rates are those of the "
+        "sample.";
   return text;
 }
 
@@ -69,8 +74,10 @@ void replay_trace(ReplayOptions const& options) {
   auto const reads = sampled ? read_pikv_trace(options.trace) : replay::read_requests(fs::path{options.trace});
   auto const results = replay::replay_all(reads, options.policies, options.capacities.empty() ? parts_of(reads.distinct) : options.capacities);
   write_file(options.csv, "--csv", replay::csv_of(results));
-  if (!options.curve.empty()) write_file(options.curve, "--curve", replay::csv_of(replay::lru_curve(reads), static_cast<std::int64_t>(reads.pages.size())));
-  nlohmann::ordered_json const report{{"version", runtime::version()}, {"trace", facts(options.trace, sampled, reads)}, {"results", replay::json_of(results)}};
+  if (!options.curve.empty())
+    write_file(options.curve, "--curve", replay::csv_of(replay::lru_curve(reads), static_cast<std::int64_t>(reads.pages.size())));
+  nlohmann::ordered_json const report{
+      {"version", runtime::version()}, {"trace", facts(options.trace, sampled, reads)}, {"results", replay::json_of(results)}};
   write_file(options.report, "--report", report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n');
   fmt::print("{}\n\n{}", about(options.trace, sampled, reads), replay::table_text(results));
 }
@@ -98,7 +105,8 @@ std::string replay_help() {
   return "Usage: pikv replay TRACE [OPTIONS]\n"
          "       pikv replay --generate FILE [OPTIONS]\n\n"
          "Reads the pages of a trace through caches of several policies and capacities and counts hits. TRACE is JSON lines of requests\n"
-         "{\"timestamp\": ms, \"input_length\", \"output_length\", \"hash_ids\": [..]}, or what --trace of `pikv generate` wrote (docs/replay.md).\n\n" +
+         "{\"timestamp\": ms, \"input_length\", \"output_length\", \"hash_ids\": [..]}, or what --trace of `pikv generate` wrote "
+         "(docs/replay.md).\n\n" +
          replay_options_help() + "\nExit codes: 0 done; 1 the trace cannot be read; 2 a bad option.\n";
 }
 

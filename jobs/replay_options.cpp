@@ -45,7 +45,8 @@ std::vector<OptionSpec> const of_generate{
     {"rate", "X", "1", "requests a second, mean"},
     {"think", "TIME", "30s", "from one turn of a session to its next, mean"},
 };
-OptionSpec const config{"config", "FILE", "", "options as lines of NAME = VALUE; the command line goes before the environment, the environment before the file"};
+OptionSpec const config{"config", "FILE", "",
+                        "options as lines of NAME = VALUE; the command line goes before the environment, the environment before the file"};
 
 std::vector<OptionSpec> all_specs() {
   auto specs = of_replay;
@@ -133,7 +134,8 @@ void check_files(ReplayOptions const& options) {
     if (!name->empty() && std::filesystem::equivalent(*name, options.trace, apart))
       throw InputError(fmt::format("{}={} would overwrite the trace; give another name", option, *name));
     for (auto const& [other, same] : outputs)
-      if (other != option && !name->empty() && *name == *same) throw InputError(fmt::format("{}={} and {}={} are one file; give another name", option, *name, other, *same));
+      if (other != option && !name->empty() && *name == *same)
+        throw InputError(fmt::format("{}={} and {}={} are one file; give another name", option, *name, other, *same));
   }
   for (auto const& [option, name] : outputs)
     if (!name->empty()) {
@@ -168,7 +170,8 @@ ReplayOptions replay_options(Arguments args) {
 }
 
 std::string replay_options_help() {
-  std::string text = runtime::options_help(of_replay) + runtime::options_help(of_generate) + runtime::options_help(std::span{&config, 1}) + "\nPolicies:\n";
+  std::string text =
+      runtime::options_help(of_replay) + runtime::options_help(of_generate) + runtime::options_help(std::span{&config, 1}) + "\nPolicies:\n";
   for (auto const& [name, policy] : replay::policies()) text += fmt::format("  {:<16} {}\n", name, policy.sentence);
   return text;
 }

@@ -10,11 +10,11 @@
 namespace pikv::jobs {
 
 struct ReplayOptions {
-  std::string trace;                                    // empty: make one
-  std::vector<std::string> policies;                    // names of replay::policies()
-  std::vector<runtime::replay::Page> capacities;        // ascending; empty: parts of the trace's pages
-  std::string csv, curve, report;                       // files, empty: none
-  std::string generate;                                 // the trace to make
+  std::string trace;                               // empty: make one
+  std::vector<std::string> policies;               // names of replay::policies()
+  std::vector<runtime::replay::Page> capacities;   // ascending; empty: parts of the trace's pages
+  std::string csv, curve, report;                  // files, empty: none
+  std::string generate;                            // the trace to make
   runtime::replay::Workload workload;
 };
 

@@ -3,7 +3,10 @@
 
 Run: jobs/tokenize.py MODEL_DIR [FILE] >prompts.jsonl           then: pikv generate --model MODEL_DIR --prompts prompts.jsonl --output out.jsonl
      jobs/tokenize.py --decode MODEL_DIR out.jsonl
-FILE (else stdin) is text, one prompt a line, or JSON lines with "prompt"; out come JSON lines with "prompt_ids", other keys as they were.
+     jobs/tokenize.py --whole MODEL_DIR data/held_out.txt >text.jsonl    then: --text text.jsonl of pikv evaluate and sweep
+     jobs/tokenize.py MODEL_DIR needles.jsonl >tasks.jsonl               from their --write-tasks to their --tasks
+FILE (else stdin) is text, one prompt a line, or JSON lines with "prompt", or with "context", "question" and "answer"; out come JSON lines with
+"prompt_ids" and so on, other keys as they were. --whole: all of the text is one prompt.
 --decode fills in "text" from "tokens", special tokens left out. Needs the package tokenizers of PyPI; fetch_model.py brings it.
 """
 import sys
@@ -52,13 +55,15 @@ def parsed(line, where):
     return value
 
 
-def lines_of(path):
+def lines_of(path, whole=False):
     """(text of a line, how to name it)"""
     name = "stdin" if path is None else str(path)
     try:
         text = (sys.stdin.buffer.read() if path is None else path.read_bytes()).decode("utf-8")
     except UnicodeDecodeError:
         raise Trouble(f"{name} is not UTF-8 text; convert it") from None
+    if whole:
+        return [(text, name)]
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -68,15 +73,18 @@ def lines_of(path):
 def encoded(tokenizer, lines, is_json):
     for line, where in lines:
         request = parsed(line, where) if is_json else {"prompt": line}
-        if "prompt" in request:
-            if "prompt_ids" in request or not isinstance(request["prompt"], str):
-                raise Trouble(f'{where} needs one of "prompt", a string, and "prompt_ids"; correct it')
-            if "stop" in request:
-                raise Trouble(f'{where} has "stop" strings, which pikv cannot look for without the tokenizer; leave them out')
-            ids = tokenizer.encode(request.pop("prompt")).ids
+        if "prompt" in request and "stop" in request:
+            raise Trouble(f'{where} has "stop" strings, which pikv cannot look for without the tokenizer; leave them out')
+        for key in ("prompt", "context", "question", "answer"):
+            if key not in request:
+                continue
+            if f"{key}_ids" in request or not isinstance(request[key], str):
+                raise Trouble(f'{where} needs one of "{key}", a string, and "{key}_ids"; correct it')
+            begins = key in ("prompt", "context")   # what follows gets no token of a beginning
+            ids = tokenizer.encode(request.pop(key), add_special_tokens=begins).ids
             if not ids:
                 raise Trouble(f"{where} becomes no token; give some text")
-            request["prompt_ids"] = ids
+            request[f"{key}_ids"] = ids
         yield request
 
 
@@ -91,14 +99,16 @@ def decoded(tokenizer, lines):
 
 def main():
     parser = argparse.ArgumentParser(description="Text to token ids and back, for models with a tokenizer.json.")
-    parser.add_argument("--decode", action="store_true", help='fills in "text" of the lines that --output of pikv generate wrote')
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--decode", action="store_true", help='fills in "text" of the lines that --output of pikv generate wrote')
+    how.add_argument("--whole", action="store_true", help="the text is one prompt, newlines and all")
     parser.add_argument("model", type=pathlib.Path, metavar="MODEL_DIR")
     parser.add_argument("file", type=pathlib.Path, nargs="?", metavar="FILE", help="default: stdin")
     given = parser.parse_args()
     try:
         tokenizer = load(given.model)
-        lines = lines_of(given.file)
-        is_json = (given.file is not None and given.file.suffix == ".jsonl") or (bool(lines) and lines[0][0].startswith("{"))
+        lines = lines_of(given.file, given.whole)
+        is_json = not given.whole and ((given.file is not None and given.file.suffix == ".jsonl") or (bool(lines) and lines[0][0].startswith("{")))
         made = decoded(tokenizer, lines) if given.decode else encoded(tokenizer, lines, is_json)
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in made)
         sys.stdout.buffer.write(text.encode())

@@ -24,6 +24,7 @@
 #include "runtime/checkpoint/resume.hpp"
 #include "runtime/checkpoint/saver.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/fidelity/fidelity.hpp"
 #include "runtime/gather.hpp"
 #include "runtime/log.hpp"
 #include "runtime/logits_file.hpp"
@@ -81,7 +82,7 @@ void print_text(Job const& job, std::vector<Result> const& results) {
   }
 }
 
-void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results) {
+void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results, std::optional<Fidelity> const& fidelity) {
   GenerateOptions const& options = job.options;
   if (options.output.empty()) {
     print_text(job, results);
@@ -92,15 +93,16 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
     file.commit();
   }
   auto const codec = shards::make_codec(options.codec);
-  auto const report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
+  auto report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
                                    codec->stated_ratio(page_layout(options, job.model->config())), job.resumed_from,
                                    job.generated_before});
+  if (fidelity) report["fidelity"] = fidelity_json(*fidelity);
   if (!options.report.empty()) {
     OutputFile file{options.report, "--report"};
     file.write(report_text(report));
     file.commit();
   }
-  if (spdlog::should_log(spdlog::level::info)) std::cerr << summary_text(report);
+  if (spdlog::should_log(spdlog::level::info)) std::cerr << summary_text(report) << (fidelity ? fidelity_table(*fidelity) : "");
 }
 
 // Collective. Request by request, so that no rank holds more than its own and one of another's.
@@ -212,6 +214,8 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   if (saver) hooks.stop = [&] { return saver->wants_to_stop(); };
   Engine engine{world, *job.model, job.tokenizer.get(), engine_settings, mine, hooks};
   running = &engine;
+  std::optional<Shadow> shadow;
+  if (options.fidelity) engine.watch(&shadow.emplace(engine.store()));
   engine.run();
   watcher.close(engine, engine.stopped() ? "stopped: " + to_string(*engine.stopped()) : "finished");
   if (engine.stopped()) {
@@ -223,12 +227,17 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
 
   RunSummary const summary = gather_summary(world, engine.recorder(), faulty ? &faulty->fault_counts() : nullptr, options.deadline_s);
   std::vector<Result> const results = gather_results(world, engine.results(), options.deadline_s);
+  std::optional<Fidelity> fidelity;
+  if (shadow) {
+    fidelity = gather_fidelity(world, {}, LogitComparison{{}}, shadow->fidelity(), options.deadline_s);
+    set_byte_ratios(*fidelity, options, job.model->config());
+  }
   std::int64_t code = 0;
   agree(world, patience * options.deadline_s, [&] {
     if (world.rank() != 0) return;
     Doing const doing{"writing the outputs"};
     try {
-      write_outputs(job, summary, results);
+      write_outputs(job, summary, results, fidelity);
     } catch (InputError const& error) {   // a place that was good when the job began
       throw RunError(error.what());
     }

@@ -121,6 +121,7 @@ Row const rows[] = {
     {"in-process", "N", "off", "N ranks inside this process, virtual time; not with mpirun", [](Options& o, Given const& g) { o.in_process = count(g, 1, 256); }},
     {"schedule-seed", "N", "1", "of the order in which ranks in process run", [](Options& o, Given const& g) { o.schedule_seed = seed_number(g); }},
     {"reproducible", "", "off", "decide from counts instead of clocks", [](Options& o, Given const& g) { o.reproducible = flag(g); }},
+    {"fidelity", "", "off", "also computes exact attention over an fp32 copy of the cache, and reports what was lost", [](Options& o, Given const& g) { o.fidelity = flag(g); }},
     {"output", "FILE", "text to stdout", "JSON lines, one per request, in input order", [](Options& o, Given const& g) { o.output = file(g); }},
     {"logits", "FILE", "", "HDF5, logits of each generated token", [](Options& o, Given const& g) { o.logits = file(g); }},
     {"trace", "FILE", "", "HDF5 trace of the run", [](Options& o, Given const& g) { o.trace = file(g); }},

@@ -53,6 +53,7 @@ struct GenerateOptions {
   int in_process = 0;                       // ranks as threads of this process; 0: off
   std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
   bool reproducible = false;
+  bool fidelity = false;                    // --fidelity: what attention lost, beside exact attention
   std::string output, logits, trace, report;
   std::string checkpoint;                   // folder
   std::int64_t checkpoint_every = 1000;     // steps; 0: only when the job is stopped

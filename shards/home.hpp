@@ -38,7 +38,7 @@ using ReadPage = comm::FunctionRef<void(std::int32_t layer, PageHeader& header, 
 class Home {
  public:
   Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts,
-       CachePolicy* policy);
+       CachePolicy* policy = nullptr);
 
   static constexpr std::size_t most_drops = 256, most_retires = 512;   // per control message; the rest waits for the next
   static constexpr std::size_t control_bytes = 64 + most_drops * sizeof(Drop) + most_retires * sizeof(Grant);

@@ -35,7 +35,7 @@ struct Row {
 };
 
 std::vector<Row> const rows{
-    {{"text", "FILE", "the held-out text", "measured: its loss, window by window"}, [](EvaluateOptions& o, Given const& g) { o.text = file(g); }},
+    {{"text", "FILE", "the held-out text", "measured: its loss, window by window; text, or JSON lines with prompt_ids, one after the other, as jobs/tokenize.py makes them"}, [](EvaluateOptions& o, Given const& g) { o.text = file(g); }},
     {{"window", "TOKENS", "2048", "of a window of text: half is read as a prompt, the other half token by token"},
      [](EvaluateOptions& o, Given const& g) { o.window = static_cast<std::int32_t>(whole_number(g, 4, 1 << 24)); }},
     {{"windows", "N", "4", "of the text, from its beginning; 0: none"},
@@ -69,8 +69,7 @@ std::vector<OptionSpec> evaluate_option_specs() {
   return specs;
 }
 
-EvaluateOptions parse_evaluate_options(std::span<std::string const> args) {
-  GivenOptions given = read_given("evaluate", evaluate_option_specs(), args);
+EvaluateOptions evaluate_options_from(GivenOptions given) {
   EvaluateOptions options;
   for (Row const& row : rows) {
     auto const found = given.find(row.spec.name);
@@ -79,10 +78,15 @@ EvaluateOptions parse_evaluate_options(std::span<std::string const> args) {
     given.erase(found);
   }
   options.cache = generate_options_from(std::move(given));
+  options.needles.seed = options.cache.sampling.seed;
+  return options;
+}
+
+EvaluateOptions parse_evaluate_options(std::span<std::string const> args) {
+  EvaluateOptions options = evaluate_options_from(read_given("evaluate", evaluate_option_specs(), args));
   GivenOptions cache = options.cache.given;
   cache.erase("seed");   // of the needles too
   check_effects(options.cache, cache);
-  options.needles.seed = options.cache.sampling.seed;
   return options;
 }
 

@@ -24,5 +24,7 @@ struct EvaluateOptions {
 std::vector<OptionSpec> evaluate_option_specs();
 /// Throws InputError, as parse_generate_options does.
 EvaluateOptions parse_evaluate_options(std::span<std::string const> args);
+/// The same from options that were read before, whether or not each has an effect.
+EvaluateOptions evaluate_options_from(GivenOptions given);
 
 }  // namespace pikv::runtime

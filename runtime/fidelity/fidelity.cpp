@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "comm/message.hpp"
+#include "runtime/cache_settings.hpp"
 
 namespace pikv::runtime {
 
@@ -43,10 +44,10 @@ double quantile(std::vector<float> values, double q) {
 }
 
 // 95 % of the mean of paired differences.
-double half_interval(std::vector<NeedleScore> const& needles) {
+double half_interval(std::vector<TaskScore> const& needles) {
   double const n = static_cast<double>(needles.size());
   double sum = 0, squares = 0;
-  for (NeedleScore const& needle : needles) {
+  for (TaskScore const& needle : needles) {
     double const d = static_cast<double>(needle.found) - static_cast<double>(needle.exact);
     sum += d;
     squares += d * d;
@@ -56,7 +57,7 @@ double half_interval(std::vector<NeedleScore> const& needles) {
 
 struct Rates {
   std::size_t count = 0, exact = 0, found = 0;
-  void add(NeedleScore const& needle) {
+  void add(TaskScore const& needle) {
     ++count;
     exact += needle.exact ? 1 : 0;
     found += needle.found ? 1 : 0;
@@ -65,13 +66,25 @@ struct Rates {
   double found_rate() const { return static_cast<double>(found) / static_cast<double>(std::max<std::size_t>(count, 1)); }
 };
 
-Rates rates_of(std::vector<NeedleScore> const& needles) {
+Rates rates_of(std::vector<TaskScore> const& needles) {
   Rates rates;
-  for (NeedleScore const& needle : needles) rates.add(needle);
+  for (TaskScore const& needle : needles) rates.add(needle);
   return rates;
 }
 
 }  // namespace
+
+void set_byte_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelConfig const& config) {
+  PageTables const tables = page_tables(options, config);
+  CacheSettings const settings = cache_settings(options, config);
+  double const page = static_cast<double>(tables.layout.bytes()), header = shards::header_bytes;
+  double const summary = static_cast<double>(CacheManager::summary_bytes_per_page(settings, tables.layout));
+  double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
+  double const read = static_cast<double>(fidelity.attention.pages_read);
+  fidelity.bytes_read_ratio = (read * page + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
+  fidelity.bytes_kept_ratio = kept * (page + header + summary) / (ever * (page + header));
+}
+
 
 Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, LogitComparison const& logits, AttentionFidelity const& attention,
                          double deadline_s) {
@@ -83,11 +96,14 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
   bool const text = std::ranges::any_of(tasks, [](EvalTask const& task) { return task.kind == "text"; });
   for (std::size_t i = 0; i < rows.size();) {
     EvalTask const& task = tasks[rows[i].task];
-    NeedleScore needle{task.kind, task.depth, static_cast<std::int64_t>(task.context.size()), true, true};
+    TaskScore score{.kind = task.kind, .depth = task.depth, .length = static_cast<std::int64_t>(task.context.size())};
+    std::size_t const before = i;
     for (std::size_t const of = rows[i].task; i < rows.size() && rows[i].task == of; ++i) {
       LogitDifference const& difference = rows[i].difference;
-      needle.exact = needle.exact && difference.right_exact;
-      needle.found = needle.found && difference.right;
+      score.exact = score.exact && difference.right_exact;
+      score.found = score.found && difference.right;
+      score.nll += difference.nll;
+      score.nll_exact += difference.nll_exact;
       if (text && task.kind != "text") continue;
       ++all.positions;
       all.nll += difference.nll;
@@ -95,7 +111,10 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
       all.kl += difference.kl;
       all.top1 += difference.same_top ? 1 : 0;
     }
-    if (task.kind != "text") all.needles.push_back(needle);
+    score.nll /= static_cast<double>(i - before);
+    score.nll_exact /= static_cast<double>(i - before);
+    if (task.kind != "text") all.needles.push_back(score);
+    all.tasks.push_back(std::move(score));
   }
   double const n = static_cast<double>(std::max<std::uint64_t>(all.positions, 1));
   for (double* const sum : {&all.nll, &all.nll_exact, &all.kl, &all.top1}) *sum /= n;
@@ -111,32 +130,38 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
 }
 
 nlohmann::json fidelity_json(Fidelity const& fidelity) {
-  nlohmann::json json = {{"positions", fidelity.positions},
-                         {"nll", fidelity.nll},
-                         {"nll_exact", fidelity.nll_exact},
-                         {"perplexity_ratio", std::exp(fidelity.nll - fidelity.nll_exact)},
-                         {"kl", fidelity.kl},
-                         {"top1_agreement", fidelity.top1},
-                         {"attention_recall", {{"mean", mean(fidelity.attention.recall)}, {"p05", quantile(fidelity.attention.recall, .05)}}},
+  nlohmann::json json = {{"attention_recall", {{"mean", mean(fidelity.attention.recall)}, {"p05", quantile(fidelity.attention.recall, .05)}}},
                          {"output_error", {{"mean", mean(fidelity.attention.output_error)}, {"p99", quantile(fidelity.attention.output_error, .99)}}},
                          {"bytes_read_ratio", fidelity.bytes_read_ratio},
                          {"bytes_kept_ratio", fidelity.bytes_kept_ratio}};
+  if (fidelity.positions > 0)
+    json.update({{"positions", fidelity.positions},
+                 {"nll", fidelity.nll},
+                 {"nll_exact", fidelity.nll_exact},
+                 {"perplexity_ratio", std::exp(fidelity.nll - fidelity.nll_exact)},
+                 {"kl", fidelity.kl},
+                 {"top1_agreement", fidelity.top1}});
   Rates const all = rates_of(fidelity.needles);
   json["needle"] = {{"exact", all.exact_rate()}, {"policy", all.found_rate()}, {"count", all.count}, {"half_interval", half_interval(fidelity.needles)}};
   std::map<std::tuple<std::string, double>, Rates> groups;
-  for (NeedleScore const& needle : fidelity.needles) groups[{needle.kind, needle.depth}].add(needle);
+  for (TaskScore const& needle : fidelity.needles) groups[{needle.kind, needle.depth}].add(needle);
   for (auto const& [group, rates] : groups)
     json["needle"]["by"].push_back({{"kind", std::get<0>(group)}, {"depth", std::get<1>(group)}, {"exact", rates.exact_rate()}, {"policy", rates.found_rate()}, {"count", rates.count}});
+  for (TaskScore const& task : fidelity.tasks)
+    json["tasks"].push_back({{"kind", task.kind}, {"nll", task.nll}, {"nll_exact", task.nll_exact}, {"right", task.found}, {"right_exact", task.exact}});
   return json;
 }
 
 std::string fidelity_table(Fidelity const& fidelity) {
   AttentionFidelity const& attention = fidelity.attention;
-  std::string text = fmt::format("scored positions      {}\n", fidelity.positions);
-  text += fmt::format("loss, nats a token    {:.5f}, exact {:.5f}\n", fidelity.nll, fidelity.nll_exact);
-  text += fmt::format("perplexity ratio      {:.5f}\n", std::exp(fidelity.nll - fidelity.nll_exact));
-  text += fmt::format("KL(exact || this)     {:.3g} nats\n", fidelity.kl);
-  text += fmt::format("same first choice     {:.2f} %\n", 100 * fidelity.top1);
+  std::string text;
+  if (fidelity.positions > 0) {
+    text += fmt::format("scored positions      {}\n", fidelity.positions);
+    text += fmt::format("loss, nats a token    {:.5f}, exact {:.5f}\n", fidelity.nll, fidelity.nll_exact);
+    text += fmt::format("perplexity ratio      {:.5f}\n", std::exp(fidelity.nll - fidelity.nll_exact));
+    text += fmt::format("KL(exact || this)     {:.3g} nats\n", fidelity.kl);
+    text += fmt::format("same first choice     {:.2f} %\n", 100 * fidelity.top1);
+  }
   text += fmt::format("attention recall      mean {:.5f}, 5th percentile {:.5f}\n", mean(attention.recall), quantile(attention.recall, .05));
   text += fmt::format("output error          mean {:.3g}, 99th percentile {:.3g}\n", mean(attention.output_error), quantile(attention.output_error, .99));
   text += fmt::format("bytes read            {:.2f} % of exact attention's\n", 100 * fidelity.bytes_read_ratio);
@@ -146,7 +171,7 @@ std::string fidelity_table(Fidelity const& fidelity) {
   text += fmt::format("needles found         {:.1f} % of {}, exact {:.1f} % (difference within {:.1f} at 95 %)\n", 100 * all.found_rate(), all.count,
                       100 * all.exact_rate(), 100 * half_interval(fidelity.needles));
   std::map<std::tuple<std::string, double>, Rates> groups;
-  for (NeedleScore const& needle : fidelity.needles) groups[{needle.kind, needle.depth}].add(needle);
+  for (TaskScore const& needle : fidelity.needles) groups[{needle.kind, needle.depth}].add(needle);
   for (auto const& [group, rates] : groups)
     text += fmt::format("  {:<8} depth {:<5.2f} {:5.1f} %, exact {:5.1f} %, of {}\n", std::get<0>(group), std::get<1>(group), 100 * rates.found_rate(),
                         100 * rates.exact_rate(), rates.count);

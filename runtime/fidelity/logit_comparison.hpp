@@ -28,6 +28,8 @@ class LogitComparison {
   void compare(std::size_t task, std::int64_t position, std::span<float const> logits);
   /// The exact logits are not needed any more.
   void forget_exact() { exact_.clear(); }
+  /// The same tasks again, in another run.
+  void forget_differences() { differences_.clear(); }
 
   using Place = std::pair<std::size_t, std::int64_t>;   // task, position
   std::map<Place, LogitDifference> const& differences() const { return differences_; }

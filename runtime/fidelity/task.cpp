@@ -30,30 +30,44 @@ std::vector<std::int32_t> ids_in(nlohmann::json const& line, char const* key, st
   return ids;
 }
 
-}  // namespace
-
-std::vector<EvalTask> read_tasks(std::string_view text, std::string const& source, std::int32_t vocab) {
-  std::vector<EvalTask> tasks;
-  std::size_t number = 0;
-  while (!text.empty()) {
+template <typename Read>
+void for_each_line(std::string_view text, std::string const& source, Read const& read) {
+  for (std::size_t number = 1; !text.empty(); ++number) {
     auto const end = std::min(text.find('\n'), text.size());
     std::string_view const line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     std::string const where = fmt::format("line {} of {}", number, source);
     auto const json = parse_json(line, where);
     if (!json.is_object()) throw InputError(where + " is not a JSON object");
+    read(json, where);
+  }
+}
+
+}  // namespace
+
+std::vector<std::int32_t> read_ids(std::string_view text, std::string const& source, std::int32_t vocab) {
+  std::vector<std::int32_t> all;
+  for_each_line(text, source, [&](nlohmann::json const& line, std::string const& where) {
+    auto const ids = ids_in(line, "prompt_ids", where, vocab);
+    all.insert(all.end(), ids.begin(), ids.end());
+  });
+  return all;
+}
+
+std::vector<EvalTask> read_tasks(std::string_view text, std::string const& source, std::int32_t vocab) {
+  std::vector<EvalTask> tasks;
+  for_each_line(text, source, [&](nlohmann::json const& line, std::string const& where) {
     EvalTask task;
-    task.kind = json.value("kind", "task");
-    task.depth = json.value("depth", 0.0);
-    task.context = ids_in(json, "context_ids", where, vocab);
-    task.follow = ids_in(json, "question_ids", where, vocab);
+    task.kind = line.value("kind", "task");
+    task.depth = line.value("depth", 0.0);
+    task.context = ids_in(line, "context_ids", where, vocab);
+    task.follow = ids_in(line, "question_ids", where, vocab);
     task.scored_from = static_cast<std::int32_t>(task.follow.size());
-    auto const answer = ids_in(json, "answer_ids", where, vocab);
+    auto const answer = ids_in(line, "answer_ids", where, vocab);
     task.follow.insert(task.follow.end(), answer.begin(), answer.end());
     tasks.push_back(std::move(task));
-  }
+  });
   if (tasks.empty()) throw InputError(source + " holds no task; give JSON lines with context_ids, question_ids and answer_ids");
   return tasks;
 }

@@ -21,6 +21,9 @@ struct EvalTask {
 /// Held-out text, cut into windows of `window` tokens that follow each other: the first half is context. A rest shorter than a window is left out.
 std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window);
 
+/// JSON lines {"prompt_ids"}, as jobs/tokenize.py writes them: the ids of all lines, one after the other. Throws as read_tasks does.
+std::vector<std::int32_t> read_ids(std::string_view text, std::string const& source, std::int32_t vocab);
+
 /// JSON lines {"kind", "context_ids", "question_ids", "answer_ids", "depth"?}: tasks made elsewhere, for models whose tokenizer is not supported
 /// here. Throws InputError that names `source` and the line.
 std::vector<EvalTask> read_tasks(std::string_view text, std::string const& source, std::int32_t vocab);

@@ -9,8 +9,8 @@
 
 namespace pikv::runtime::replay {
 
-/// Knows the future (Belady 1966): the page whose next read is furthest away goes. No cache that must take in what is read has more hits. To be given the
-/// reads it was made with, in their order.
+/// Knows the future (Belady 1966): the page whose next read is furthest away goes. No cache that must take in what is read has more hits. To be given
+/// the reads it was made with, in their order.
 class Belady final : public Cache {
  public:
   Belady(Reads const& reads, Page capacity);
@@ -23,8 +23,8 @@ class Belady final : public Cache {
 
   Page capacity_, held_ = 0;
   Moment now_ = 0;
-  std::vector<Moment> next_;                             // by read: when the same page is read again
-  std::vector<Moment> due_;                              // by page: its next read
+  std::vector<Moment> next_;                                // by read: when the same page is read again
+  std::vector<Moment> due_;                                 // by page: its next read
   std::priority_queue<std::pair<Moment, Page>> furthest_;   // those that are not due_ any more are left over
 };
 

@@ -11,7 +11,7 @@
 namespace pikv::runtime::replay {
 
 struct Policy {
-  std::string sentence;   // for --help
+  std::string sentence;                                                            // for --help
   std::function<std::unique_ptr<Cache>(Reads const& reads, Page capacity)> make;   // capacity from 1 up
 };
 

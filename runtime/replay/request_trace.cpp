@@ -95,9 +95,12 @@ Reads read_requests(std::istream& in, std::string const& name) {
 }
 
 Reads read_requests(std::filesystem::path const& path) {
-  if (std::filesystem::is_directory(path)) throw RunError(fmt::format("{} is a folder; give a trace, JSON lines or what --trace of `pikv generate` wrote", path.string()));
+  if (std::filesystem::is_directory(path))
+    throw RunError(fmt::format("{} is a folder; give a trace, JSON lines or what --trace of `pikv generate` wrote", path.string()));
   std::ifstream in{path, std::ios::binary};
-  if (!in) throw RunError(fmt::format("could not open {} ({}); give a trace, JSON lines or what --trace of `pikv generate` wrote", path.string(), std::strerror(errno)));
+  if (!in)
+    throw RunError(fmt::format("could not open {} ({}); give a trace, JSON lines or what --trace of `pikv generate` wrote", path.string(),
+                               std::strerror(errno)));
   return read_requests(in, path.string());
 }
 

@@ -41,13 +41,13 @@ std::vector<Result> replay_all(Reads const& reads, std::span<std::string const> 
 }
 
 std::string table_text(std::span<Result const> results) {
-  std::string text = fmt::format("{:>10}  {:<16} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10}\n", "capacity", "policy", "reads", "hits", "misses", "hit rate",
-                                 "prefix hits", "to belady");
+  std::string text = fmt::format("{:>10}  {:<16} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10}\n", "capacity", "policy", "reads", "hits", "misses",
+                                 "hit rate", "prefix hits", "to belady");
   for (std::size_t i = 0; i < results.size(); ++i) {
     auto const& [policy, capacity, score] = results[i];
     bool const is_first = i == 0 || results[i - 1].capacity != capacity;
-    text += fmt::format("{:>10}  {:<16} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10}\n", is_first ? std::to_string(capacity) : "", policy, score.reads, score.hits,
-                        score.misses(), percent(score.hits, score.reads), percent(score.prefix_hits, score.reads),
+    text += fmt::format("{:>10}  {:<16} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10}\n", is_first ? std::to_string(capacity) : "", policy, score.reads,
+                        score.hits, score.misses(), percent(score.hits, score.reads), percent(score.prefix_hits, score.reads),
                         percent(best_at(results, capacity).hits - score.hits, score.reads));
   }
   return text;

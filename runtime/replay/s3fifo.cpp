@@ -5,7 +5,10 @@
 namespace pikv::runtime::replay {
 
 S3Fifo::S3Fifo(Reads const& reads, Page capacity)
-    : capacity_{capacity}, small_places_{std::max(1, capacity / 10)}, queues_{3, reads.distinct}, reads_since_(static_cast<std::size_t>(reads.distinct)) {}
+    : capacity_{capacity},
+      small_places_{std::max(1, capacity / 10)},
+      queues_{3, reads.distinct},
+      reads_since_(static_cast<std::size_t>(reads.distinct)) {}
 
 bool S3Fifo::read(Page page) {
   auto& reads = reads_since_[static_cast<std::size_t>(page)];

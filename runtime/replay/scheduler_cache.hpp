@@ -27,11 +27,11 @@ class SchedulerCache final : public Cache {
 
   std::unique_ptr<Scheduler> scheduler_;
   Page capacity_, batch_, size_ = 0, seen_ = 0;
-  std::vector<char> held_;             // by page
-  std::vector<std::int64_t> read_in_;  // by page: the last round in which it was read
-  std::int64_t round_ = 0;             // of utilities
-  std::vector<Block> held_pages_;      // all that are held, ascending as of the last round, and some that went
-  std::vector<Page> victims_;          // the next one last
+  std::vector<char> held_;              // by page
+  std::vector<std::int64_t> read_in_;   // by page: the last round in which it was read
+  std::int64_t round_ = 0;              // of utilities
+  std::vector<Block> held_pages_;       // all that are held, ascending as of the last round, and some that went
+  std::vector<Page> victims_;           // the next one last
   std::vector<float> utilities_;
 };
 

@@ -27,7 +27,8 @@ constexpr std::size_t never = static_cast<std::size_t>(-1);
 
 class Distances {
  public:
-  explicit Distances(Reads const& reads) : marks_{reads.pages.size()}, last_(static_cast<std::size_t>(reads.distinct), never), cold_{reads.distinct} {}
+  explicit Distances(Reads const& reads)
+      : marks_{reads.pages.size()}, last_(static_cast<std::size_t>(reads.distinct), never), cold_{reads.distinct} {}
 
   /// Of the read that comes next; that of a first read is the number of all pages.
   Page next(Page page) {

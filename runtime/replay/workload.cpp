@@ -121,8 +121,8 @@ class HashIds {
 void generate(Workload const& workload, comm::FunctionRef<void(std::string_view line)> write) {
   HashIds ids;
   for (Turn const& turn : Sessions{workload}.turns())
-    write(fmt::format(R"({{"timestamp": {:.0f}, "input_length": {}, "output_length": {}, "hash_ids": [{}]}})", 1000 * turn.moment_s, turn.input_tokens,
-                      turn.output_tokens, fmt::join(ids.of(turn), ", ")));
+    write(fmt::format(R"({{"timestamp": {:.0f}, "input_length": {}, "output_length": {}, "hash_ids": [{}]}})", 1000 * turn.moment_s,
+                      turn.input_tokens, turn.output_tokens, fmt::join(ids.of(turn), ", ")));
 }
 
 }   // namespace pikv::runtime::replay

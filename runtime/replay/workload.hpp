@@ -19,8 +19,8 @@ struct Workload {
   double prefix_tokens = 2048;   // means
   double input_tokens = 512;
   double output_tokens = 256;
-  double rate = 1;               // requests a second, mean
-  double think_s = 30;           // mean from one turn of a session to the next
+  double rate = 1;       // requests a second, mean
+  double think_s = 30;   // mean from one turn of a session to the next
 };
 
 constexpr std::int64_t block_tokens = 512;

@@ -70,9 +70,27 @@ def prompts(name, lines, says, suffix="jsonl", **more):
     return generate(f"prompts {name}", ["--prompts", f"in.{suffix}"], says, files={f"in.{suffix}": content}, **more)
 
 
+def evaluations():
+    def of(name, args, says, **more):
+        return Row(f"evaluate {name}", ["evaluate", "--windows", "1", *args], says, **more)
+
+    task = '{"context_ids": [1, 2], "question_ids": [3], "answer_ids": [4]}'
+    yield of("window too small", ["--window", "2"], "--window=2 .*from 4 to")
+    yield of("window longer than the text", ["--text", "t.txt"], "shorter than a window of 2048", files={"t.txt": b"short"})
+    yield of("window longer than the model", ["--window", "65536"], "longer than the model's 4096 positions|shorter than a window")
+    yield of("text missing", ["--text", "gone.txt"], "--text=gone.txt could not be read")
+    yield of("depths", ["--needles", "1", "--needle-depths", "0,2"], "--needle-depths=0,2")
+    yield of("option of generate", ["--prompts", "a"], "--prompts is not an option")
+    yield of("tasks that are text", ["--tasks", "t.jsonl"], "line 1 of --tasks=t.jsonl", files={"t.jsonl": b"Once upon a time"})
+    yield of("task without an answer", ["--tasks", "t.jsonl"], "answer_ids", files={"t.jsonl": b'{"context_ids": [1], "question_ids": [3]}'})
+    yield of("task with a strange token", ["--tasks", "t.jsonl"], "256.* no token of this model", files={"t.jsonl": task.replace("[4]", "[256]").encode()})
+    yield of("no task", ["--tasks", "t.jsonl"], "holds no task", files={"t.jsonl": b"\n"})
+    yield Row("evaluate nothing", ["evaluate", "--windows", "0"], "nothing to measure")
+
+
 def options():
     yield Row("command unknown", ["generat"], "did you mean generate.*generate, list, model")
-    yield Row("command of a later version", ["sweep"], "generate, list, model")
+    yield Row("command of a later version", ["calibrate"], "generate, list, model")
     yield Row("list nothing", ["list"], "one of: codecs, homes, routers, schedulers, transports")
     yield Row("list unknown", ["list", "things"], "one of: codecs")
     yield Row("checkpoint nothing", ["checkpoint"], "one of: list, verify, diff, show")
@@ -84,11 +102,24 @@ def options():
     yield Row("checkpoint folder empty", ["checkpoint", "list", "."], "no complete checkpoint", code=1)
     yield Row("checkpoint that is text", ["checkpoint", "show", "a.h5"], r"a\.h5 is not an HDF5 file", code=1, files={"a.h5": b"step,rank\n"})
     yield from replays()
+    yield from evaluations()
     yield Row("model without folder", ["model"], "pikv model DIR")
     yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [
         (["--batc", "3"], "did you mean --batch"),
-        (["--router", "topk"], "--router is not an option"),
+        (["--router", "topk"], "add --attention routed"),
+        (["--router", "best", "--attention", "routed"], "one of: cache_aware, entropy"),
+        (["--experts", "0", "--attention", "routed"], "not a whole number from 1"),
+        (["--experts", "65", "--attention", "routed"], "more than the 64 KV experts"),
+        (["--read-pages", "4"], "add --attention routed"),
+        (["--max-error", ".1"], "add --attention certified"),
+        (["--attention", "certified"], "add --max-error"),
+        (["--keep", ".5"], "add --scheduler NAME"),
+        (["--keep", "0", "--scheduler", "lru"], "not a number from"),
+        (["--pin-window", "8"], "add --scheduler NAME"),
+        (["--redundancy", ".5", "--scheduler", "quest"], "one that evicts"),
+        (["--scheduler", "quest", "--attention", "routed"], "leave one of them out"),
+        (["--scheduler", "lru", "--checkpoint", "saved"], "does not hold the state of policies"),
         (["stray"], "'stray'"),
         (["--batch"], "--batch needs a value"),
         (["--batch", "2", "--batch", "2"], "repeats"),
@@ -124,7 +155,7 @@ def options():
         (["--scheduler", "fifo"], "one of: adakv, duo"),
         (["--codec", "int8"], "one of: none"),
         (["--transport", "carrier"], "one of: auto, mpi"),
-        (["--attention", "routed"], "one of: exact"),
+        (["--attention", "sparse"], "one of: certified, exact, routed"),
         (["--kv-dtype", "int8"], "one of: bf16, f16, f32"),
         (["--store", "local", "--move", "page"], "--move=page .*--store sharded"),
         (["--schedule-seed", "1"], "--in-process"),

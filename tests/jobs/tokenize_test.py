@@ -49,6 +49,19 @@ class TokenizeTest(unittest.TestCase):
         self.assertEqual(self.lines(self.folder, self.folder / "in.jsonl"), right)
 
     @real_model.needs_tokenizers
+    def test_a_whole_text_is_one_prompt(self):
+        (self.folder / "in.txt").write_text("ab ab<end>a\n")
+        self.assertRegex(real_model.script("tokenize.py", "--whole", "--decode", self.folder).stderr.decode(), "not allowed with")
+        with self.subTest("a newline is no token of this tokenizer, and is passed over"):
+            self.assertEqual(self.lines("--whole", self.folder, self.folder / "in.txt"), [{"prompt_ids": [3, 4, 5, 0]}])
+            self.assertEqual(self.lines("--whole", self.folder, text="ab\nab"), [{"prompt_ids": [3, 3]}])
+
+    @real_model.needs_tokenizers
+    def test_needles_become_tasks(self):
+        text = '{"kind": "single", "context": "ab ab", "question": "a", "answer": " ab", "depth": 0.5}\n'
+        self.assertEqual(self.lines(self.folder, text=text), [{"kind": "single", "depth": 0.5, "context_ids": [3, 4], "question_ids": [0], "answer_ids": [4]}])
+
+    @real_model.needs_tokenizers
     def test_tokens_become_text_without_special_ones(self):
         text = '{"id": "x", "tokens": [4, 0, 5], "text": null, "finish": "eos"}\n{"tokens": []}\n'
         self.assertEqual(self.lines("--decode", self.folder, text=text),

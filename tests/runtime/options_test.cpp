@@ -186,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(
     Options, BadArgumentsTest,
     ::testing::Values(
         BadArguments{{"--batc", "3"}, "--batc is not an option of `pikv generate` (did you mean --batch?)"},
-        BadArguments{{"--router", "topk"}, "--router is not an option"}, BadArguments{{"--batch"}, "--batch needs a value"},
+        BadArguments{{"--router", "topk"}, "add --attention routed"}, BadArguments{{"--batch"}, "--batch needs a value"},
         BadArguments{{"--batch="}, "--batch needs a value"}, BadArguments{{"--report", "--trace", "t"}, "--report needs a value, but --trace follows"},
         BadArguments{{"--batch", "3", "--batch", "3"}, "--batch=3 repeats an option"}, BadArguments{{"batch"}, "'batch' stands alone"},
         BadArguments{{"-n", "3"}, "'-n' stands alone"}, BadArguments{{"--reproducible=1"}, "--reproducible takes no value"},
@@ -200,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--kv-budget=100"}, "has no unit"}, BadArguments{{"--deadline=30"}, "has no unit"}, BadArguments{{"--home=nowhere"}, "choose one of: "},
         BadArguments{{"--scheduler=fifo"}, "choose one of: adakv, duo"}, BadArguments{{"--codec=int8"}, "choose one of: none"},
         BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
-        BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=routed"}, "choose one of: exact"},
+        BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=sparse"}, "choose one of: certified, exact, routed"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
         BadArguments{{"--checkpoint-every=5"}, "--checkpoint-every=5 has no effect where nothing is saved; add --checkpoint DIR"},
         BadArguments{{"--checkpoint=d", "--time-margin=5s"}, "--time-margin=5s has no effect without a time limit; add --time-limit TIME"},

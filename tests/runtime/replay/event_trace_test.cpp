@@ -33,16 +33,18 @@ analyze::Trace trace_of(std::vector<shards::PageEventRow> rows) {
 }
 
 TEST(EventTraceTest, HitsAndMissesAreReadsOfAStreamsLayersBlock) {
-  auto const reads = read_events(trace_of({row(0, 0, PageEvent::seal, 1, 0, 0), row(1, 0, PageEvent::hit, 1, 0, 0), row(1, 0, PageEvent::miss, 1, 0, 1),
-                                           row(1, 0, PageEvent::hit, 1, 1, 0), row(1, 0, PageEvent::fetch, 1, 1, 9), row(1, 0, PageEvent::hit, 2, 0, 0),
-                                           row(1, 0, PageEvent::hit, 1, 0, 1)}));
+  auto const reads =
+      read_events(trace_of({row(0, 0, PageEvent::seal, 1, 0, 0), row(1, 0, PageEvent::hit, 1, 0, 0), row(1, 0, PageEvent::miss, 1, 0, 1),
+                            row(1, 0, PageEvent::hit, 1, 1, 0), row(1, 0, PageEvent::fetch, 1, 1, 9), row(1, 0, PageEvent::hit, 2, 0, 0),
+                            row(1, 0, PageEvent::hit, 1, 0, 1)}));
   EXPECT_THAT(reads.pages, ElementsAre(0, 1, 2, 3, 1));
   EXPECT_THAT(reads.ends, ElementsAre(5));
 }
 
 TEST(EventTraceTest, ARequestIsWhatARankReadInAStep) {
-  auto const reads = read_events(trace_of({row(3, 0, PageEvent::hit, 1, 0, 0), row(3, 1, PageEvent::hit, 2, 0, 0), row(4, 1, PageEvent::seal, 2, 0, 5),
-                                           row(5, 1, PageEvent::hit, 2, 0, 0), row(5, 1, PageEvent::hit, 2, 0, 1)}));
+  auto const reads =
+      read_events(trace_of({row(3, 0, PageEvent::hit, 1, 0, 0), row(3, 1, PageEvent::hit, 2, 0, 0), row(4, 1, PageEvent::seal, 2, 0, 5),
+                            row(5, 1, PageEvent::hit, 2, 0, 0), row(5, 1, PageEvent::hit, 2, 0, 1)}));
   EXPECT_THAT(reads.ends, ElementsAre(1, 2, 4));
 }
 

@@ -61,9 +61,11 @@ class PlainS3Fifo final : public Cache {
     evicted_ = true;
     bool const main_is_over = main_.size() > capacity_ - small_places_;
     if (main_is_over || small_.empty())
-      while (!leaves_main()) {}
+      while (!leaves_main()) {
+      }
     else
-      while (!small_.empty() && !leaves_small()) {}
+      while (!small_.empty() && !leaves_small()) {
+      }
   }
 
   bool leaves_main() {

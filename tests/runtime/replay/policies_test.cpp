@@ -8,7 +8,9 @@
 namespace pikv::runtime::replay {
 namespace {
 
-std::int64_t hits(std::string const& policy, Reads const& reads, Page capacity) { return replay(*policies().at(policy).make(reads, capacity), reads).hits; }
+std::int64_t hits(std::string const& policy, Reads const& reads, Page capacity) {
+  return replay(*policies().at(policy).make(reads, capacity), reads).hits;
+}
 
 class PoliciesTest : public ::testing::TestWithParam<std::string> {};
 
@@ -65,7 +67,8 @@ TEST(DefaultPolicyTest, PrefixLruNeverHitsLessThanLruOnGeneratedTraces) {
               generated_reads({.requests = 400, .seed = seed, .prefixes = 30, .zipf = zipf, .turns = turns, .prefix_tokens = prefix_tokens});
           for (Page capacity = 1; capacity < reads.distinct; capacity += 1 + capacity / 3) {
             auto const ours = hits(std::string{default_policy}, reads, capacity), lru = hits("lru", reads, capacity);
-            ASSERT_GE(ours, lru) << "capacity " << capacity << ", seed " << seed << ", zipf " << zipf << ", turns " << turns << ", prefix " << prefix_tokens;
+            ASSERT_GE(ours, lru) << "capacity " << capacity << ", seed " << seed << ", zipf " << zipf << ", turns " << turns << ", prefix "
+                                 << prefix_tokens;
             better += ours > lru;
           }
         }

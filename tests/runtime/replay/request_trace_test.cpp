@@ -30,7 +30,8 @@ TEST(RequestTraceTest, PagesAreNumberedInTheOrderOfTheirFirstRead) {
 }
 
 TEST(RequestTraceTest, ReadsALineOfThePublicMooncakeTrace) {
-  Reads const reads = read(R"({"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 2353, 2354]})");
+  Reads const reads = read(
+      R"({"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 2353, 2354]})");
   EXPECT_EQ(reads.pages.size(), 14u);
 }
 

@@ -52,7 +52,8 @@ TEST(ResultsTest, TheCurveHasALinePerCapacity) {
 
 TEST(ResultsTest, TheReportHasTheSameCountsAsTheCsv) {
   auto const json = json_of(replay_all(three_pages, {}, std::vector<Page>{2}));
-  EXPECT_EQ(json[1], (nlohmann::ordered_json{{"policy", "belady"}, {"capacity", 2}, {"reads", 6}, {"hits", 2}, {"misses", 4}, {"hit_rate", 1. / 3}, {"prefix_hits", 1}}));
+  EXPECT_EQ(json[1], (nlohmann::ordered_json{
+                         {"policy", "belady"}, {"capacity", 2}, {"reads", 6}, {"hits", 2}, {"misses", 4}, {"hit_rate", 1. / 3}, {"prefix_hits", 1}}));
 }
 
 }   // namespace

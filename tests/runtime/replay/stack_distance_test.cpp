@@ -11,7 +11,8 @@ namespace pikv::runtime::replay {
 namespace {
 
 TEST(StackDistanceTest, TheCurveIsWhatSimulatedCachesHitAtEverySize) {
-  for (Reads const& reads : {random_reads(3, 3000, 200), generated_reads({.requests = 150, .prefixes = 5, .rate = 2}), one_request({1, 1, 1}), one_request({1, 2, 3})}) {
+  for (Reads const& reads :
+       {random_reads(3, 3000, 200), generated_reads({.requests = 150, .prefixes = 5, .rate = 2}), one_request({1, 1, 1}), one_request({1, 2, 3})}) {
     auto const curve = lru_curve(reads);
     ASSERT_EQ(curve.hits.size(), static_cast<std::size_t>(reads.distinct) + 1);
     EXPECT_EQ(curve.hits[0], 0);

@@ -55,7 +55,8 @@ TEST(WorkloadTest, IdsAreNumbersInOrderOfAppearanceAndABlockIsAlwaysReadBehindTh
 TEST(WorkloadTest, RequestsArriveAtTheRateAskedFor) {
   auto const requests = requests_of({.requests = 20000, .turns = 1, .rate = 4});
   std::vector<double> gaps;
-  for (std::size_t i = 1; i < requests.size(); ++i) gaps.push_back(requests[i]["timestamp"].get<double>() - requests[i - 1]["timestamp"].get<double>());
+  for (std::size_t i = 1; i < requests.size(); ++i)
+    gaps.push_back(requests[i]["timestamp"].get<double>() - requests[i - 1]["timestamp"].get<double>());
   double mean = 0, square = 0;
   for (double const gap : gaps) mean += gap / static_cast<double>(gaps.size()), square += gap * gap / static_cast<double>(gaps.size());
   EXPECT_NEAR(mean, 250, 8);
@@ -75,7 +76,8 @@ TEST(WorkloadTest, PrefixesArePopularAsZipfSays) {
 }
 
 TEST(WorkloadTest, ATurnsInputBeginsWithTheWholeBlocksOfTheTurnBefore) {
-  auto const requests = requests_of({.requests = 300, .prefixes = 1, .turns = 1e3, .prefix_tokens = 0, .input_tokens = 700, .rate = 1e3, .think_s = .001});
+  auto const requests =
+      requests_of({.requests = 300, .prefixes = 1, .turns = 1e3, .prefix_tokens = 0, .input_tokens = 700, .rate = 1e3, .think_s = .001});
   std::map<int, Json> last;   // by a session's first whole block
   int extended = 0;
   for (Json const& request : requests) {
