@@ -42,7 +42,7 @@ def mix(x):
 
 
 def check_run(trace, ranks):
-    assert trace.attrs["format"] == 3 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
+    assert trace.attrs["format"] == 4 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
     assert trace.attrs["version"] == "0.1.0" and trace.attrs["started"] == "2025-01-31T12:00:00Z"
     assert trace.attrs["command_line"] == "pikv generate --prompt " + "y" * 100_000
     assert trace["libraries"].attrs["hdf5"] == "1.10"
