@@ -58,6 +58,29 @@ TEST_P(Allocations, NoneForATokenOnceWarm) {
   EXPECT_GE(compared, 20u);
 }
 
+// Pages that lie in slower tiers are read in every step; they move when one is sealed, and what is attended grows when one is opened.
+TEST(AllocationsOfTiers, NoneForATokenWhilePagesRest) {
+  auto options = options_for(embedded_folder() / "tiny-moe", 1);
+  options.batch = 4;
+  options.store = runtime::StoreMode::local;
+  options.scheduler = "flexgen";
+  options.keep = .3;
+  options.pin_window = 8;
+  for (std::int64_t const host : {-1, 0}) {
+    options.tier_host = host;
+    Decoded decoded;
+    auto const allocated = allocations_by_step(options, reference_prompts({"text-17", "text-33", "text-64", "sample-0"}, static_cast<std::int32_t>(last_step) + 9), decoded);
+    EXPECT_GT(decoded.counts.tier_reads, 500u);
+    std::size_t compared = 0;
+    for (std::size_t step = 40; step < last_step; ++step) {
+      if (!only_decodes(decoded, step, true) || !only_decodes(decoded, step - 1, true)) continue;
+      EXPECT_EQ(allocated[step], 0u) << "in step " << step;
+      ++compared;
+    }
+    EXPECT_GE(compared, 20u);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, Allocations, ::testing::Values(std::tuple{1, 8}, std::tuple{1, 32}, std::tuple{3, 32}));
 
 }   // namespace
