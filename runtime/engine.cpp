@@ -78,7 +78,7 @@ ControlState Engine::state(shards::Step step) {
   mine.reserved_pages = sequences_.reserved_pages(step);
   auto const heads = sequences_.heads(world_.now() - start_);
   for (std::size_t i = 0; i < std::min(heads.size(), mine.heads.size()); ++i)
-    mine.heads[i] = {heads[i]->index, Sequences::pages_needed(*heads[i], store_.options().layout.page_tokens, store_.options().layers)};
+    mine.heads[i] = {heads[i]->index, sequences_.pages_reserved(*heads[i])};
   mine.tokens_resident = recorder_.tokens_resident();
   mine.requests_done = sequences_.results().size();
   mine.tokens_generated = sequences_.generated();
