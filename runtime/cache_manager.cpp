@@ -1,9 +1,13 @@
 #include "runtime/cache_manager.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <utility>
+
+#include "runtime/fast_share.hpp"
+#include "runtime/scheduling/flexgen.hpp"
 
 namespace pikv::runtime {
 
@@ -124,6 +128,44 @@ void CacheManager::after_step(shards::Store& store, std::span<shards::Segment co
     bool const prompt_ended = stream.length() >= state.prompt_tokens && stream.length() - segment.rows < state.prompt_tokens;
     if (entry_.kind == SchedulerKind::retention && stream.length() >= state.prompt_tokens && (sealed_one || prompt_ended || state.over))
       evict(store, stream, state);
+    if (store_.tiers && sealed_one) place(store, stream, state);
+  }
+}
+
+namespace {
+
+// What a read costs, in rough figures: placement only compares them, and shall decide alike everywhere.
+constexpr Tier fast_tier{.pages = 0, .latency_s = 0, .bytes_per_second = 100e9}, host_tier{.pages = 0, .latency_s = 10e-6, .bytes_per_second = 12e9},
+    file_tier{.pages = 0, .latency_s = 100e-6, .bytes_per_second = 1e9};
+
+}  // namespace
+
+// What stays counts the block that is open, or will be when the next token comes.
+void CacheManager::place(shards::Store& store, Stream& stream, Tracked& state) {
+  std::int32_t const page = store_.layout.page_tokens, tables = store_.tables_per_layer;
+  Block const blocks = shards::block_of(stream.length(), page) + 1, window = std::min(first_of_window(stream.length()), stream.directory().blocks());
+  Block const fast = FastShare{settings_.keep, settings_.window, page}.blocks(blocks);
+  for (std::int32_t of = 0; of < store_.layers; ++of) {
+    pages_.clear();
+    now_.clear();
+    for (Block block = 1; block < window; ++block) {
+      shards::DirectoryEntry const& entry = stream.directory().at(of, block);
+      if (entry.rotten || !entry.exists()) continue;
+      pages_.push_back(block);
+      now_.push_back(static_cast<std::int32_t>(entry.place.tier));
+    }
+    utility_.resize(pages_.size());
+    state.layers[static_cast<std::size_t>(of / tables)].scheduler->utilities(of % tables, pages_, {stream.length(), 0}, utility_);
+    reads_per_step_.assign(utility_.begin(), utility_.end());
+    auto const n = std::ssize(pages_);
+    std::array<Tier, shards::tier_kinds> rooms{fast_tier, host_tier, file_tier};
+    rooms[0].pages = std::max<std::int64_t>(0, fast - (blocks - n));
+    rooms[1].pages = std::ranges::count(now_, 1) + static_cast<std::int64_t>(store.tiers().tier(shards::TierKind::host).room());
+    rooms[2].pages = n;
+    auto const then = runtime::place(reads_per_step_, now_, rooms, {.page_bytes = static_cast<double>(store_.layout.bytes())});
+    for (bool const down : {true, false})   // first what makes room
+      for (std::size_t i = 0; i < then.size(); ++i)
+        if (then[i] != now_[i] && (then[i] > now_[i]) == down) (void)store.move(stream, of, pages_[i], static_cast<shards::TierKind>(then[i]));
   }
 }
 

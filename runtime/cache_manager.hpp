@@ -30,8 +30,8 @@ struct CacheSettings {
 /// Page tables of a layer under a scheduler: 1, or one per KV head.
 std::int32_t tables_per_layer(std::string const& scheduler, std::int32_t kv_heads);
 
-/// The policies of one home, applied to its streams: passes on what the store tells, answers what it asks, and evicts after each step.
-/// Nothing is evicted before a stream's prompt is in, and prompt rows read every page. Pinned: the first page, those with the last
+/// The policies of one home, applied to its streams: passes on what the store tells, answers what it asks, and evicts after each step,
+/// or moves pages between tiers. Nothing is evicted before a stream's prompt is in, and prompt rows read every page. Pinned: the first page, those with the last
 /// `window` tokens, and the one being filled.
 class CacheManager : public shards::CachePolicy {
  public:
@@ -70,6 +70,7 @@ class CacheManager : public shards::CachePolicy {
   void start(Tracked& stream) const;
   Tracked& tracked(shards::Stream const& stream);
   shards::Block first_of_window(std::int64_t length) const;
+  void place(shards::Store& store, shards::Stream& stream, Tracked& state);
   void evict(shards::Store& store, shards::Stream& stream, Tracked& state);
   void tell_router(shards::Stream const& stream, std::int32_t layer);
 
@@ -81,6 +82,10 @@ class CacheManager : public shards::CachePolicy {
   std::vector<std::vector<HeldPage>> held_;
   std::vector<Eviction> evictions_;
   std::vector<float> mass_;
+  std::vector<shards::Block> pages_;         // of one table, for place(): which, where, how hot
+  std::vector<std::int32_t> now_;
+  std::vector<float> utility_;
+  std::vector<double> reads_per_step_;
 };
 
 }  // namespace pikv::runtime

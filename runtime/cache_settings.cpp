@@ -32,6 +32,13 @@ CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& 
   return settings;
 }
 
+FastShare fast_share(GenerateOptions const& options) {
+  bool const places = schedulers().at(options.scheduler).kind == SchedulerKind::placement;
+  return {places ? options.keep : 1, options.pin_window, options.page_tokens};
+}
+
+std::string tier_folder(GenerateOptions const& options) { return options.tier_dir.empty() ? shards::default_tier_folder() : options.tier_dir; }
+
 PageTables page_tables(GenerateOptions const& options, ModelConfig const& config) {
   PageTables tables;
   tables.per_layer = tables_per_layer(options.scheduler, config.kv_heads);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runtime/cache_manager.hpp"
+#include "runtime/fast_share.hpp"
 #include "runtime/model/config.hpp"
 #include "runtime/options.hpp"
 
@@ -12,6 +13,11 @@ CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& 
 
 /// E_kv: --kv-experts, else the model's experts for home `router`, else 64.
 shards::KvExpert kv_experts(GenerateOptions const& options, ModelConfig const& config);
+
+/// All that there is, unless the scheduler places pages in tiers.
+FastShare fast_share(GenerateOptions const& options);
+/// --tier-dir, or the default.
+std::string tier_folder(GenerateOptions const& options);
 
 /// Page tables of the whole model, and the shape of a page in one of them.
 struct PageTables {

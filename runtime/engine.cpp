@@ -148,12 +148,12 @@ bool Engine::step(shards::Step step) {
   recorder_.take_memory();
   try {
     sequences_.apply(batch_, logits, damages, step, end);
+    if (cache_) {
+      clock_.enter(Stage::scheduling);
+      cache_->after_step(store_, batch_.segments);
+    }
   } catch (std::exception const& error) {
     trouble_ = error.what();   // no other rank waits for this one here: all hear of it in the next control exchange
-  }
-  if (cache_) {
-    clock_.enter(Stage::scheduling);
-    cache_->after_step(store_, batch_.segments);
   }
   for (std::size_t i = 0; i < starting; ++i) sequences_.admit();
   clock_.enter(Stage::other);

@@ -47,7 +47,8 @@ void add(Totals& sum, Totals const& part) {
                                            &Totals::checked,         &Totals::corrupt,       &Totals::stale,        &Totals::timeout,
                                            &Totals::refetched,       &Totals::rewinds,       &Totals::page_reads,   &Totals::hits,
                                            &Totals::exchanges,       &Totals::messages,      &Totals::scrubbed,
-                                           &Totals::pages_moved,     &Totals::moves_refused, &Totals::migration_bytes};
+                                           &Totals::pages_moved,     &Totals::moves_refused, &Totals::migration_bytes,
+                                           &Totals::tier_reads,      &Totals::pages_demoted, &Totals::pages_promoted};
   for (auto const count : counts) sum.*count += part.*count;
   add(sum.bytes, part.bytes);
   add(sum.bytes_by_locality, part.bytes_by_locality);
@@ -116,6 +117,7 @@ RunSummary gather_summary(comm::World& world, Recorder const& mine, comm::FaultC
     auto const rank = comm::MessageReader{part}.value<RankSummary>();
     add(sum.totals, rank.totals);
     add(sum.memory.bytes, rank.memory.bytes);
+    add(sum.memory.tiers, rank.memory.tiers);
     sum.memory.tokens_resident += rank.memory.tokens_resident;
     sum.memory.peak += rank.memory.peak;
     sum.memory.message_buffers += rank.memory.message_buffers;

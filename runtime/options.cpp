@@ -98,11 +98,13 @@ Row const rows[] = {
     {"home", "NAME", "mod; content with --experts", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
     {"kv-experts", "N", "64; home router: the model's", "groups of pages that are placed together, and read together by routed attention", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
     {"scheduler", "NAME", "none", "which tokens are kept; `pikv list schedulers`", [](Options& o, Given const& g) { o.scheduler = name_in(g, schedulers()); }},
-    {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
+    {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads; flexgen: keeps in the fast tier), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
     {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
     {"pin-window", "N", "64", "newest tokens that are always kept and read; so are a stream's first page and the one being filled", [](Options& o, Given const& g) { o.pin_window = count(g, 0, 1 << 30); }},
     {"codec", "NAME", "none", "how pages are stored; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = name_in(g, shards::codecs()); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
+    {"tier-host", "SIZE", "what is free beside the KV budget", "host memory per rank for pages that --scheduler flexgen moves out of the fast tier; what does not fit goes to a file; 0: all does", [](Options& o, Given const& g) { o.tier_host = g.value == "0" ? 0 : static_cast<std::int64_t>(size_bytes(g)); }},
+    {"tier-dir", "DIR", "TMPDIR, or /tmp", "folder of that file, which has no name in it and is gone when the job is", [](Options& o, Given const& g) { o.tier_dir = file(g); }},
     {"move", "query|page|auto", "auto", "ship the query to the page, fetch the page, or decide by cost", [](Options& o, Given const& g) { o.move = choice(g, moves); }},
     {"transport", "NAME", "auto", "what carries pages and messages; `pikv list transports`",
      [](Options& o, Given const& g) { o.transport = name_in(g, comm::transports()); }},
@@ -152,6 +154,8 @@ constexpr char const* not_saved = "where nothing is saved; add --checkpoint DIR"
 bool routes(Options const& o) { return o.attention == "routed"; }
 constexpr char const* unrouted = "where no router chooses; add --attention routed";
 bool evicts(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
+bool places(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::placement; }
+constexpr char const* one_tier = "where no page leaves the fast tier; add --scheduler flexgen";
 constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
 
 EffectRow const effects[] = {
@@ -170,6 +174,8 @@ EffectRow const effects[] = {
     {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
     {"pin-window", [](Options const& o) { return o.attention != "exact" || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"move", shards_pages, local},
+    {"tier-host", places, one_tier},
+    {"tier-dir", places, one_tier},
     {"active-ranks", shards_pages, local},
     {"rank-plan", shards_pages, local},
     {"rebalance-steps", shards_pages, local},
@@ -191,6 +197,8 @@ void check_policies(Options const& options) {
     throw InputError("--attention certified needs the share of attention that may be skipped; add --max-error 0.01");
   if (chooses && schedulers().at(options.scheduler).kind == SchedulerKind::selection)
     throw InputError(fmt::format("--scheduler {} chooses what is read, and so does --attention {}; leave one of them out", options.scheduler, options.attention));
+  if (places(options) && shards_pages(options))
+    throw InputError(fmt::format("--scheduler {} moves pages between the tiers of their home, where sharded pages do not stay; add --store local", options.scheduler));
   if ((chooses || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
     throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
 }

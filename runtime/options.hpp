@@ -38,6 +38,8 @@ struct GenerateOptions {
   std::string home = "mod";
   std::int32_t kv_experts = 0;              // 0: design.md 2
   StoreMode store = StoreMode::sharded;
+  std::int64_t tier_host = -1;              // bytes per rank of the host tier; -1: what is free beside the arena
+  std::string tier_dir;                     // of the file tier; empty: shards::default_tier_folder()
   Move move = Move::automatic;
   std::string attention = "exact";          // exact, routed, certified
   std::string router = "topk";

@@ -68,7 +68,10 @@ void Recorder::read_counters() {
   now_.pages_moved = counts_.pages_moved;
   now_.moves_refused = counts_.moves_refused;
   now_.migration_bytes = counts_.migration_bytes;
-  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost);
+  now_.tier_reads = counts_.tier_reads;
+  now_.pages_demoted = counts_.pages_demoted;
+  now_.pages_promoted = counts_.pages_promoted;
+  now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost + counts_.tier_reads);
   now_.stage_s = clock_.seconds();
 }
 
@@ -99,6 +102,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.pages_fetched = grown(counts_.pages_fetched, counts_before_.pages_fetched);
   row_.pages_read = grown(counts_.page_reads, counts_before_.page_reads);
   row_.replica_hits = grown(counts_.replica_hits, counts_before_.replica_hits);
+  row_.tier_reads = grown(counts_.tier_reads, counts_before_.tier_reads);
   row_.checked = grown(counts_.checked, counts_before_.checked);
   row_.scrubbed = grown(counts_.scrubbed, counts_before_.scrubbed);
   row_.corrupt = grown(counts_.corrupt, counts_before_.corrupt);
@@ -109,6 +113,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
   row_.rewinds = grown(counts_.rewinds, counts_before_.rewinds);
   row_.events_dropped = grown(store_.events().dropped(), std::exchange(events_dropped_, store_.events().dropped()));
   row_.memory = last_.bytes;
+  row_.tiers = last_.tiers;
   row_.pages_home = pages_home_;
   row_.pages_owned = pages_owned_;
   row_.tokens_resident = last_.tokens_resident;
@@ -117,6 +122,7 @@ StepRecord const& Recorder::record(shards::Step step, double begin, double end, 
 
 void Recorder::take_memory() {
   for (std::size_t i = 0; i < shards::memory_categories; ++i) last_.bytes[i] = store_.memory().bytes(static_cast<shards::Memory>(i));
+  for (std::size_t i = 0; i < last_.tiers.size(); ++i) last_.tiers[i] = store_.tier_bytes(static_cast<shards::TierKind>(i + 1));
   last_.tokens_resident = store_.tokens_resident();
   last_.peak = store_.memory().peak();
   last_.message_buffers = 0;

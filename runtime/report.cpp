@@ -64,6 +64,7 @@ Json kv_json(ReportInput const& input) {
   auto const& summary = input.summary;
   auto const& totals = summary.totals;
   Json json = memory_json(summary.memory);
+  json["tiers"] = {{"host", summary.memory.tiers[0]}, {"file", summary.memory.tiers[1]}};
   json["bytes_peak"] = summary.memory.peak;
   json["message_buffers"] = summary.memory.message_buffers;
   json["bytes_uncompressed_equivalent"] = uncompressed_bytes(summary.memory.tokens_resident, input.model);
@@ -138,6 +139,7 @@ Json make_report(ReportInput const& input) {
                  {"integrity", integrity_json(totals)},
                  {"cache", cache_json(totals)},
                  {"migration", {{"pages_moved", totals.pages_moved}, {"moves_refused", totals.moves_refused}, {"bytes", totals.migration_bytes}}},
+                 {"tiers", {{"reads", totals.tier_reads}, {"pages_demoted", totals.pages_demoted}, {"pages_promoted", totals.pages_promoted}}},
                  {"stages_s", stages_json(totals)}};
   if (!input.resumed_from.empty()) report["resumed"] = {{"from", input.resumed_from}, {"generated_tokens", input.generated_before}};
   if (summary.faults) report["faults"] = attributes_json(fault_attributes(*summary.faults));

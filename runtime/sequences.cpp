@@ -80,13 +80,20 @@ std::int64_t Sequences::pages_needed(Request const& request, std::int32_t page_t
   return std::int64_t{shards::blocks_for(tokens, page_tokens)} * layers;
 }
 
+std::int64_t Sequences::pages_reserved(Request const& request) const {
+  std::int32_t const layers = store_.options().layers;
+  auto const blocks = static_cast<shards::Block>(pages_needed(request, store_.options().layout.page_tokens, layers) / layers);
+  return std::int64_t{options_.fast.blocks(blocks)} * layers;
+}
+
 void Sequences::admit() {
   Request const& request = *waiting_[next_waiting_++];
   auto sequence = std::make_unique<Sequence>();
   sequence->request = &request;
-  sequence->pages = pages_needed(request, store_.options().layout.page_tokens, store_.options().layers);
+  sequence->pages = pages_reserved(request);
+  auto const blocks = static_cast<shards::Block>(pages_needed(request, store_.options().layout.page_tokens, 1));
   SavedRequest const* const known = saved(request);
-  sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request.index), static_cast<shards::Block>(sequence->pages / store_.options().layers));
+  sequence->stream = &store_.open(known != nullptr ? known->stream : stream_of(request.index), blocks);
   if (cache_ != nullptr) cache_->begin(*sequence->stream, static_cast<std::int64_t>(request.prompt.size()));
   std::size_t const most = request.prompt.size() + static_cast<std::size_t>(request.max_new_tokens);
   sequence->tokens.reserve(most);

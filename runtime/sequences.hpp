@@ -9,6 +9,7 @@
 
 #include "runtime/batch.hpp"
 #include "runtime/cache_manager.hpp"
+#include "runtime/fast_share.hpp"
 #include "runtime/layer_probe.hpp"
 #include "runtime/checkpoint/writer.hpp"
 #include "runtime/request.hpp"
@@ -23,6 +24,7 @@ struct SequenceOptions {
   SamplingOptions sampling;
   bool keep_logits = false;         // Result::logits
   bool all_positions = false;       // logits of prompt positions too, for the observer
+  FastShare fast;                   // of a stream's pages, that its request reserves
 };
 
 /// Called for each row of logits that counts: those after the last prompt token and after each generated one; with all_positions
@@ -48,6 +50,8 @@ class Sequences {
   std::span<Request const* const> heads(double now) const;
   /// Pages it needs in the long run: every block of prompt and new tokens, in every layer.
   static std::int64_t pages_needed(Request const& request, std::int32_t page_tokens, std::int32_t layers);
+  /// Of these, those that stay in the fast tier.
+  std::int64_t pages_reserved(Request const& request) const;
   /// The first that waits starts to run in the next plan.
   void admit();
 

@@ -80,6 +80,7 @@ void size_job(Job& job) {
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
+    if (fast_share(job.options).keep < 1) (void)shards::make_file_tier(0, tier_folder(job.options));   // on each host
     job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing());
   });
 }
@@ -91,7 +92,7 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
   engine.coordinator = {options.rebalance_steps, ranks};
-  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false};
+  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false, fast_share(options)};
   shards::StoreOptions& store = engine.store;
   PageTables const tables = page_tables(options, config);
   store.layers = tables.all;
@@ -105,6 +106,9 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   store.home_slots = sizing.home_slots;
   store.replica_slots = sizing.replica_slots;
   store.local = options.store == StoreMode::local;
+  store.tiers = engine.sequences.fast.keep < 1;
+  store.tier_host_bytes = sizing.tier_host_bytes;
+  store.tier_folder = tier_folder(options);
   store.move = options.move;
   store.home = options.home;
   store.kv_experts = kv_experts(options, config);

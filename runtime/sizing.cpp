@@ -21,12 +21,17 @@ namespace {
 // From a page's sealing to the step whose plan can use its slot again (shards/home.hpp).
 constexpr std::size_t steps_at_home = 4;
 
-// What `batch` sequences can occupy at their home besides pages on their way: the first page, which stays, and the open one.
-std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config, std::size_t most_requests, std::size_t longest_prompt) {
-  auto const batch = std::min(static_cast<std::size_t>(options.batch), most_requests);
+constexpr std::size_t least_copies = 16;   // of pages in slower tiers, at once
+
+// New ones of `batch` sequences.
+std::size_t blocks_of_a_step(GenerateOptions const& options, std::size_t batch, std::size_t longest_prompt) {
   std::size_t const chunk = std::min(static_cast<std::size_t>(options.prefill_chunk), batch * longest_prompt);
-  std::size_t const blocks_of_a_step = chunk / static_cast<std::size_t>(options.page_tokens) + 1 + batch;
-  return static_cast<std::size_t>(page_tables(options, config).all) * (2 * batch + steps_at_home * blocks_of_a_step);
+  return chunk / static_cast<std::size_t>(options.page_tokens) + 1 + batch;
+}
+
+// What `batch` sequences can occupy at their home besides pages on their way: the first page, which stays, and the open one.
+std::size_t home_pages(GenerateOptions const& options, ModelConfig const& config, std::size_t batch, std::size_t longest_prompt) {
+  return static_cast<std::size_t>(page_tables(options, config).all) * (2 * batch + steps_at_home * blocks_of_a_step(options, batch, longest_prompt));
 }
 
 // The most pages that the requests of one home can hold at once: those of `batch` that run, and of as many that ended just before, whose
@@ -103,13 +108,17 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   bool const local = options.store == StoreMode::local;
   PageTables const tables = page_tables(options, config);
   std::size_t const slot = shards::slot_cost(tables.layout) + CacheManager::summary_bytes_per_page(cache_settings(options, config), tables.layout);
+  FastShare const fast = fast_share(options);
+  bool const tiers = fast.keep < 1;
   Sizing sizing;
   std::size_t largest = 0, longest_prompt = 1, most_requests = 1;
   Request const* largest_request = nullptr;
   std::vector<std::vector<std::size_t>> needs(static_cast<std::size_t>(ranks));
   for (Request const& request : requests) {
     if (!request.refused.empty()) continue;
-    auto const need = static_cast<std::size_t>(Sequences::pages_needed(request, options.page_tokens, tables.all));
+    auto const blocks = static_cast<shards::Block>(Sequences::pages_needed(request, options.page_tokens, 1));
+    auto const need = static_cast<std::size_t>(fast.blocks(blocks)) * static_cast<std::size_t>(tables.all);
+    sizing.most_blocks = std::max(sizing.most_blocks, blocks);
     longest_prompt = std::max(longest_prompt, request.prompt.size());
     auto& of_home = needs[static_cast<std::size_t>(request.index) % needs.size()];
     of_home.push_back(need);
@@ -119,14 +128,16 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
       largest_request = &request;
     }
   }
-  sizing.most_blocks = std::max(1, static_cast<shards::Block>(largest / static_cast<std::size_t>(tables.all)));
   std::size_t all = 0, most_of_one = 0;
   for (auto const& of_rank : needs) {
     std::size_t const pages = most_wanted(of_rank, options.batch);
     all += pages;
     most_of_one = std::max(most_of_one, pages);
   }
-  sizing.home_slots = local ? 0 : home_pages(options, config, most_requests, longest_prompt);
+  auto const batch = std::min(static_cast<std::size_t>(options.batch), most_requests);
+  sizing.home_slots = tiers  ? static_cast<std::size_t>(tables.all) * blocks_of_a_step(options, batch, longest_prompt)   // until they are moved
+                      : local ? 0
+                              : home_pages(options, config, batch, longest_prompt);
   std::size_t const shard_least = local ? largest : divide_up(largest, static_cast<std::size_t>(storing));
   // A twentieth more than an even share: placement is bounded to that (methods 1.2), the rest falls to the next choice.
   // A skewed workload is to show what hashing alone does, so a rank has room for more.
@@ -137,8 +148,11 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
   // Copies for one layer of everything that runs where pages must be fetched, of one prompt where it only pays while a prompt is read.
   std::size_t const layer_of_all = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(options.batch);
   std::size_t const all_of_one = static_cast<std::size_t>(sizing.most_blocks) * static_cast<std::size_t>(tables.all);
-  std::size_t const replicas_most = may_fetch ? std::max(all_of_one, options.move == Move::page ? layer_of_all : 0) : 0;
-  std::size_t const least = sizing.home_slots + shard_least, most = std::max(least, sizing.home_slots + shard_most + replicas_most);
+  // Of pages in slower tiers: those of one layer, so that it is attended in one go; a few will do.
+  std::size_t const demoted = batch * static_cast<std::size_t>(sizing.most_blocks - fast.blocks(sizing.most_blocks)) * static_cast<std::size_t>(tables.per_layer);
+  std::size_t const replicas_most = may_fetch ? std::max(all_of_one, options.move == Move::page ? layer_of_all : 0) : tiers ? std::max<std::size_t>(demoted, 1) : 0;
+  std::size_t const replicas_least = tiers ? std::min(replicas_most, least_copies) : 0;
+  std::size_t const least = sizing.home_slots + shard_least + replicas_least, most = std::max(least, sizing.home_slots + shard_most + replicas_most);
 
   std::uint64_t const share = free_bytes / 10 * 8 / static_cast<std::uint64_t>(ranks_on_host);
   std::uint64_t const budget = options.kv_budget != 0 ? options.kv_budget : share;
@@ -151,7 +165,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
         largest_request->id, largest, readable(slot), sizing.home_slots, divide_up(least * slot, 1024)));
   sizing.slots = std::min(fitting, most);
   std::size_t const spare = sizing.slots - std::min(sizing.slots, sizing.home_slots + std::min(shard_most, sizing.slots));
-  sizing.replica_slots = std::min(replicas_most, spare);
+  sizing.replica_slots = std::max(replicas_least, std::min(replicas_most, spare));
   sizing.home_slots += sizing.replica_slots;
   if (options.move == Move::page && may_fetch && sizing.replica_slots < layer_of_all)
     sizing.warning = fmt::format("--move page: this budget has room for {} fetched pages of {} that may be wanted at once, so queries move to the rest; a --kv-budget of {} would do",
@@ -160,6 +174,10 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
                                 fitting >= most              ? "what these prompts can use"
                                 : options.kv_budget != 0 ? "as --kv-budget says"
                                                              : "all that is free");
+  if (tiers) {
+    sizing.tier_host_bytes = options.tier_host >= 0 ? static_cast<std::size_t>(options.tier_host) : static_cast<std::size_t>(share - std::min<std::uint64_t>(share, sizing.slots * slot));
+    sizing.sentence += fmt::format("; beside it up to {} of host memory, then a file in {}", readable(sizing.tier_host_bytes), tier_folder(options));
+  }
   return sizing;
 }
 

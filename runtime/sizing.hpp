@@ -14,6 +14,7 @@ namespace pikv::runtime {
 /// How many slots a rank's arena gets and for what.
 struct Sizing {
   std::size_t slots = 0, home_slots = 0, replica_slots = 0;
+  std::size_t tier_host_bytes = 0;    // with a scheduler that places pages in tiers
   shards::Block most_blocks = 1;      // of one request
   std::string sentence;               // for the log: how large, and why
   std::string warning;                // for the log: what this budget cannot do; empty: nothing

@@ -8,6 +8,7 @@
 
 #include "comm/faults.hpp"
 #include "shards/account.hpp"
+#include "shards/tier.hpp"
 
 namespace pikv::runtime {
 
@@ -35,9 +36,10 @@ struct StepRecord {
   std::array<std::uint64_t, purposes> bytes{}, messages{};
   std::array<std::uint64_t, localities> bytes_by_locality{};
   std::uint32_t exchanges = 0;
-  std::uint32_t pages_sealed = 0, pages_pushed = 0, pages_acknowledged = 0, pages_fetched = 0, pages_read = 0, replica_hits = 0;
+  std::uint32_t pages_sealed = 0, pages_pushed = 0, pages_acknowledged = 0, pages_fetched = 0, pages_read = 0, replica_hits = 0, tier_reads = 0;
   std::uint32_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, lost = 0, timeout = 0, refetched = 0, rewinds = 0, events_dropped = 0;
   std::array<std::uint64_t, shards::memory_categories> memory{};   // bytes by category at the end of the step
+  std::array<std::uint64_t, shards::tier_kinds - 1> tiers{};       // beside them, in slower tiers: host, file
   std::uint32_t pages_home = 0, pages_owned = 0;             // pages kept for own streams at home / for anyone as an owner
   std::uint64_t tokens_resident = 0;                         // tokens of own streams whose KV exists anywhere
 };
@@ -46,7 +48,7 @@ struct StepRecord {
 struct Totals {
   std::uint64_t tokens_appended = 0, cells_evicted = 0, pages_sealed = 0, pages_remote = 0;
   std::uint64_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
-  std::uint64_t page_reads = 0, hits = 0;
+  std::uint64_t page_reads = 0, hits = 0, tier_reads = 0, pages_demoted = 0, pages_promoted = 0;
   std::uint64_t pages_moved = 0, moves_refused = 0, migration_bytes = 0;
   std::uint64_t exchanges = 0, messages = 0;
   std::array<std::uint64_t, purposes> bytes{};
@@ -57,6 +59,7 @@ struct Totals {
 /// Memory at the end of the step with the most tokens resident (all ranks together), and the peak.
 struct MemoryMoment {
   std::array<std::uint64_t, shards::memory_categories> bytes{};
+  std::array<std::uint64_t, shards::tier_kinds - 1> tiers{};   // bytes in the slower tiers: host, file; beside those above
   std::uint64_t tokens_resident = 0;
   std::uint64_t peak = 0;
   std::uint64_t message_buffers = 0;        // bytes of the exchanges' buffers, the same all the time; no part of the KV memory

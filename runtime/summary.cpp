@@ -72,6 +72,8 @@ std::string memory(Json const& report) {
     text += fmt::format("  {:<15}{:>11}{:>11}\n", part, bytes(kv[part]), share(kv[part].get<double>(), resident));
   text += fmt::format("  {:<15}{:>11}{:>11}   of the same tokens in bf16 ({})\n", "resident", bytes(kv["bytes_resident"]),
                       share(resident, kv["bytes_uncompressed_equivalent"].get<double>()), bytes(kv["bytes_uncompressed_equivalent"]));
+  for (char const* tier : {"host", "file"})
+    if (kv["tiers"][tier] > 0) text += fmt::format("  {:<15}{:>11}{:>11}   slower tier, beside what is resident\n", fmt::format("in {}", tier), bytes(kv["tiers"][tier]), "");
   text += fmt::format("  {:<15}{:>11}\n", "peak", bytes(kv["bytes_peak"]));
   text += fmt::format("  {:<15}{:>11}{:>11}   beside the KV memory, all the time\n", "message buffers", bytes(kv["message_buffers"]), "");
   auto const sealed = kv["pages_sealed"].get<double>(), remote = kv["pages_remote"].get<double>();

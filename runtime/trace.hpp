@@ -14,7 +14,7 @@
 
 namespace pikv::runtime {
 
-inline constexpr std::int64_t trace_format = 3;   // 2: /faults and steps.scrubbed; 3: /events, steps.lost, steps.events_dropped, streams of requests
+inline constexpr std::int64_t trace_format = 4;   // 2: /faults and steps.scrubbed; 3: /events, steps.lost, steps.events_dropped, streams of requests; 4: tiers
 inline constexpr int trace_batch_steps = 64;   // N: steps between two calls of write_batch()
 
 /// What the trace says of the run besides its rows.

@@ -100,6 +100,7 @@ hdf5::RowType step_rows() {
       .add("pages_fetched", &StepRecord::pages_fetched)
       .add("pages_read", &StepRecord::pages_read)
       .add("replica_hits", &StepRecord::replica_hits)
+      .add("tier_reads", &StepRecord::tier_reads)
       .add("checked", &StepRecord::checked)
       .add("scrubbed", &StepRecord::scrubbed)
       .add("corrupt", &StepRecord::corrupt)
@@ -110,6 +111,7 @@ hdf5::RowType step_rows() {
       .add("rewinds", &StepRecord::rewinds)
       .add("events_dropped", &StepRecord::events_dropped)
       .add_each(&StepRecord::memory, named<shards::Memory>("memory_", "_bytes"))
+      .add_each(&StepRecord::tiers, [](std::size_t i) { return std::string{"tier_"} + to_string(static_cast<shards::TierKind>(i + 1)) + "_bytes"; })
       .add("pages_home", &StepRecord::pages_home)
       .add("pages_owned", &StepRecord::pages_owned)
       .add("tokens_resident", &StepRecord::tokens_resident);

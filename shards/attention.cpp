@@ -17,11 +17,12 @@ std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
 constexpr float nothing = -std::numeric_limits<float>::infinity();
 }  // namespace
 
-Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Queries& queries, StoreOptions const& options, Counts& counts,
-                     CachePolicy* policy)
+Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers& tiers, Queries& queries, StoreOptions const& options,
+                     Counts& counts, CachePolicy* policy)
     : world_{world},
       arena_{arena},
       replicas_{replicas},
+      tiers_{tiers},
       queries_{queries},
       options_{options},
       counts_{counts},
@@ -177,6 +178,8 @@ void Attention::gather_one(Read const& read) {
       if (entry.life == PageLife::sealed && entry.owner == world_.rank()) ++entry.reads;
     } else if (entry.replica.valid()) {
       ++counts_.replica_hits;
+    } else if (entry.life == PageLife::demoted) {
+      tiers_.ask(*read.stream, read.of.table, blocks[i]);
     } else if (entry.life == PageLife::remote) {
       remote_[index(entry.owner)].push_back({blocks[i], static_cast<std::int32_t>(i)});
     }
@@ -215,7 +218,7 @@ void Attention::finish(std::int32_t layer, float* out, std::vector<Damage>& dama
     replicas_.finish(damages);
   }
   kernels::PartialView const partial = partial_.resize(rows_, options_.q_heads, options_.layout.head_dim);
-  attend_here(reads_, partial);
+  attend_home(reads_, partial, damages);
   attend_there(layer, partial, damages);
   if (policy_ != nullptr && policy_->rounds() > 1) read_more(layer, partial, damages);
   record_hits(damages);
@@ -227,7 +230,22 @@ void Attention::finish(std::int32_t layer, float* out, std::vector<Damage>& dama
   write_out(partial, out);
 }
 
-void Attention::attend_here(std::span<Read const> reads, kernels::PartialView partial) {
+// All pages that lie here or in this home's tiers: in one go if there are slots for the copies, which changes nothing in the result, else in several.
+void Attention::attend_home(std::span<Read const> reads, kernels::PartialView partial, std::vector<Damage>& damages) {
+  auto const stage = [&] {
+    Stopwatch const watch{communication_seconds_};
+    return tiers_.stage(damages);
+  };
+  bool more = stage();
+  attend_here(reads, Which::readable, partial);
+  while (more && (more = stage())) {
+    kernels::PartialView const staged = staged_.resize(rows_, options_.q_heads, options_.layout.head_dim);
+    attend_here(reads, Which::copies, staged);
+    kernels::host::merge(partial, staged, rows_, options_.q_heads, options_.layout.head_dim, host_);
+  }
+}
+
+void Attention::attend_here(std::span<Read const> reads, Which which, kernels::PartialView partial) {
   if (rows_ == 0) return;
   Stopwatch const watch{attention_seconds_};
   plan_.clear();
@@ -239,7 +257,8 @@ void Attention::attend_here(std::span<Read const> reads, kernels::PartialView pa
     std::int32_t const before = plan_.pages();
     for (std::size_t i = 0; i < read.blocks; ++i) {
       Block const block = blocks_[read.first_block + i];
-      Slot const slot = read.stream->directory().at(read.of.table, block).readable();
+      DirectoryEntry const& entry = read.stream->directory().at(read.of.table, block);
+      Slot const slot = which == Which::copies ? entry.replica : entry.readable();
       if (!slot.valid()) continue;
       std::int64_t const first = first_position(block, options_.layout.page_tokens);
       plan_.page(slot.index, first, static_cast<std::int32_t>(std::min<std::int64_t>(options_.layout.page_tokens, end - first)));
@@ -300,7 +319,7 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
     replicas_.finish(damages);
   }
   kernels::PartialView const second = second_.resize(rows_, options_.q_heads, options_.layout.head_dim);
-  attend_here(more_, second);
+  attend_home(more_, second, damages);
   if (rows_ > 0) kernels::host::merge(partial, second, rows_, options_.q_heads, options_.layout.head_dim, host_);
   attend_there(layer, partial, damages);
   for (std::size_t i = 0; i < reads_.size(); ++i) {   // joined, for observe()
@@ -349,7 +368,8 @@ void Attention::record_hits(std::span<Damage const> damages) {
     if (std::ranges::any_of(damages, lost)) continue;
     DirectoryEntry const& entry = read.stream->directory().at(read.table, read.block);
     Slot const here = entry.readable();
-    arena_.events().record(PageEvent::hit, read.stream->id(), read.table, read.block, here.valid() ? world_.rank() : entry.owner,
+    arena_.events().record(PageEvent::hit, read.stream->id(), read.table, read.block,
+                           here.valid() || entry.life == PageLife::demoted ? world_.rank() : entry.owner,
                            here.valid() ? here : entry.slot, here.valid() ? arena_.generation(here) : entry.generation);
   }
   sampled_.clear();

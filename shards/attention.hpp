@@ -16,6 +16,7 @@
 #include "shards/replicas.hpp"
 #include "shards/segment.hpp"
 #include "shards/store_options.hpp"
+#include "shards/tiers.hpp"
 
 namespace pikv::shards {
 
@@ -26,7 +27,7 @@ namespace pikv::shards {
 /// so that all rows of one segment and table are neighbours.
 class Attention {
  public:
-  Attention(comm::World& world, Arena& arena, Replicas& replicas, Queries& queries, StoreOptions const& options, Counts& counts, CachePolicy* policy);
+  Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers& tiers, Queries& queries, StoreOptions const& options, Counts& counts, CachePolicy* policy);
 
   void begin_step(Step step, std::span<Segment const> segments);
   /// As Store's: q, out [rows][q_heads of the layer][head_dim]; k, v [rows][kv_heads of the layer][head_dim].
@@ -60,7 +61,9 @@ class Attention {
   void gather(std::span<Read const> reads);
   void gather_one(Read const& read);
   void choose_moves(Read const& read);
-  void attend_here(std::span<Read const> reads, kernels::PartialView partial);
+  enum class Which { readable, copies };
+  void attend_home(std::span<Read const> reads, kernels::PartialView partial, std::vector<Damage>& damages);
+  void attend_here(std::span<Read const> reads, Which which, kernels::PartialView partial);
   void attend_there(std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages);
   void read_more(std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages);
   void total_lse(kernels::PartialView partial);
@@ -72,6 +75,7 @@ class Attention {
   comm::World& world_;
   Arena& arena_;
   Replicas& replicas_;
+  Tiers& tiers_;
   Queries& queries_;
   StoreOptions const& options_;
   Counts& counts_;
@@ -101,7 +105,7 @@ class Attention {
   ReadSample sample_;
   std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
   Plan plan_;
-  PartialBuffer partial_, second_;
+  PartialBuffer partial_, second_, staged_;
   std::vector<std::int32_t> row_slot_, row_at_;
   double attention_seconds_ = 0, communication_seconds_ = 0;
 };

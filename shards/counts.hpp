@@ -15,6 +15,9 @@ struct Counts {
   std::uint64_t page_reads = 0;        // pages read by own queries, wherever they were
   std::uint64_t local_reads = 0;       // of these: open, sealed, pending and own shard's pages, at home
   std::uint64_t replica_hits = 0;      // of these: in a replica fetched earlier
+  std::uint64_t tier_reads = 0;        // of these: of a page in a slower tier
+  std::uint64_t pages_demoted = 0;     // moves of pages to a slower tier
+  std::uint64_t pages_promoted = 0;    // and to a faster one
   std::uint64_t checked = 0;           // pages whose checksum was computed to be compared
   std::uint64_t scrubbed = 0;          // of these: by the background scrub
   std::uint64_t corrupt = 0;           // of these: not what was sent

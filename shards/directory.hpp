@@ -8,17 +8,19 @@
 #include "shards/block.hpp"
 #include "shards/kv_expert.hpp"
 #include "shards/page.hpp"
+#include "shards/tier.hpp"
 
 namespace pikv::shards {
 
-/// Life of a page, decided by its home alone (design 5): open -> sealed -> pending -> remote -> evicted | lost.
+/// Life of a page, decided by its home alone (design 5): open -> sealed -> pending -> remote -> evicted | lost; sealed <-> demoted.
 ///   open     being filled, at home
 ///   sealed   full, at home: it stays (a sink, an own shard's page, --store local) or waits for a slot elsewhere
 ///   pending  pushed; the home attends its own copy until the owner has acknowledged
+///   demoted  full, at home, in a slower tier (tiers.hpp); a copy is brought for as long as it is read
 ///   remote   on its owner, verified there; the home's copy is freed
 ///   evicted  dropped by a policy: nobody reads it any more
 ///   lost     nowhere: the stream must be rewound to this block
-enum class PageLife : std::uint8_t { none, open, sealed, pending, remote, evicted, lost };
+enum class PageLife : std::uint8_t { none, open, sealed, pending, remote, evicted, lost, demoted };
 
 /// {owner, slot, generation, expert} of a page, and where the home itself holds its bytes.
 struct DirectoryEntry {
@@ -26,9 +28,10 @@ struct DirectoryEntry {
   comm::Rank owner = -1;            // sealed: where it is bound for; pending, remote: where it is
   KvExpert expert = -1;
   Slot local;                       // in the home's arena: open, sealed, pending
-  Slot replica;                     // a verified copy in the home's arena of a remote page
+  Slot replica;                     // a verified copy in the home's arena of a remote or demoted page
+  TierPlace place;                  // demoted
   Slot slot;                        // in the owner's arena: pending, remote
-  std::uint64_t generation = 0;     // of that slot
+  std::uint64_t generation = 0;     // of that slot, or of its stay in that place
   bool moving = false;              // on its way to another owner; served from where it is until the home hears that it has arrived
   bool moved = false;               // remote: pushed there by another rank than its home, so that only its name releases it
   std::uint16_t refusals = 0;       // of moves under the present placement

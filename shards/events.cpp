@@ -19,6 +19,8 @@ char const* to_string(PageEvent event) {
     case PageEvent::rewind: return "rewind";
     case PageEvent::release: return "release";
     case PageEvent::restore: return "restore";
+    case PageEvent::demote: return "demote";
+    case PageEvent::promote: return "promote";
   }
   return "unknown";
 }

@@ -49,10 +49,11 @@ Store::Store(comm::World& world, StoreOptions const& options, CachePolicy* polic
       home_{world, *transport_, arena_, owner_, options_, counts_, policy},
       migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
+      tiers_{arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
       scrub_{arena_, owner_, options_, counts_},
       policy_{policy},
-      attention_{world, arena_, replicas_, queries_, options_, counts_, policy} {
+      attention_{world, arena_, replicas_, tiers_, queries_, options_, counts_, policy} {
   arena_.events().start(world.rank(), options.most_events, options.tables_per_layer, options.layout.kv_heads);
 }
 
@@ -70,6 +71,7 @@ void Store::release(Stream& stream) {
   arena_.events().record(PageEvent::release, stream.id(), every_layer, 0);
   if (policy_ != nullptr) policy_->forgotten(stream, 0);
   replicas_.drop(stream, 0);
+  tiers_.drop(stream, 0);
   migration_.forget(stream, 0);
   home_.release(stream, 0);
   home_.experts().close(stream);
@@ -81,6 +83,7 @@ void Store::release(Stream& stream) {
 void Store::rewind(Stream& stream, Block block) {
   if (policy_ != nullptr) policy_->forgotten(stream, block);
   replicas_.drop(stream, block);
+  tiers_.drop(stream, block);
   migration_.forget(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
@@ -98,11 +101,13 @@ bool Store::restore(Stream& stream, ReadPage read) {
   return home_.restore(stream, read);
 }
 
-// What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's.
+// What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's. Copies of demoted
+// pages need their slots in every layer.
 std::size_t Store::free_home_slots() const {
-  std::size_t const free = arena_.free_slots(0);
+  std::size_t const staged = options_.tiers ? options_.replica_slots : 0;
+  std::size_t const free = arena_.free_slots(0) - std::min(arena_.free_slots(0), staged);
   std::size_t const share = options_.local ? options_.slots : options_.home_slots;
-  std::size_t const held = arena_.slots(0) - free - arena_.retired_slots(0) - owner_.used() - replicas_.pages();
+  std::size_t const held = arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.used() - replicas_.pages();
   return std::min(free + replicas_.pages(), share - std::min(share, held));
 }
 

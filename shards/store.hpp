@@ -21,6 +21,7 @@
 #include "shards/scrub.hpp"
 #include "shards/segment.hpp"
 #include "shards/store_options.hpp"
+#include "shards/tiers.hpp"
 
 namespace pikv::shards {
 
@@ -55,6 +56,13 @@ class Store {
   /// Between steps: drops a sealed page of one table, counted from the first layer's (StoreOptions::tables_per_layer). Its bytes are free at
   /// once, or as soon as its owner hears of it. False: not now, the page is on its way somewhere. Block 0 and the open page stay.
   bool evict(Stream& stream, std::int32_t table, Block block);
+  /// Between steps, with options.tiers: moves a sealed page of one table to another tier. Its slot there is free at once. False: it stays where
+  /// it is, for want of room, or since it is not sealed or damaged (then its stream is rewound when it is read).
+  bool move(Stream& stream, std::int32_t table, Block block, TierKind to) { return tiers_.move(stream, table, block, to); }
+  /// With options.tiers.
+  Tiers& tiers() { return tiers_; }
+  /// In a slower tier: bytes of the pages there, headers included.
+  std::size_t tier_bytes(TierKind kind) const { return tiers_.on() ? tiers_.tier(kind).bytes() : 0; }
   /// Gives back fetched copies of the stream's pages (its prompt is in: decode ships queries).
   void drop_replicas(Stream const& stream) { replicas_.drop(stream, 0); }
 
@@ -133,6 +141,7 @@ class Store {
   Home home_;
   Migration migration_;
   Replicas replicas_;
+  Tiers tiers_;
   Queries queries_;
   Scrub scrub_;
   CachePolicy* policy_;

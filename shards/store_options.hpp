@@ -28,8 +28,11 @@ struct StoreOptions {
   Fingerprint fingerprint;                   // of the model; the page shape is mixed in
   std::size_t slots = 0;                     // of this rank's arena
   std::size_t home_slots = 0;                // of these: for own open, pending and replica pages; the rest is for shards
-  std::size_t replica_slots = 0;             // of the home's: at most so many replicas
+  std::size_t replica_slots = 0;             // of the home's: at most so many replicas; with tiers: copies of demoted pages at once, at least 1
   bool local = false;                        // every page stays at its home
+  bool tiers = false;                        // pages may be moved to slower tiers; needs local
+  std::size_t tier_host_bytes = 0;           // of the host tier at most; what does not fit goes to the file
+  std::string tier_folder;                   // of the file
   Move move = Move::automatic;
   std::string home = "mod";
   KvExpert kv_experts = default_kv_experts;

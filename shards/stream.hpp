@@ -26,6 +26,7 @@ class Stream {
   friend class Migration;
   friend class Replicas;
   friend class Store;
+  friend class Tiers;
   StreamId id_;
   std::int64_t length_ = 0, evicted_pages_ = 0;
   Directory directory_;

@@ -28,7 +28,9 @@ constexpr Meaning meanings[] = {{"seal", "it is full: its checksums are made"},
                                 {"corrupt", "its bytes are not those that were sealed"},
                                 {"rewind", "dropped with all blocks behind it, to be computed again"},
                                 {"release", "its request has ended"},
-                                {"restore", "read from a checkpoint"}};
+                                {"restore", "read from a checkpoint"},
+                                {"demote", "moved to a slower tier of its home"},
+                                {"promote", "moved to a faster tier of its home"}};
 
 char const* words_for(std::string const& kind) {
   auto const found = std::ranges::find(meanings, kind, &Meaning::kind);

@@ -134,7 +134,7 @@ std::string cache(Figures const& figures) {
   auto const reads = static_cast<double>(n(&StepRecord::pages_read));
   return fmt::format("cache       {}, hit rate {}; {} from replicas, {} fetched, {} sealed, {} pushed\n\n",
                      count_text(n(&StepRecord::pages_read), "page read"),
-                     share_text(share_of(reads - static_cast<double>(n(&StepRecord::lost)), reads)),
+                     share_text(share_of(reads - static_cast<double>(n(&StepRecord::lost) + n(&StepRecord::tier_reads)), reads)),
                      share_text(share_of(static_cast<double>(n(&StepRecord::replica_hits)), reads)), n(&StepRecord::pages_fetched),
                      n(&StepRecord::pages_sealed), n(&StepRecord::pages_pushed));
 }

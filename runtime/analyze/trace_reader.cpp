@@ -72,7 +72,11 @@ void add_rows(std::vector<PlanRows>& plans, std::vector<Row> PlanRows::*rows, st
 
 void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   Attributes const run = hdf5::read_attributes(file);
-  bool const has_events = format_of(run) >= 3;
+  std::int64_t const format = format_of(run);
+  bool const has_events = format >= 3;
+  Fields not_in_steps;
+  if (!has_events) not_in_steps = {"lost", "events_dropped"};
+  if (format < 4) not_in_steps.insert(not_in_steps.end(), {"tier_reads", "tier_host_bytes", "tier_file_bytes"});
   trace.version = text_in(run, "version");
   trace.commit = text_in(run, "commit");
   trace.command_line = text_in(run, "command_line");
@@ -86,7 +90,7 @@ void read_into(Trace& trace, hid_t file, std::uint64_t file_bytes) {
   auto const table = [&](char const* name) { return hdf5::TableInput{file, name, file_bytes}; };
   trace.ranks = table("ranks").rows<RankRecord>(rank_rows());
   trace.requests = table("requests").rows<RequestRecord>(request_rows(), has_events ? Fields{} : Fields{"stream_hi", "stream_lo", "generated_before"});
-  trace.steps = table("steps").rows<StepRecord>(step_rows(), has_events ? Fields{} : Fields{"lost", "events_dropped"});
+  trace.steps = table("steps").rows<StepRecord>(step_rows(), not_in_steps);
   trace.pages_by_owner = table("pages_by_owner").rows<PagesByOwner>(pages_by_owner_rows());
   trace.faults = table("faults").rows<FaultRecord>(fault_rows());
   if (H5Lexists(file, "plans", H5P_DEFAULT) > 0) {

@@ -10,6 +10,7 @@
 
 #include "comm/error.hpp"
 #include "runtime/model/json.hpp"
+#include "runtime/scheduling/schedulers.hpp"
 
 namespace pikv::runtime {
 
@@ -33,6 +34,16 @@ constexpr std::array<Axis, 8> axes{{{"routers", "router"},
 
 bool says_no_router(Axis const& axis, std::string const& value) { return std::string_view{axis.option} == "router" && value == "none"; }
 
+// With what the value needs beside it.
+void add(GivenOptions& options, Axis const& axis, Given const& value) {
+  if (says_no_router(axis, value.value)) return;
+  options[axis.option] = value;
+  std::string_view const option = axis.option;
+  if (option == "router") options["attention"] = {"routed", "--attention routed"};
+  auto const scheduler = option == "scheduler" ? schedulers().find(value.value) : schedulers().end();
+  if (scheduler != schedulers().end() && scheduler->second.kind == SchedulerKind::placement) options["store"] = {"local", "--store local"};
+}
+
 std::vector<Given> values_of(Axis const& axis, Json const& list, std::string const& source) {
   if (!list.is_array() || list.empty()) throw InputError(fmt::format("\"{}\" in {} is not a list of values; write it as [..]", axis.key, source));
   std::vector<Given> values;
@@ -40,7 +51,9 @@ std::vector<Given> values_of(Axis const& axis, Json const& list, std::string con
     if (!value.is_string() && !value.is_number())
       throw InputError(fmt::format("\"{}\" in {} holds {}, which is neither a name nor a number", axis.key, source, value.dump()));
     Given const given{value.is_string() ? value.get<std::string>() : value.dump(), fmt::format("\"{}\": {} in {}", axis.key, value.dump(), source)};
-    if (!says_no_router(axis, given.value)) (void)generate_options_from({{axis.option, given}});   // throws
+    GivenOptions alone;
+    add(alone, axis, given);
+    (void)generate_options_from(alone);   // throws
     values.push_back(given);
   }
   return values;
@@ -65,10 +78,8 @@ std::vector<GivenOptions> combinations(Json const& grid, std::string const& sour
     std::vector<GivenOptions> longer;
     for (GivenOptions const& shorter : all)
       for (Given const& value : values_of(axis, *list, source)) {
-        GivenOptions& one = longer.emplace_back(shorter);
-        if (says_no_router(axis, value.value)) continue;
-        one[axis.option] = value;
-        if (std::string_view{axis.option} == "router") one["attention"] = {"routed", "--attention routed"};
+        longer.push_back(shorter);
+        add(longer.back(), axis, value);
       }
     all = std::move(longer);
   }

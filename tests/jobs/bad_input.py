@@ -229,6 +229,10 @@ def plans_and_budget():
         yield generate(f"fault plan {name}", ["--fault-plan", "plan.json", "--in-process", "2"], says, files={"plan.json": text.encode()}, ranks=(1,))
     yield generate("fault plan missing", ["--fault-plan", "none.json", "--in-process", "2"], r"none\.json", ranks=(1,))
     yield generate("budget too small", ["--kv-budget", "4KiB"], r"--kv-budget.*\d")
+    tiers = ["--scheduler", "flexgen", "--keep", "0.3"]
+    yield generate("tiers of sharded pages", tiers, "add --store local")
+    yield generate("tier folder missing", [*tiers, "--store", "local", "--tier-dir", "no/such"], "no/such.*--tier-dir")
+    yield generate("tier folder of the environment missing", [*tiers, "--store", "local"], "/no/such.*--tier-dir", environment={"PIKV_TIER_DIR": "/no/such"})
 
 
 def rows():

@@ -211,6 +211,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--store=local", "--move=page"}, "choose --store sharded"}, BadArguments{{"--store=local", "--home=mod"}, "choose --store sharded"},
         BadArguments{{"--schedule-seed=1"}, "add --in-process N"}, BadArguments{{"--in-process=2", "--transport=mpi"}, "leave out --in-process"},
         BadArguments{{"--transport=mpi", "--progress-thread=off"}, "where UCX carries nothing"},
+        BadArguments{{"--scheduler=flexgen", "--keep=.3"}, "--scheduler flexgen moves pages between the tiers of their home, where sharded pages do not stay; add --store local"},
+        BadArguments{{"--tier-host=1MiB"}, "--tier-host=1MiB has no effect where no page leaves the fast tier; add --scheduler flexgen"},
+        BadArguments{{"--tier-dir=d", "--scheduler=lru"}, "--tier-dir=d has no effect"},
+        BadArguments{{"--scheduler=flexgen", "--store=local", "--tier-host=1"}, "--tier-host=1 has no unit"},
         BadArguments{{"--trace-events=5"}, "has no effect without a trace; add --trace FILE"}, BadArguments{{"--trace=t", "--trace-events=-1"}, "is not a whole number"},
         BadArguments{{"--prompt=a", "--prompts=b"}, "keep one of the two"}, BadArguments{{"--prompt-format=text"}, "add --prompts FILE"}));
 

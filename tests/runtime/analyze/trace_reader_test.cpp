@@ -130,7 +130,7 @@ TEST_F(TraceReaderTest, AnotherFormatIsTold) {
     H5Adelete(open, "format");
     hdf5::write(open, {"format", std::int64_t{77}});
   });
-  expect_refused(file, "its format is 77, and this pikv reads 2 to 3");
+  expect_refused(file, "its format is 77, and this pikv reads 2 to 4");
 }
 
 TEST_F(TraceReaderTest, EveryMissingGroupIsTold) {

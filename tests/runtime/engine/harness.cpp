@@ -30,6 +30,9 @@ void add(Decoded& sum, Decoded&& part) {
   sum.counts.pages_evicted += part.counts.pages_evicted;
   sum.counts.cells_evicted += part.counts.cells_evicted;
   sum.counts.page_reads += part.counts.page_reads;
+  sum.counts.tier_reads += part.counts.tier_reads;
+  sum.counts.corrupt += part.counts.corrupt;
+  sum.counts.lost += part.counts.lost;
 }
 
 }   // namespace

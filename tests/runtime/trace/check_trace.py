@@ -24,13 +24,13 @@ NUMBERED = (
     + [f"{purpose}_bytes" for purpose in PURPOSES]
     + [f"{purpose}_messages" for purpose in PURPOSES]
     + [f"to_{where}_bytes" for where in ("rank", "node", "remote")]
-    + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits".split()
+    + "exchanges pages_sealed pages_pushed pages_acknowledged pages_fetched pages_read replica_hits tier_reads".split()
     + "checked scrubbed corrupt stale lost timeout refetched rewinds events_dropped".split()
     + [f"memory_{part}_bytes" for part in "payload header summaries slack replicas free".split()]
-    + ["pages_home", "pages_owned", "tokens_resident"]
+    + ["tier_host_bytes", "tier_file_bytes", "pages_home", "pages_owned", "tokens_resident"]
 )
 
-EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore".split()
+EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote".split()
 
 
 def mix(x):
@@ -42,7 +42,7 @@ def mix(x):
 
 
 def check_run(trace, ranks):
-    assert trace.attrs["format"] == 3 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
+    assert trace.attrs["format"] == 4 and trace.attrs["ranks"] == ranks and trace.attrs["hosts"] == 1
     assert trace.attrs["version"] == "0.1.0" and trace.attrs["started"] == "2025-01-31T12:00:00Z"
     assert trace.attrs["command_line"] == "pikv generate --prompt " + "y" * 100_000
     assert trace["libraries"].attrs["hdf5"] == "1.10"

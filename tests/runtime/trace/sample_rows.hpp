@@ -21,9 +21,10 @@ inline StepRecord sample_step(std::int64_t step, std::int32_t rank) {
   for (auto& messages : row.messages) messages = number++;
   for (auto& bytes : row.bytes_by_locality) bytes = number++;
   for (auto* field : {&row.exchanges, &row.pages_sealed, &row.pages_pushed, &row.pages_acknowledged, &row.pages_fetched, &row.pages_read,
-                      &row.replica_hits, &row.checked, &row.scrubbed, &row.corrupt, &row.stale, &row.lost, &row.timeout, &row.refetched, &row.rewinds, &row.events_dropped})
+                      &row.replica_hits, &row.tier_reads, &row.checked, &row.scrubbed, &row.corrupt, &row.stale, &row.lost, &row.timeout, &row.refetched, &row.rewinds, &row.events_dropped})
     *field = static_cast<std::uint32_t>(number++);
   for (auto& bytes : row.memory) bytes = number++;
+  for (auto& bytes : row.tiers) bytes = number++;
   row.pages_home = static_cast<std::uint32_t>(number++);
   row.pages_owned = static_cast<std::uint32_t>(number++);
   row.tokens_resident = number;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "shards/block.hpp"
+
+namespace pikv::runtime {
+
+/// How much of a stream stays in the fast tier under a scheduler of kind placement: so many of its blocks in every table, pinned ones included
+/// (the first, those with the last `window` tokens, the open one), which are never fewer.
+struct FastShare {
+  double keep = 1;
+  std::int32_t window = 0, page_tokens = 1;
+
+  shards::Block blocks(shards::Block all) const {
+    shards::Block const pinned = 2 + shards::blocks_for(window, page_tokens);
+    return std::min(all, std::max(static_cast<shards::Block>(keep * all), pinned));
+  }
+};
+
+}  // namespace pikv::runtime
