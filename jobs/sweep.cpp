@@ -1,17 +1,20 @@
+#include "runtime/fidelity/sweep.hpp"
+
 #include <string>
 
 #include "comm/inprocess_world.hpp"
 #include "jobs/command.hpp"
 #include "runtime/agree.hpp"
-#include "runtime/fidelity/sweep.hpp"
 #include "runtime/log.hpp"
 
 namespace pikv::jobs {
 
 std::string sweep_help() {
   return "Usage: pikv sweep --grid FILE --output FILE.h5 [OPTIONS], alone, under mpirun or under srun\n\n"
-         "What `pikv evaluate` says, for every combination of a grid: {\"routers\": [..], \"schedulers\": [..], \"codecs\": [..], \"homes\": [..], \"keep\": [..],\n"
-         "\"page_tokens\": [..], \"experts\": [..], \"read_pages\": [..]}, each list optional; the router `none` reads every page (docs/sweep.md).\n\n" +
+         "What `pikv evaluate` says, for every combination of a grid: {\"routers\": [..], \"schedulers\": [..], \"codecs\": [..], \"homes\": [..], "
+         "\"keep\": [..],\n"
+         "\"page_tokens\": [..], \"experts\": [..], \"read_pages\": [..]}, each list optional; the router `none` reads every page "
+         "(docs/sweep.md).\n\n" +
          runtime::options_help(runtime::sweep_option_specs()) +
          "\nExit codes: 0 done; 1 the run failed; 2 a bad option, grid, model or file, or --output holds another sweep.\n";
 }
@@ -23,7 +26,8 @@ int sweep(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_sweep_options(args);
-        return JobShape{options.evaluate.cache.threads, options.evaluate.cache.deadline_s, options.evaluate.cache.transport, options.evaluate.cache.progress};
+        return JobShape{options.evaluate.cache.threads, options.evaluate.cache.deadline_s, options.evaluate.cache.transport,
+                        options.evaluate.cache.progress};
       },
       [&](comm::World& outer) {
         runtime::start_log(options.evaluate.cache.log_level, outer.rank());
@@ -35,4 +39,4 @@ int sweep(Arguments args) {
       });
 }
 
-}  // namespace pikv::jobs
+}   // namespace pikv::jobs

@@ -92,8 +92,8 @@ Row const rows[] = {
     {"kv-budget", "SIZE", "what is free, said at start", "KV bytes per rank, everything included", [](Options& o, Given const& g) { o.kv_budget = size_bytes(g); }},
     {"attention", "exact|routed|certified", "exact", "what a generated token's queries read: every page; those a router chooses; all but what provably weighs less than --max-error", [](Options& o, Given const& g) { o.attention = name_in(g, attentions); }},
     {"router", "NAME", "topk", "chooses the KV experts that are read; `pikv list routers`", [](Options& o, Given const& g) { o.router = name_in(g, routers()); }},
-    {"experts", "N", "all", "KV experts a query reads", [](Options& o, Given const& g) { o.experts = count(g, 1, 1 << 16); }},
-    {"read-pages", "N", "all", "pages a query reads in a layer, pinned ones included: those whose keys may fit it best", [](Options& o, Given const& g) { o.read_pages = count(g, 1, 1 << 30); }},
+    {"experts", "N", "all of them", "KV experts a query reads", [](Options& o, Given const& g) { o.experts = count(g, 1, 1 << 16); }},
+    {"read-pages", "N", "all of them", "pages a query reads in a layer, pinned ones included: those whose keys may fit it best", [](Options& o, Given const& g) { o.read_pages = count(g, 1, 1 << 30); }},
     {"max-error", "X", "", "share of its attention that a head may skip in certified attention", [](Options& o, Given const& g) { o.max_error = real_number(g, 1e-9, 1); }},
     {"home", "NAME", "mod; content with --experts", "how a page gets its KV expert; `pikv list homes`", [](Options& o, Given const& g) { o.home = name_in(g, shards::home_policies()); }},
     {"kv-experts", "N", "64; home router: the model's", "groups of pages that are placed together, and read together by routed attention", [](Options& o, Given const& g) { o.kv_experts = count(g, 1, 1 << 16); }},
@@ -187,6 +187,7 @@ EffectRow const effects[] = {
     {"time-limit", checkpoints, not_saved},
     {"time-margin", [](Options const& o) { return o.time_limit_s > 0; }, "without a time limit; add --time-limit TIME"},
     {"logits", [](Options const& o) { return !checkpoints(o) && o.resume.empty(); }, "with --checkpoint or --resume, since a checkpoint does not hold them; leave it out"},
+    {"fidelity", [](Options const& o) { return !checkpoints(o) && o.resume.empty(); }, "with --checkpoint or --resume, since a checkpoint does not hold the exact copy; leave it out"},
     {"trace-events", [](Options const& o) { return !o.trace.empty(); }, "without a trace; add --trace FILE"},
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };

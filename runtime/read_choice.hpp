@@ -24,7 +24,7 @@ struct ReadSettings {
   std::int32_t experts = 0;        // read per query; 0: all
   std::int32_t read_pages = 0;     // per query and table, pinned ones included; 0: all
   double max_error = 0;            // certified: skipped mass per head, at most
-  std::int32_t groups = 4;         // of KV experts that lie near each other, for `hierarchical`
+  std::int32_t groups = 8;         // of KV experts that count as near each other, for `hierarchical`, which opens 4
   std::uint64_t seed = 0;
 
   bool chooses() const { return mode != AttentionMode::exact; }

@@ -31,12 +31,15 @@ int run_evaluate(comm::World& world, EvaluateOptions const& options, std::string
     std::cout << fidelity_table(fidelity) << std::flush;
     if (options.cache.report.empty()) return;
     OutputFile file{options.cache.report, "--report"};
-    nlohmann::json const report = {
-        {"version", version()}, {"command", command_line}, {"ranks", world.size()}, {"tasks", evaluator.tasks().size()}, {"fidelity", fidelity_json(fidelity)}};
+    nlohmann::json const report = {{"version", version()},
+                                   {"command", command_line},
+                                   {"ranks", world.size()},
+                                   {"tasks", evaluator.tasks().size()},
+                                   {"fidelity", fidelity_json(fidelity)}};
     file.write(report.dump(2) + "\n");
     file.commit();
   });
   return 0;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

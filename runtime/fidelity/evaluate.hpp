@@ -11,4 +11,4 @@ namespace pikv::runtime {
 /// what the second lost is printed (rank 0). Returns the exit code; throws as run_generate does.
 int run_evaluate(comm::World& world, EvaluateOptions const& options, std::string const& command_line);
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -32,13 +32,16 @@ void check_readable(Job const& job, EvaluateOptions const& options, std::string 
     throw InputError("--needles hides facts in text, and --text=" + options.text + " holds token ids; give it as text, or needles as --tasks");
   if (!text.empty() && !holds_ids(options, text) && !job.tokenizer)
     throw InputError(
-        "this model's tokenizer is not supported here, so text cannot be measured; give --text the prompt_ids that jobs/tokenize.py makes of it, and needles as --tasks, from "
+        "this model's tokenizer is not supported here, so text cannot be measured; give --text the prompt_ids that jobs/tokenize.py makes of it, and "
+        "needles as --tasks, from "
         "--write-tasks and the same script");
 }
 
 std::vector<EvalTask> windows_of(Job const& job, EvaluateOptions const& options, std::string const& text) {
-  auto windows = text_tasks(holds_ids(options, text) ? read_ids(text, "--text=" + options.text, job.model->config().vocab) : job.tokenizer->encode(text), options.window);
-  if (windows.empty()) throw InputError(fmt::format("the text is shorter than a window of {} tokens; give a longer one, or a smaller --window", options.window));
+  auto windows = text_tasks(
+      holds_ids(options, text) ? read_ids(text, "--text=" + options.text, job.model->config().vocab) : job.tokenizer->encode(text), options.window);
+  if (windows.empty())
+    throw InputError(fmt::format("the text is shorter than a window of {} tokens; give a longer one, or a smaller --window", options.window));
   windows.resize(std::min(windows.size(), static_cast<std::size_t>(options.windows)));
   return windows;
 }
@@ -46,7 +49,8 @@ std::vector<EvalTask> windows_of(Job const& job, EvaluateOptions const& options,
 void check_lengths(std::vector<EvalTask> const& tasks, std::int32_t most) {
   for (EvalTask const& task : tasks)
     if (auto const length = task.context.size() + task.follow.size(); static_cast<std::int64_t>(length) > most)
-      throw InputError(fmt::format("a task of {} tokens is longer than the model's {} positions; give a smaller --window or --needle-length", length, most));
+      throw InputError(
+          fmt::format("a task of {} tokens is longer than the model's {} positions; give a smaller --window or --needle-length", length, most));
 }
 
 std::vector<EvalTask> tasks_of(Job& job, EvaluateOptions const& options) {
@@ -87,7 +91,7 @@ std::size_t tasks_at_once(std::span<EvalTask const> tasks, std::int32_t vocab, i
   return static_cast<std::size_t>(ranks) * std::max<std::size_t>(1, most_logit_bytes / (most * static_cast<std::size_t>(vocab) * sizeof(float)));
 }
 
-}  // namespace
+}   // namespace
 
 std::string measured_text(comm::World& world, EvaluateOptions const& options) {
   std::string const path = options.text.empty() ? held_out_file().string() : options.text;
@@ -95,7 +99,12 @@ std::string measured_text(comm::World& world, EvaluateOptions const& options) {
 }
 
 Evaluator::Evaluator(comm::World& world, EvaluateOptions const& options, std::string const& command_line)
-    : world_{world}, options_{options}, active_{options.cache}, job_{world, active_, command_line, {}, {}, {}, {}, {}, "", 0, {}}, at_once_{0}, logits_{{}} {
+    : world_{world},
+      options_{options},
+      active_{options.cache},
+      job_{world, active_, command_line, {}, {}, {}, {}, {}, "", 0, {}},
+      at_once_{0},
+      logits_{{}} {
   agree(world, patience * active_.deadline_s, [&] { load_model(job_); });
   read_rank_plan(job_);
   tasks_ = tasks_of(job_, options);
@@ -110,7 +119,8 @@ Fidelity Evaluator::measure(GenerateOptions const& setting) {
     job_.requests = requests_of(std::span{tasks_}.subspan(first, std::min(at_once_, tasks_.size() - first)), first);
     if (exact_from_ != first) run_exact(first);
     active_ = setting;
-    run([&](Request const& request, std::int64_t position, std::span<float const> row) { logits_.compare(first + static_cast<std::size_t>(request.index), position, row); },
+    run([&](Request const& request, std::int64_t position,
+            std::span<float const> row) { logits_.compare(first + static_cast<std::size_t>(request.index), position, row); },
         &attention);
     if (world_.rank() == 0 && at_once_ < tasks_.size()) spdlog::info("{} of {} tasks done", std::min(first + at_once_, tasks_.size()), tasks_.size());
   }
@@ -123,7 +133,9 @@ void Evaluator::run_exact(std::size_t first) {
   logits_.forget_exact();
   exact_from_.reset();
   active_ = exact_options(options_.cache);
-  run([&](Request const& request, std::int64_t position, std::span<float const> row) { logits_.exact(first + static_cast<std::size_t>(request.index), position, row); }, nullptr);
+  run([&](Request const& request, std::int64_t position,
+          std::span<float const> row) { logits_.exact(first + static_cast<std::size_t>(request.index), position, row); },
+      nullptr);
   exact_from_ = first;
 }
 
@@ -151,4 +163,4 @@ void Evaluator::run(LogitsObserver observer, AttentionFidelity* attention) {
   attention->pages_ever += seen.pages_ever;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -43,4 +43,4 @@ class Evaluator {
 /// Collective: the text that is measured and that needles are hidden in, --text or the held-out one.
 std::string measured_text(comm::World& world, EvaluateOptions const& options);
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

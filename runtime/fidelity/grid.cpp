@@ -48,7 +48,8 @@ std::vector<Given> values_of(Axis const& axis, Json const& list, std::string con
   if (!list.is_array() || list.empty()) throw InputError(fmt::format("\"{}\" in {} is not a list of values; write it as [..]", axis.key, source));
   std::vector<Given> values;
   for (Json const& value : list) {
-    if (!value.is_string() && !value.is_number()) throw InputError(fmt::format("\"{}\" in {} holds {}, which is neither a name nor a number", axis.key, source, value.dump()));
+    if (!value.is_string() && !value.is_number())
+      throw InputError(fmt::format("\"{}\" in {} holds {}, which is neither a name nor a number", axis.key, source, value.dump()));
     Given const given{value.is_string() ? value.get<std::string>() : value.dump(), fmt::format("\"{}\": {} in {}", axis.key, value.dump(), source)};
     GivenOptions alone;
     add(alone, axis, given);
@@ -64,7 +65,8 @@ Json parse_grid(std::string_view text, std::string const& source) {
   for (Axis const& axis : axes) keys.emplace_back(axis.key);
   if (!grid.is_object()) throw InputError(source + " is not a JSON object; write {\"schedulers\": [\"none\", \"h2o\"], \"keep\": [0.25, 0.5]}");
   for (auto const& [key, list] : grid.items())
-    if (std::ranges::find(keys, key) == keys.end()) throw InputError(fmt::format("{} has the unknown key \"{}\"{}; these exist: {}", source, key, did_you_mean(key, keys), fmt::join(keys, ", ")));
+    if (std::ranges::find(keys, key) == keys.end())
+      throw InputError(fmt::format("{} has the unknown key \"{}\"{}; these exist: {}", source, key, did_you_mean(key, keys), fmt::join(keys, ", ")));
   return grid;
 }
 
@@ -103,7 +105,7 @@ std::string setting(GenerateOptions const& point) {
   return text;
 }
 
-}  // namespace
+}   // namespace
 
 SweepPlan plan_sweep(std::string_view json, std::string const& source, GivenOptions const& base) {
   SweepPlan plan;
@@ -125,4 +127,4 @@ SweepPlan plan_sweep(std::string_view json, std::string const& source, GivenOpti
   return plan;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

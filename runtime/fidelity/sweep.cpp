@@ -34,8 +34,8 @@ void check_outputs(SweepOptions const& options) {
   }
   if (options.csv.empty()) return;
   std::error_code absent;   // a file that is not there is no other's
-  for (auto const& [name, other] : {std::pair{"--output", &options.output}, std::pair{"--grid", &options.grid}, std::pair{"--text", &options.evaluate.text},
-                                    std::pair{"--tasks", &options.evaluate.tasks}})
+  for (auto const& [name, other] : {std::pair{"--output", &options.output}, std::pair{"--grid", &options.grid},
+                                    std::pair{"--text", &options.evaluate.text}, std::pair{"--tasks", &options.evaluate.tasks}})
     if (*other == options.csv || (!other->empty() && fs::equivalent(*other, options.csv, absent)))
       throw InputError(fmt::format("--csv={} is the same file as {}={}; give another name", options.csv, name, *other));
   open_part(options.csv, "--csv");
@@ -44,20 +44,22 @@ void check_outputs(SweepOptions const& options) {
 
 std::string digest(std::vector<EvalTask> const& tasks) {
   std::string text;
-  for (EvalTask const& task : tasks) text += fmt::format("{} {} {} [{}] [{}]\n", task.kind, task.depth, task.scored_from, fmt::join(task.context, " "), fmt::join(task.follow, " "));
+  for (EvalTask const& task : tasks)
+    text += fmt::format("{} {} {} [{}] [{}]\n", task.kind, task.depth, task.scored_from, fmt::join(task.context, " "), fmt::join(task.follow, " "));
   return fmt::format("{:016x}", comm::checksum(std::as_bytes(std::span{text})));
 }
 
 std::string shared_options(GenerateOptions const& options) {
-  return fmt::format("kv-dtype={} kv-experts={} pin-window={} redundancy={} prefill-chunk={} batch={} seed={}", kernels::name_of(options.kv_dtype), options.kv_experts, options.pin_window,
-                     options.redundancy, options.prefill_chunk, options.batch, options.sampling.seed);
+  return fmt::format("kv-dtype={} kv-experts={} pin-window={} redundancy={} prefill-chunk={} batch={} seed={}", kernels::name_of(options.kv_dtype),
+                     options.kv_experts, options.pin_window, options.redundancy, options.prefill_chunk, options.batch, options.sampling.seed);
 }
 
 // In which a sweep on the disk differs from this one; empty if it goes on.
 std::string difference(SweepFile const& there, SweepFile const& here) {
   if (there.subject.model != here.subject.model) return "of another model";
   if (there.subject.tasks != here.subject.tasks) return "of other text or tasks";
-  if (there.subject.options != here.subject.options) return fmt::format("with other options ({} there, {} here)", there.subject.options, here.subject.options);
+  if (there.subject.options != here.subject.options)
+    return fmt::format("with other options ({} there, {} here)", there.subject.options, here.subject.options);
   if (!std::ranges::equal(there.points, here.points, &PointRow::same_setting)) return "of another grid";
   return "";
 }
@@ -82,8 +84,8 @@ void say_plan(SweepPlan const& plan, SweepFile const& sweep) {
 
 void say_measured(SweepFile const& sweep, std::size_t place) {
   PointRow const& row = sweep.points[place];
-  spdlog::info("{} of {}: {}: KL {:.3g}, {:.1f} % of the bytes read, {:.1f} % kept", place + 1, sweep.points.size(), setting_text(row), row.figures[figure("/kl")],
-               100 * row.figures[figure("/bytes_read_ratio")], 100 * row.figures[figure("/bytes_kept_ratio")]);
+  spdlog::info("{} of {}: {}: KL {:.3g}, {:.1f} % of the bytes read, {:.1f} % kept", place + 1, sweep.points.size(), setting_text(row),
+               row.figures[figure("/kl")], 100 * row.figures[figure("/bytes_read_ratio")], 100 * row.figures[figure("/bytes_kept_ratio")]);
 }
 
 Fidelity measure(Evaluator& evaluator, GenerateOptions const& setting) {
@@ -104,7 +106,7 @@ void finish(SweepFile const& sweep, SweepOptions const& options) {
   std::cout << sweep_table(sweep.points) << std::flush;
 }
 
-}  // namespace
+}   // namespace
 
 int run_sweep(comm::World& world, SweepOptions const& options, std::string const& command_line) {
   GenerateOptions const& shared = options.evaluate.cache;
@@ -144,4 +146,4 @@ int run_sweep(comm::World& world, SweepOptions const& options, std::string const
   return 0;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

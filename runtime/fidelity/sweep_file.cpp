@@ -38,7 +38,7 @@ SweepFile read_whole(std::filesystem::path const& path) {
           .needles = hdf5::TableInput{file.get(), "needles", bytes}.rows<NeedleRow>(needle_row_type())};
 }
 
-}  // namespace
+}   // namespace
 
 void write_sweep(std::filesystem::path const& path, SweepFile const& sweep) {
   hdf5::prepare();
@@ -68,4 +68,4 @@ SweepFile read_sweep(std::filesystem::path const& path) {
   return sweep;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

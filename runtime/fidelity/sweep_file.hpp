@@ -28,4 +28,4 @@ void write_sweep(std::filesystem::path const& path, SweepFile const& sweep);
 /// Throws RunError: not a sweep, damaged, of another format.
 SweepFile read_sweep(std::filesystem::path const& path);
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -23,8 +23,8 @@ std::vector<Row> const rows{
     {{"csv", "FILE", "", "the same as CSV"}, &SweepOptions::csv},
 };
 
-constexpr std::array<std::string_view, 12> not_here{"attention", "router",      "experts", "read-pages", "max-error", "home",
-                                                    "scheduler", "keep", "codec",      "page-tokens", "report", "write-tasks"};
+constexpr std::array<std::string_view, 12> not_here{"attention", "router", "experts", "read-pages",  "max-error", "home",
+                                                    "scheduler", "keep",   "codec",   "page-tokens", "report",    "write-tasks"};
 
 std::string file(GivenOptions& given, std::string const& name) {
   auto const found = given.find(name);
@@ -35,7 +35,7 @@ std::string file(GivenOptions& given, std::string const& name) {
   return value;
 }
 
-}  // namespace
+}   // namespace
 
 std::vector<OptionSpec> sweep_option_specs() {
   std::vector<OptionSpec> specs;
@@ -49,10 +49,11 @@ SweepOptions parse_sweep_options(std::span<std::string const> args) {
   GivenOptions given = read_given("sweep", sweep_option_specs(), args);
   SweepOptions options;
   for (Row const& row : rows) options.*row.member = file(given, row.spec.name);
-  if (options.grid.empty()) throw InputError("`pikv sweep` needs settings; add --grid FILE, JSON as {\"schedulers\": [\"none\", \"h2o\"], \"keep\": [0.25, 0.5]}");
+  if (options.grid.empty())
+    throw InputError("`pikv sweep` needs settings; add --grid FILE, JSON as {\"schedulers\": [\"none\", \"h2o\"], \"keep\": [0.25, 0.5]}");
   if (options.output.empty()) throw InputError("`pikv sweep` needs a place for its results; add --output FILE.h5");
   options.evaluate = evaluate_options_from(std::move(given));
   return options;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

@@ -18,4 +18,4 @@ std::vector<OptionSpec> sweep_option_specs();
 /// Throws InputError. Whether an option has an effect is seen when the grid has been read (grid.hpp).
 SweepOptions parse_sweep_options(std::span<std::string const> args);
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

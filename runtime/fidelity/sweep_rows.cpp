@@ -18,7 +18,7 @@ void set(std::array<char, N>& field, std::string const& text) {
   std::copy_n(text.begin(), std::min(text.size(), N), field.begin());
 }
 
-}  // namespace
+}   // namespace
 
 std::string figure_name(std::size_t figure) {
   std::string name = figure_pointers[figure] + 1;
@@ -27,7 +27,9 @@ std::string figure_name(std::size_t figure) {
 }
 
 bool PointRow::same_setting(PointRow const& other) const {
-  auto const all = [](PointRow const& row) { return std::tie(row.router, row.scheduler, row.codec, row.home, row.keep, row.page_tokens, row.experts, row.read_pages); };
+  auto const all = [](PointRow const& row) {
+    return std::tie(row.router, row.scheduler, row.codec, row.home, row.keep, row.page_tokens, row.experts, row.read_pages);
+  };
   return all(*this) == all(other);
 }
 
@@ -73,7 +75,10 @@ std::vector<NeedleRow> needle_rows(std::int64_t point, Fidelity const& fidelity)
 hdf5::RowType point_row_type() {
   hdf5::RowType type;
   type.add("router", &PointRow::router).add("scheduler", &PointRow::scheduler).add("codec", &PointRow::codec).add("home", &PointRow::home);
-  type.add("keep", &PointRow::keep).add("page_tokens", &PointRow::page_tokens).add("experts", &PointRow::experts).add("read_pages", &PointRow::read_pages);
+  type.add("keep", &PointRow::keep)
+      .add("page_tokens", &PointRow::page_tokens)
+      .add("experts", &PointRow::experts)
+      .add("read_pages", &PointRow::read_pages);
   type.add("baseline", &PointRow::baseline).add("done", &PointRow::done).add_each(&PointRow::figures, figure_name);
   return type;
 }
@@ -85,4 +90,4 @@ hdf5::RowType needle_row_type() {
   return type;
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

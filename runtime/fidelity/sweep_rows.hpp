@@ -13,9 +13,22 @@
 namespace pikv::runtime {
 
 /// Members of fidelity_json as columns: "/attention_recall/mean" is the column attention_recall_mean.
-inline constexpr std::array<char const*, 16> figure_pointers{
-    "/positions",         "/nll",              "/nll_exact",        "/perplexity_ratio", "/kl",           "/top1_agreement", "/attention_recall/mean", "/attention_recall/p05",
-    "/output_error/mean", "/output_error/p99", "/bytes_read_ratio", "/bytes_kept_ratio", "/needle/count", "/needle/exact",   "/needle/policy",         "/needle/half_interval"};
+inline constexpr std::array<char const*, 16> figure_pointers{"/positions",
+                                                             "/nll",
+                                                             "/nll_exact",
+                                                             "/perplexity_ratio",
+                                                             "/kl",
+                                                             "/top1_agreement",
+                                                             "/attention_recall/mean",
+                                                             "/attention_recall/p05",
+                                                             "/output_error/mean",
+                                                             "/output_error/p99",
+                                                             "/bytes_read_ratio",
+                                                             "/bytes_kept_ratio",
+                                                             "/needle/count",
+                                                             "/needle/exact",
+                                                             "/needle/policy",
+                                                             "/needle/half_interval"};
 std::string figure_name(std::size_t figure);
 /// Its place in the list, for use in code: a misspelt one does not compile.
 consteval std::size_t figure(std::string_view pointer) {
@@ -30,8 +43,8 @@ struct PointRow {
   std::array<char, 32> codec{}, home{};
   double keep = 1;
   std::int32_t page_tokens = 0, experts = 0, read_pages = 0;   // 0: all
-  std::int32_t baseline = 0;   // 1: a published scheduler as it is, without router and codec
-  std::int32_t done = 0;       // 1: measured; the figures are NaN before, and those of needles where there are none
+  std::int32_t baseline = 0;                                   // 1: a published scheduler as it is, without router and codec
+  std::int32_t done = 0;                                       // 1: measured; the figures are NaN before, and those of needles where there are none
   std::array<double, figure_pointers.size()> figures{};
 
   bool same_setting(PointRow const& other) const;
@@ -60,4 +73,4 @@ std::string text_of(std::array<char, N> const& field) {
   return std::string{padded.substr(0, padded.find('\0'))};
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

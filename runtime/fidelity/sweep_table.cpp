@@ -34,25 +34,25 @@ struct Figure {
   std::string (*text)(PointRow const&);
 };
 
-Figure const figures[] = {
-    {"KL, nats", [](PointRow const& row) { return fmt::format("{:.3g}", row.figures[figure("/kl")]); }},
-    {"perplexity", [](PointRow const& row) { return fmt::format("x {:.4f}", row.figures[figure("/perplexity_ratio")]); }},
-    {"same top", [](PointRow const& row) { return percent(row.figures[figure("/top1_agreement")]); }},
-    {"recall", [](PointRow const& row) { return fmt::format("{:.4f}", row.figures[figure("/attention_recall/mean")]); }},
-    {"needles", [](PointRow const& row) { return percent(row.figures[figure("/needle/policy")]); }},
-    {"read", [](PointRow const& row) { return percent(row.figures[figure("/bytes_read_ratio")]); }},
-    {"kept", [](PointRow const& row) { return percent(row.figures[figure("/bytes_kept_ratio")]); }}};
+Figure const figures[] = {{"KL, nats", [](PointRow const& row) { return fmt::format("{:.3g}", row.figures[figure("/kl")]); }},
+                          {"perplexity", [](PointRow const& row) { return fmt::format("x {:.4f}", row.figures[figure("/perplexity_ratio")]); }},
+                          {"same top", [](PointRow const& row) { return percent(row.figures[figure("/top1_agreement")]); }},
+                          {"recall", [](PointRow const& row) { return fmt::format("{:.4f}", row.figures[figure("/attention_recall/mean")]); }},
+                          {"needles", [](PointRow const& row) { return percent(row.figures[figure("/needle/policy")]); }},
+                          {"read", [](PointRow const& row) { return percent(row.figures[figure("/bytes_read_ratio")]); }},
+                          {"kept", [](PointRow const& row) { return percent(row.figures[figure("/bytes_kept_ratio")]); }}};
 
 bool differs(std::span<PointRow const> rows, Setting const& setting) {
   return std::ranges::any_of(rows, [&](PointRow const& row) { return setting.text(row) != setting.text(rows.front()); });
 }
 
-}  // namespace
+}   // namespace
 
 std::string setting_text(PointRow const& row) {
   std::string text;
   for (Setting const& setting : settings)
-    if (auto const value = setting.text(row); value != "none" && value != "all" && value != "mod") text += fmt::format("{}{} {}", text.empty() ? "" : ", ", setting.name, value);
+    if (auto const value = setting.text(row); value != "none" && value != "all" && value != "mod")
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", setting.name, value);
   return text;
 }
 
@@ -61,12 +61,12 @@ std::string sweep_table(std::span<PointRow const> rows) {
   std::ranges::stable_sort(sorted, {}, [](PointRow const& row) { return row.figures[figure("/kl")]; });
   std::string text;
   for (Setting const& setting : settings)
-    if (differs(rows, setting)) text += fmt::format("{:<13}", setting.column);
+    if (differs(rows, setting)) text += fmt::format("{:<15}", setting.column);
   for (Figure const& shown : figures) text += fmt::format("{:>12}", shown.column);
   for (PointRow const& row : sorted) {
     text += '\n';
     for (Setting const& setting : settings)
-      if (differs(rows, setting)) text += fmt::format("{:<13}", setting.text(row));
+      if (differs(rows, setting)) text += fmt::format("{:<15}", setting.text(row));
     for (Figure const& shown : figures) text += fmt::format("{:>12}", shown.text(row));
     if (row.baseline != 0) text += "  baseline";
   }
@@ -87,4 +87,4 @@ std::string sweep_csv(std::span<PointRow const> rows) {
   return text + '\n';
 }
 
-}  // namespace pikv::runtime
+}   // namespace pikv::runtime

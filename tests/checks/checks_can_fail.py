@@ -1,5 +1,6 @@
 """checks_can_fail.py COMPILER: each check finds what it is for in a small tree made for the purpose, and passes the tree without it."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -89,7 +90,7 @@ class Headers(CheckTest):
         flags = {"kernels/a.cpp": "-DKERNELS", "kernels/b.cu": "-no-such-flag",
                  "runtime/a.cpp": "-std=c++20 -Wall -Werror", "runtime/b.cpp": "-std=c++20 -Wall -Werror -DB"}
         commands = [{"directory": str(self.root), "file": str(self.root / source),
-                     "command": f"{COMPILER} {flag} -I{self.root} -MD -MT a -MF a -o a.o -c {self.root / source}"} for source, flag in flags.items()]
+                     "command": f"{COMPILER} {flag} -I{self.root} -MD -MT a -MF a -o {source}.o -c {self.root / source}"} for source, flag in flags.items()]
         self.write("build/compile_commands.json", json.dumps(commands))
 
     def test_passes_headers_that_compile_alone_with_the_flags_of_their_folder(self):
@@ -102,6 +103,28 @@ class Headers(CheckTest):
     def test_finds_a_header_that_leans_on_another(self):
         self.write("runtime/bad.hpp", "#pragma once\ninline std::vector<int> f() { return {}; }\n")
         self.fails("headers", "runtime/bad.hpp:1: does not compile alone", self.root / "build")
+
+    def test_leaves_out_only_what_an_object_shows(self):
+        bad = "inline std::vector<int> f() { return {}; }\n"
+        self.write("runtime/bad.hpp", bad)
+        for source, shown in ((f'// {bad}\n#include "runtime/bad.hpp"\n', True), ('#include "bad.hpp"\n', True),
+                              ('#include <vector>\n#include "bad.hpp"\n', False), ('#define X\n#include "bad.hpp"\n', False)):
+            with self.subTest(source=source):
+                self.write("runtime/a.cpp", source)
+                self.write("runtime/a.cpp.o", "")
+                if shown:
+                    self.passes("headers", self.root / "build")
+                else:
+                    self.fails("headers", "runtime/bad.hpp:1", self.root / "build")
+        for newer in ("runtime/bad.hpp", "runtime/a.cpp"):
+            with self.subTest(newer=newer):
+                self.write("runtime/a.cpp", '#include "bad.hpp"\n')
+                self.write("runtime/a.cpp.o", "")
+                self.passes("headers", self.root / "build")
+                later = (self.root / "runtime/a.cpp.o").stat().st_mtime + 1
+                os.utime(self.root / newer, (later, later))
+                self.fails("headers", "runtime/bad.hpp:1", self.root / "build")
+                os.utime(self.root / newer)
 
     def test_finds_a_header_that_only_warns(self):
         self.write("runtime/bad.hpp", "#pragma once\ninline int f() { int unused; return 1; }\n")

@@ -77,7 +77,7 @@ def evaluations():
     task = '{"context_ids": [1, 2], "question_ids": [3], "answer_ids": [4]}'
     yield of("window too small", ["--window", "2"], "--window=2 .*from 4 to")
     yield of("window longer than the text", ["--text", "t.txt"], "shorter than a window of 2048", files={"t.txt": b"short"})
-    yield of("window longer than the model", ["--window", "65536"], "longer than the model's 4096 positions|shorter than a window")
+    yield of("window longer than the model", ["--window", "65536"], "longer than the model's 8192 positions")
     yield of("text missing", ["--text", "gone.txt"], "--text=gone.txt could not be read")
     yield of("depths", ["--needles", "1", "--needle-depths", "0,2"], "--needle-depths=0,2")
     yield of("option of generate", ["--prompts", "a"], "--prompts is not an option")

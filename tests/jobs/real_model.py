@@ -1,4 +1,4 @@
-"""Where the real model and the packages that jobs/fetch_model.py brought lie, if it ran: PIKV_MODELS, or build/models of the source tree."""
+"""Where the real model and the packages that jobs/fetch_model.py brought lie, if it ran: PIKV_FETCHED_MODELS, or build/models of the source tree."""
 import json
 import os
 import pathlib
@@ -7,14 +7,14 @@ import sys
 import unittest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-MODELS = pathlib.Path(os.environ.get("PIKV_MODELS") or REPOSITORY / "build/models")
+MODELS = pathlib.Path(os.environ.get("PIKV_FETCHED_MODELS") or REPOSITORY / "build/models")
 DENSE = MODELS / "smollm2"
 DATA = REPOSITORY / "tests/data/smollm2"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(MODELS / f"cache/python{sys.version_info.major}.{sys.version_info.minor}"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 HAS_TOKENIZERS = subprocess.run([sys.executable, "-c", "import tokenizers"], env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
 needs_tokenizers = unittest.skipUnless(HAS_TOKENIZERS, "the package tokenizers is not installed; jobs/fetch_model.py brings it")
-needs_model = unittest.skipUnless((DENSE / "tokenizer.json").is_file(), f"no model in {DENSE}; jobs/fetch_model.py makes it, or set PIKV_MODELS to its parent")
+needs_model = unittest.skipUnless((DENSE / "tokenizer.json").is_file(), f"no model in {DENSE}; jobs/fetch_model.py makes it, or set PIKV_FETCHED_MODELS to its parent")
 
 
 def script(name, *arguments, text="", environment=None):

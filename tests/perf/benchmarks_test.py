@@ -1,9 +1,11 @@
 """Each benchmark of transfers and checksums runs in its smallest form, checks what it moves, and prints its rows.
 Run: benchmarks_test.py perf build/perf   (needs ucx_perftest, Debian: ucx-utils)"""
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
 BUILT = pathlib.Path(sys.argv.pop(2))
@@ -34,6 +36,22 @@ class Benchmarks(unittest.TestCase):
     def test_hash_bench_warm_and_cold(self):
         printed = rows(BUILT / "hash_bench", "--kib", 4, 64, "--repeats", 3, "--pool-mib", 16)
         self.assertEqual([row[:2] for row in printed[-4:]], [["4", "warm"], ["4", "cold"], ["64", "warm"], ["64", "cold"]])
+
+    def test_kvpress_bench_pairs_what_both_sides_lost_and_says_what_it_could_not_compare(self):
+        part = {"context_ids": list(range(20, 60)), "question_ids": [7], "answer_ids": [8, 9]}
+        tasks = [{"kind": kind} | part for kind in ("text", "text", "single", "single")]
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "tasks.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+            for method, loss in (("None-1.0", 1), ("tova-0.5", 100), ("streaming-0.5", 0)):   # ours lie between
+                pathlib.Path(folder, f"kvpress-{method}.json").write_text(json.dumps([[loss, False]] * 4))
+            printed = rows(sys.executable, SCRIPTS / "kvpress_bench.py", BUILT.parent / "pikv", SCRIPTS.parent / "data/tiny-moe", "--folder", folder,
+                           "--methods", "tova", "streaming", "lru", "nonsense", "--keep", 0.5, "--pages", 1, 16)
+        ours = [row for row in printed if row[:2] == ["ours,", "p"]]
+        self.assertEqual([row[-1] for row in ours[:4]], ["ok", "ok", "WORSE", "WORSE"])
+        self.assertEqual([row[0] for row in printed].count("kvpress"), 2)
+        self.assertIn(["kvpress:", "no", "such", "method"], printed)
+        self.assertEqual(len(ours[4]), 8)   # lru: alone
+        self.assertIn("not compared", " ".join(ours[6]))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ namespace {
 // Largest differences between correct computations in fp32 are a fifth of these.
 constexpr double logit_tolerance = 1e-3, mean_nll_tolerance = 1e-5;
 
-/// PIKV_MODELS, or build/models of the source tree, where jobs/fetch_model.py puts them.
+/// PIKV_FETCHED_MODELS, or build/models of the source tree, where jobs/fetch_model.py puts them.
 std::filesystem::path model_folder(std::string const& name) {
-  char const* const given = std::getenv("PIKV_MODELS");
+  char const* const given = std::getenv("PIKV_FETCHED_MODELS");
   return std::filesystem::path{given ? given : PIKV_MODELS_FOLDER} / name;
 }
 
@@ -39,7 +39,7 @@ class RealModel : public ::testing::TestWithParam<Case> {
   void SetUp() override {
     auto const original = model_folder(GetParam().model);
     if (!std::filesystem::exists(original / "config.json")) {
-      std::string const why = "no model in " + original.string() + "; jobs/fetch_model.py makes it, or set PIKV_MODELS to its parent";
+      std::string const why = "no model in " + original.string() + "; jobs/fetch_model.py makes it, or set PIKV_FETCHED_MODELS to its parent";
       std::cout << "skipped: " << why << "\n";
       GTEST_SKIP() << why;
     }

@@ -9,7 +9,6 @@
 #include "runtime/cache_settings.hpp"
 #include "runtime/sizing.hpp"
 #include "tests/runtime/engine/agreement.hpp"
-#include "tests/runtime/engine/harness.hpp"
 #include "tests/runtime/reference_data.hpp"
 
 namespace pikv::test {
