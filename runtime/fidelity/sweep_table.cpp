@@ -61,12 +61,12 @@ std::string sweep_table(std::span<PointRow const> rows) {
   std::ranges::stable_sort(sorted, {}, [](PointRow const& row) { return row.figures[figure("/kl")]; });
   std::string text;
   for (Setting const& setting : settings)
-    if (differs(rows, setting)) text += fmt::format("{:<13}", setting.column);
+    if (differs(rows, setting)) text += fmt::format("{:<15}", setting.column);
   for (Figure const& shown : figures) text += fmt::format("{:>12}", shown.column);
   for (PointRow const& row : sorted) {
     text += '\n';
     for (Setting const& setting : settings)
-      if (differs(rows, setting)) text += fmt::format("{:<13}", setting.text(row));
+      if (differs(rows, setting)) text += fmt::format("{:<15}", setting.text(row));
     for (Figure const& shown : figures) text += fmt::format("{:>12}", shown.text(row));
     if (row.baseline != 0) text += "  baseline";
   }
