@@ -331,7 +331,8 @@ def hit_rate_over_capacity(rates, axes):
 
 
 BYTES = {"read": "bytes read, % of exact attention's", "kept": "bytes kept, % of an uncompressed cache's"}
-MOST_NAMED = 10   # of the settings on a front
+LABELS = {"keep": "keep", "home": "home", "experts": "experts", "read_pages": "pages", "page_tokens": "page"}
+APART = 26   # pixels between settings on a front that get a number each
 
 
 class Sweep:
@@ -340,12 +341,16 @@ class Sweep:
         self.rows = read_columns(path, ["router", "scheduler", "baseline", "keep", "page_tokens", *figures])
         for row in self.rows:
             row.update({name: float(row[name] or "nan") for name in figures})
-        several = {name: len({row[name] for row in self.rows}) > 1 for name in self.rows[0]}
+        several = {name for name in self.rows[0] if len({row[name] for row in self.rows if matters(row, name)}) > 1}
         for row in self.rows:
             words = [row[name] for name in ("router", "scheduler", "codec") if row.get(name, "none") != "none"] or ["everything"]
-            more = [f"{label} {row[name]}" for name, label in (("keep", "keep"), ("home", "home"), ("experts", "experts"), ("read_pages", "pages"), ("page_tokens", "page"))
-                    if several.get(name) and not (name == "keep" and row["scheduler"] == "none") and not (name in ("home", "experts", "read_pages") and row["router"] == "none")]
+            more = [f"{label} {row[name]}" for name, label in LABELS.items() if name in several and matters(row, name)]
             row["name"] = ", ".join([" + ".join(words), *more])
+
+
+def matters(row, name):
+    """Whether this column means something in a row of a sweep."""
+    return {"keep": row["scheduler"], "home": row["router"], "experts": row["router"], "read_pages": row["router"]}.get(name) != "none"
 
 
 def pareto_front(points):
@@ -357,40 +362,50 @@ def pareto_front(points):
     return front
 
 
+def far_apart(axes, front):
+    """Of points on a front those whose numbers do not cover each other, from its lossless end on."""
+    chosen, at = [], []
+    for point in reversed(front):
+        here = axes.transData.transform(point[:2])
+        if all(numpy.hypot(*(here - other)) >= APART for other in at):
+            chosen.append(point)
+            at.append(here)
+    return chosen[::-1]
+
+
 def pareto(rows, axes, cost, loss_of, drawn_at):
     """drawn_at: the height of a loss. Grey: all settings; colours: baselines; numbers: the front."""
     points = [(100 * row[f"bytes_{cost}_ratio"], loss_of(row), row) for row in rows]
     for label, marker, routed in (("scheduler alone", "o", False), ("router, or both", "^", True)):
         chosen = [(x, drawn_at(loss)) for x, loss, row in points if (row["router"] != "none") == routed]
         if chosen:
-            axes.plot(*zip(*chosen), marker, color="#aaaaaa", markersize=7, label=label)
+            axes.plot(*zip(*chosen), marker, color="#b0b0b0", markersize=6, label=label)
     for name, colour, marker in zip(sorted({row["scheduler"] for row in rows if row["baseline"] == "1"}), COLOURS, "sDv*"):
         chosen = sorted((x, drawn_at(loss)) for x, loss, row in points if row["baseline"] == "1" and row["scheduler"] == name)
         axes.plot(*zip(*chosen), marker + ":", color=colour, markersize=11, linewidth=1.5, label=f"{name} (baseline)")
     front = pareto_front(points)
     axes.plot([x for x, _, _ in front], [drawn_at(loss) for _, loss, _ in front], "-", drawstyle="steps-post", color="black", linewidth=1.5, label="nothing is better")
-    named = numpy.unique(numpy.linspace(0, len(front) - 1, min(len(front), MOST_NAMED)).round().astype(int))
-    for number, (x, loss, row) in enumerate((front[place] for place in named), 1):
-        axes.plot(x, drawn_at(loss), "o", color="black", markersize=5, label=f"{number}  {row['name']}")
-        axes.annotate(f"{number}", (x, drawn_at(loss)), xytext=(-4, -6), textcoords="offset points", ha="right", va="top", fontweight="bold")
     axes.set_xlim(left=0)
+    for number, (x, y, row) in enumerate(far_apart(axes, [(x, drawn_at(loss), row) for x, loss, row in front]), 1):
+        axes.plot(x, y, "o", color="black", markersize=5, label=f"{number}  {row['name']}")
+        axes.annotate(f"{number}", (x, y), xytext=(-5, -6), textcoords="offset points", ha="right", va="top", fontsize=13, fontweight="bold")
     axes.set_xlabel(BYTES[cost])
 
 
 def loss_over(sweep, axes, cost):
     least = 1e-7
-    pareto(sweep.rows, axes, cost, lambda row: row["kl"], lambda kl: max(kl, least))
     axes.set_yscale("log")
-    axes.set(title=f"What a setting loses, over the bytes {cost}", ylabel="KL from exact attention's tokens, nats, logarithmic")
+    pareto(sweep.rows, axes, cost, lambda row: row["kl"], lambda kl: max(kl, least))
+    axes.set(title=f"What a setting loses, over the bytes {cost}", ylabel="KL from exact attention, nats, logarithmic")
 
 
 def needles_over(sweep, axes, cost):
     rows = [row for row in sweep.rows if row["needle_policy"] == row["needle_policy"]]
     if not rows:
         return "no needles were asked for"
+    axes.set_ylim(-2, 102)
     pareto(rows, axes, cost, lambda row: -row["needle_policy"], lambda lost: -100 * lost)
     axes.axhline(100 * rows[0]["needle_exact"], color="black", linestyle="--", linewidth=1, label="exact attention")
-    axes.set_ylim(-2, 102)
     axes.set(title=f"Needles found, over the bytes {cost}", ylabel="needles found, %")
 
 
@@ -416,7 +431,7 @@ def draw(picture, trace, file):
     why_not = picture(trace, axes)
     if not why_not:
         if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=15 if len(axes.get_legend_handles_labels()[1]) <= 10 else 12)
         figure.savefig(file)
     pyplot.close(figure)
     return why_not
