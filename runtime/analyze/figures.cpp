@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <stdexcept>
 
 #include "runtime/analyze/windows.hpp"
 
@@ -101,7 +102,9 @@ double Sums::busy_s() const { return seconds() - seconds_of(*this, Stage::commun
 std::uint64_t Sums::bytes_to_others() const { return std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0}); }
 
 std::uint64_t Sums::count(std::uint32_t StepRecord::*of) const {
-  return counts[static_cast<std::size_t>(std::ranges::find(counters, of, &Counter::of) - counters.begin())];
+  auto const counter = std::ranges::find(counters, of, &Counter::of);
+  if (counter == counters.end()) throw std::logic_error("figures: this count of a step is in no list of counters");
+  return counts[static_cast<std::size_t>(counter - counters.begin())];
 }
 
 char const* to_string(Load load) {

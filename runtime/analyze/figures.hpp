@@ -23,6 +23,7 @@ inline constexpr std::array counters = {Counter{"pages_sealed", &StepRecord::pag
                                         Counter{"pages_fetched", &StepRecord::pages_fetched},
                                         Counter{"pages_read", &StepRecord::pages_read},
                                         Counter{"replica_hits", &StepRecord::replica_hits},
+                                        Counter{"tier_reads", &StepRecord::tier_reads},
                                         Counter{"checked", &StepRecord::checked},
                                         Counter{"scrubbed", &StepRecord::scrubbed},
                                         Counter{"corrupt", &StepRecord::corrupt},
