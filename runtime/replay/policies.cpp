@@ -1,5 +1,7 @@
 #include "runtime/replay/policies.hpp"
 
+#include <algorithm>
+
 #include "runtime/replay/arc.hpp"
 #include "runtime/replay/belady.hpp"
 #include "runtime/replay/lru.hpp"
