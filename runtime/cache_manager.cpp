@@ -118,9 +118,9 @@ void CacheManager::forgotten(Stream const& stream, Block from) {
 void CacheManager::after_step(shards::Store& store, std::span<shards::Segment const> stepped) {
   if (read_) read_->end_step();
   for (shards::Segment const& segment : stepped) {
+    auto const found = streams_.find(segment.stream);
+    if (found == streams_.end()) continue;   // it has ended, and is no more
     Stream& stream = *segment.stream;
-    auto const found = streams_.find(&stream);
-    if (found == streams_.end()) continue;   // it has ended
     Tracked& state = found->second;
     for (Layer& layer : state.layers)
       if (layer.scheduler) layer.scheduler->tick();

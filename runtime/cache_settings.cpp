@@ -48,6 +48,13 @@ PageTables page_tables(GenerateOptions const& options, ModelConfig const& config
   return tables;
 }
 
+bool wants_masses(CacheSettings const& settings) {
+  SchedulerEntry const& scheduler = schedulers().at(settings.scheduler);
+  ReadSettings const& read = settings.read;
+  bool const learns = read.mode == AttentionMode::routed && read.experts > 0 && routers().at(read.router).learns;
+  return scheduler.masses || scheduler.queries || learns || read.mode == AttentionMode::certified;
+}
+
 // A box or a mean is 4 bytes a channel.
 double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout const& layout) {
   double const one = 4.0 * layout.kv_heads * layout.head_dim;
@@ -56,7 +63,8 @@ double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout con
   if (read.mode == AttentionMode::certified) return 2 * one;
   if (read.mode == AttentionMode::exact) return 0;
   bool const looks = read.experts > 0 && read.experts < read.kv_experts && routers().at(read.router).affinities;
-  return (looks ? one : 0) + (read.read_pages > 0 ? one : 0);
+  bool const learns = looks && routers().at(read.router).learns;
+  return (looks ? one : 0) + (learns ? one : 0) + (read.read_pages > 0 ? one : 0);
 }
 
 }  // namespace pikv::runtime

@@ -27,6 +27,9 @@ struct PageTables {
 };
 PageTables page_tables(GenerateOptions const& options, ModelConfig const& config);
 
+/// Whether its policies want to know what pages weighed, so that partials need room for that.
+bool wants_masses(CacheSettings const& settings);
+
 /// Bytes of summaries that a query reads per page that exists, to choose what it reads.
 double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout const& layout);
 

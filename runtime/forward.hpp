@@ -14,7 +14,8 @@
 
 namespace pikv::runtime {
 
-/// The model over a ragged batch, all ranks together: four exchanges a layer (queries, partials, dispatch, combine). A layer is two
+/// The model over a ragged batch, all ranks together: four exchanges a layer (queries, partials, dispatch, combine; queries and
+/// partials twice in certified attention). A layer is two
 /// start/finish pairs, so that two batches could alternate.
 class Forward {
  public:

@@ -186,7 +186,7 @@ void ReadChoice::keep_best(std::size_t most, std::span<float const> score, std::
   order_.resize(loose_.size());
   std::iota(order_.begin(), order_.end(), std::size_t{0});
   std::ranges::sort(order_, [&](std::size_t a, std::size_t b) { return score[a] != score[b] ? score[a] > score[b] : a < b; });
-  order_.erase(std::find_if(order_.begin() + static_cast<std::ptrdiff_t>(taken), order_.end(), [&](std::size_t i) { return !std::isinf(score[i]); }), order_.end());
+  order_.erase(std::find_if(order_.begin() + static_cast<std::ptrdiff_t>(taken), order_.end(), [&](std::size_t i) { return score[i] != std::numeric_limits<float>::infinity(); }), order_.end());
   std::ranges::sort(order_);
   std::erase_if(blocks, [&](Block block) {
     auto const at = std::ranges::lower_bound(loose_, block);

@@ -120,8 +120,13 @@ void Sequences::plan(Batch& batch) {
   blocks_read_ = 0;
   std::size_t free_slots = store_.free_home_slots(), bytes_left = most_read_bytes;
   for (auto& sequence : running_) load(*sequence, free_slots, bytes_left);
-  auto const left = [](Sequence const& s) {
-    return s.unread_from < s.unread_end ? 0 : static_cast<std::int64_t>(s.tokens.size()) - s.stream->length();
+  // After a rewind, what was generated one by one is computed so again: policies treat rows of a prompt and rows that follow it differently.
+  auto const left = [&](Sequence const& s) {
+    if (s.unread_from < s.unread_end) return std::int64_t{0};
+    std::int64_t const whole = static_cast<std::int64_t>(s.tokens.size()) - s.stream->length();
+    if (cache_ == nullptr) return whole;
+    std::int64_t const of_prompt = static_cast<std::int64_t>(s.request->prompt.size()) - s.stream->length();
+    return of_prompt > 0 ? std::min(whole, of_prompt) : std::min<std::int64_t>(whole, 1);
   };
   for (auto& sequence : running_)
     if (left(*sequence) == 1) add_rows(batch, *sequence, 1, free_slots);

@@ -100,7 +100,7 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   store.q_heads = tables.q_heads;
   store.layout = tables.layout;
   engine.cache = cache_settings(options, config);
-  store.page_masses = !engine.cache.trivial();
+  store.page_masses = wants_masses(engine.cache);
   store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout);
   store.slots = sizing.slots;
   store.home_slots = sizing.home_slots;

@@ -124,7 +124,9 @@ void Attention::find_reads(std::int32_t layer) {
 void Attention::add_read(Segment const& segment, std::int32_t table, std::int32_t first_row) {
   Read read{segment.stream, {segment.stream, table, segment.stream->length(), segment.rows}, first_row, false, false, blocks_.size(), 0, 0};
   if (policy_ != nullptr) {
-    read.chose = segment.rows == 1 && policy_->chooses(*segment.stream, read.of.first_position);
+    std::span<float const> const q{q_ + index(first_row) * index(width()), index(width())};
+    bool const numbers = std::ranges::all_of(q, [](float x) { return std::isfinite(x); });   // else attention finds out, and the request ends
+    read.chose = segment.rows == 1 && numbers && policy_->chooses(*segment.stream, read.of.first_position);
     read.watched = policy_->watches(read.of) || (read.chose && policy_->rounds() > 1);
   }
   add_blocks(read);
@@ -172,7 +174,7 @@ void Attention::gather_one(Read const& read) {
     });
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     DirectoryEntry& entry = read.stream->directory_.at(read.of.table, blocks[i]);
-    if (entry.rotten) continue;   // finish() finds it
+    if (entry.rotten) continue;   // find_rotten() tells
     if (entry.local.valid()) {
       ++counts_.local_reads;
       if (entry.life == PageLife::sealed && entry.owner == world_.rank()) ++entry.reads;
@@ -205,14 +207,18 @@ void Attention::choose_moves(Read const& read) {
   }
 }
 
-void Attention::finish(std::int32_t layer, float* out, std::vector<Damage>& damages) {
-  for (Read const& read : reads_)
+void Attention::find_rotten(std::span<Read const> reads, std::vector<Damage>& damages) {
+  for (Read const& read : reads)
     for (Block const block : std::span{blocks_}.subspan(read.first_block, read.blocks)) {
       if (!read.stream->directory().at(read.of.table, block).rotten) continue;
       ++counts_.lost;
       arena_.events().record(PageEvent::miss, read.stream->id(), read.of.table, block);
       damages.push_back({read.stream, block});
     }
+}
+
+void Attention::finish(std::int32_t layer, float* out, std::vector<Damage>& damages) {
+  find_rotten(reads_, damages);
   {
     Stopwatch const watch{communication_seconds_};
     replicas_.finish(damages);
@@ -313,6 +319,7 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
     more_.push_back(next);
   }
   gather(more_);
+  find_rotten(more_, damages);
   queries_.start();
   {
     Stopwatch const watch{communication_seconds_};
@@ -327,12 +334,15 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
     Read const& next = more_[i];
     if (next.blocks == 0) continue;
     std::size_t const n = index(read.of.rows) * index(options_.q_heads);
-    std::size_t const first_block = blocks_.size(), first_lse = page_lse_.size();
+    joined_.clear();
     for (Read const* const part : {static_cast<Read const*>(&read), &next})
-      for (std::size_t b = 0; b < part->blocks; ++b) {
-        blocks_.push_back(blocks_[part->first_block + b]);
-        for (std::size_t k = 0; k < n; ++k) page_lse_.push_back(page_lse_[part->first_lse + b * n + k]);
-      }
+      for (std::size_t b = 0; b < part->blocks; ++b) joined_.push_back({blocks_[part->first_block + b], part->first_lse + b * n});
+    std::ranges::sort(joined_);
+    std::size_t const first_block = blocks_.size(), first_lse = page_lse_.size();
+    for (auto const& [block, lse] : joined_) {
+      blocks_.push_back(block);
+      for (std::size_t k = 0; k < n; ++k) page_lse_.push_back(page_lse_[lse + k]);
+    }
     read.first_block = first_block;
     read.blocks += next.blocks;
     read.first_lse = first_lse;
@@ -357,8 +367,12 @@ std::span<Block const> Attention::blocks_read(Stream const& stream, std::int32_t
 }
 
 void Attention::observe() {
+  auto const known = [&](Read const& read) {
+    auto const lse = std::span{lse_}.subspan(index(read.first_row) * index(options_.q_heads), index(read.of.rows) * index(options_.q_heads));
+    return std::ranges::all_of(lse, [](float x) { return std::isfinite(x); });   // else a page was not finite: the request ends
+  };
   for (Read const& read : reads_)
-    if (read.watched) policy_->observe(masses(read), q_ + index(read.first_row) * index(width()));
+    if (read.watched && known(read)) policy_->observe(masses(read), q_ + index(read.first_row) * index(width()));
 }
 
 // A sampled read of a page that turned out lost is no hit: it was written down as a miss.

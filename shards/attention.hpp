@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "comm/world.hpp"
@@ -59,6 +60,7 @@ class Attention {
   void add_blocks(Read& read);
   void reserve_lse(Read& read);
   void gather(std::span<Read const> reads);
+  void find_rotten(std::span<Read const> reads, std::vector<Damage>& damages);
   void gather_one(Read const& read);
   void choose_moves(Read const& read);
   enum class Which { readable, copies };
@@ -96,7 +98,8 @@ class Attention {
   };
   std::vector<std::vector<Remote>> remote_;          // by owner: blocks of one read to be read there
   std::vector<AskedPage> asked_;
-  std::vector<float> page_lse_, plan_lse_, lse_, joined_lse_;
+  std::vector<float> page_lse_, plan_lse_, lse_;
+  std::vector<std::pair<Block, std::size_t>> joined_;   // blocks of both rounds of a read, and where their log-sum-exps are
   struct PageRead {
     Stream* stream;
     std::int32_t table;

@@ -19,6 +19,7 @@ struct TableRows {
 };
 
 /// What rows of queries found in the pages they read. Natural logarithms.
+///   blocks ascend
 ///   page_lse  [blocks][rows][q_heads]  log-sum-exp of the scaled logits of the page's keys; -inf where a row sees none of them
 ///   lse       [rows][q_heads]          the same over all pages read
 struct PageMasses {
@@ -45,7 +46,7 @@ class CachePolicy {
   /// The second round, for a row that chose: `found` is of what it has read; pages that must be read too are put into `more`, ascending.
   virtual void choose_more(PageMasses const& found, float const* q, std::span<Block const> unread, std::vector<Block>& more) { (void)found, (void)q, (void)unread, (void)more; }
 
-  /// Whether observe() and queries() are wanted for these rows.
+  /// Whether observe() is wanted for these rows.
   virtual bool watches(TableRows const& rows) const = 0;
   /// Everything that the rows have read, after they have. q [rows][q_heads][head_dim].
   virtual void observe(PageMasses const& found, float const* q) = 0;

@@ -75,6 +75,12 @@ void ExpertChoice::forget(Stream const& stream, Block from) {
   }
 }
 
+std::size_t ExpertChoice::bytes() const {
+  std::size_t bytes = policy_->bytes();
+  for (auto const& [stream, gate] : gates_) bytes += gate.sums.size() * sizeof(float);
+  return bytes;
+}
+
 void ExpertChoice::close(Stream const& stream) {
   policy_->close(stream.id());
   gates_.erase(&stream);

@@ -33,7 +33,7 @@ class ExpertChoice {
   void forget(Stream const& stream, Block from);
   void close(Stream const& stream);
   /// Of what it keeps, for the account.
-  std::size_t bytes() const { return policy_->bytes(); }
+  std::size_t bytes() const;
 
  private:
   SealedBlock sealed(Stream const& stream, std::int32_t table, Block block, kernels::PoolView const& pool, std::int32_t slot);

@@ -272,7 +272,7 @@ void Home::take_back_refused(comm::Rank owner) {
 bool Home::evict(Stream& stream, std::int32_t table, Block block) {
   DirectoryEntry& entry = stream.directory_.at(table, block);
   if (block == 0 || entry.moving || entry.rotten || !entry.exists()) return false;
-  arena_.events().record(PageEvent::evict, stream.id(), table, block, entry.owner, entry.slot, entry.generation);
+  DirectoryEntry const was = entry;
   switch (entry.life) {
     case PageLife::sealed:
       if (entry.owner == world_.rank()) own_shard_.disown();
@@ -287,6 +287,7 @@ bool Home::evict(Stream& stream, std::int32_t table, Block block) {
       break;
     default: return false;
   }
+  arena_.events().record(PageEvent::evict, stream.id(), table, block, was.owner, was.slot, was.generation);
   ++stream.evicted_pages_;
   ++counts_.pages_evicted;
   counts_.cells_evicted += static_cast<std::uint64_t>(options_.layout.page_tokens) * static_cast<std::uint64_t>(options_.layout.kv_heads);

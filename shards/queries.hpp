@@ -18,19 +18,18 @@
 
 namespace pikv::shards {
 
-/// The two exchanges of a layer's attention: queries go to the owners of pages, partials come back.
-///   query     {stream, layer, rows, pages, first position} 40 B; (slot, generation) 8 B a page; q fp32 [rows][q_heads][d]
-///   answer    {rows, stale} 8 B; which of the pages asked for are not here, 4 B each (padded to 8); max, denom [rows][q_heads],
-///             sum [rows][q_heads][d]; if asked for, the log-sum-exp of each page that is here [pages][rows][q_heads]. Stale pages are left
-///             out of the partial.
-/// A message holds all queries to one owner; answers come in their order.
-
 /// A page to be asked for, and where its log-sum-exp is wanted: an offset into finish()'s `page_lse`; -1: nowhere, as for all of its query.
 struct AskedPage {
   Block block = 0;
   std::int64_t lse = -1;
 };
 
+/// The two exchanges of a layer's attention: queries go to the owners of pages, partials come back.
+///   query     {stream, layer, rows, pages, first position} 40 B; (slot, generation) 8 B a page; q fp32 [rows][q_heads][d]
+///   answer    {rows, stale} 8 B; which of the pages asked for are not here, 4 B each (padded to 8); max, denom [rows][q_heads],
+///             sum [rows][q_heads][d]; if asked for, the log-sum-exp of each page that is here [pages][rows][q_heads]. Stale pages are left
+///             out of the partial.
+/// A message holds all queries to one owner; answers come in their order.
 class Queries {
  public:
   Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts);

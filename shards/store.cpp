@@ -224,7 +224,7 @@ std::span<Damage const> Store::end_step() {
         first.not_finite = first.not_finite || damage.not_finite;
       }
     if (first.block != no_block) {
-      if (segment.stream->evicted_pages() > 0) first.block = 0;   // what is computed again must see what was seen the first time
+      if (segment.stream->evicted_pages() > 0) first.block = 0;   // what earlier blocks saw is gone
       lost_.push_back(first);
     } else {
       home_.advance(*segment.stream, segment.rows, step_);

@@ -42,7 +42,7 @@ std::vector<Row> const rows{
      [](EvaluateOptions& o, Given const& g) { o.windows = static_cast<std::int32_t>(whole_number(g, 0, 1 << 24)); }},
     {{"needles", "N", "0", "facts hidden in the text, a question for each: one fact, one of eight, a chain of three"},
      [](EvaluateOptions& o, Given const& g) { o.needles.count = static_cast<std::int32_t>(whole_number(g, 0, 1 << 24)); }},
-    {{"needle-length", "TOKENS", "1024", "of the text that a needle is hidden in"},
+    {{"needle-length", "TOKENS", "1024", "of the text that a needle is hidden in; bytes with --write-tasks"},
      [](EvaluateOptions& o, Given const& g) { o.needles.length = static_cast<std::int32_t>(whole_number(g, 16, 1 << 24)); }},
     {{"needle-depths", "LIST", "0,.25,.5,.75,1", "where, from the beginning 0 to the end 1; they take turns"},
      [](EvaluateOptions& o, Given const& g) { o.needles.depths = depths(g); }},

@@ -52,6 +52,7 @@ double half_interval(std::vector<TaskScore> const& needles) {
     sum += d;
     squares += d * d;
   }
+  if (squares == 0 && n > 0) return std::min(1.0, 3 / n);   // none differs: the rule of three
   return n < 2 ? 1 : 1.96 * std::sqrt(std::max(0.0, (squares - sum * sum / n) / (n - 1)) / n);
 }
 
@@ -82,7 +83,7 @@ void set_byte_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelCo
   double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
   double const read = static_cast<double>(fidelity.attention.pages_read);
   fidelity.bytes_read_ratio = (read * page + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
-  fidelity.bytes_kept_ratio = kept * (page + header + summary) / (ever * (page + header));
+  fidelity.bytes_kept_ratio = (kept * (page + header) + ever * summary) / (ever * (page + header));   // an eviction leaves its page's summary
 }
 
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "comm/error.hpp"
 #include "runtime/fidelity/task.hpp"
 #include "shards/mix.hpp"
 
@@ -58,6 +59,7 @@ Needle make_needle(NeedleOptions const& options, std::int32_t task) {
 
 // Text from a random place on, cut where words end, with the first fact at the needle's depth and the others evenly between.
 std::string context_of(Needle const& needle, std::string_view haystack, std::size_t bytes, Draw draw) {
+  if (haystack.empty()) throw InputError("the text that needles are to be hidden in is empty; give another with --text");
   std::size_t hidden = 0;
   for (std::string const& one : needle.facts) hidden += one.size();
   std::size_t const wanted = bytes > hidden ? bytes - hidden : 0;

@@ -21,7 +21,7 @@ std::map<std::string_view, RouterEntry> const& routers() {
        {.sentence = "deals the experts to queries in turn: does not look, loads are even", .affinities = false, .make = make_round_robin_router}},
       {"topk", {.sentence = "the experts whose pages are estimated to hold most of the attention", .make = make_topk_router}},
       {"topk_balanced",
-       {.sentence = "topk with a bias per expert that evens out how often each is read", .learns = true, .make = make_topk_balanced_router}},
+       {.sentence = "topk with a bias per expert that evens out how often each is read", .make = make_topk_balanced_router}},
       {"cache_aware",
        {.sentence = "topk less penalties for pages that are missing, freshly evicted, compressed or far",
         .stats = true,

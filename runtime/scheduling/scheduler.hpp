@@ -57,7 +57,7 @@ class Scheduler {
   /// Tokens each table may keep of its unpinned pages, which are listed by table (each holds page_tokens). Here budget.tokens leaves the pinned ones
   /// out; the mean of what is returned is that number exactly, or less.
   virtual std::vector<std::int64_t> budgets(std::span<std::vector<Block> const> pages, Budget const& budget);
-  /// Higher is read first, for this query: of policies that select what is read (entry.selects); others are not asked.
+  /// Higher is read first, for this query: of policies that select what is read (SchedulerKind::selection); others are not asked.
   virtual void select(std::int32_t table, std::span<Block const> pages, std::span<float const> q, std::span<float> score);
 
   /// The page is gone (evicted): so is its state.

@@ -107,8 +107,10 @@ def options():
     yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [
         (["--batc", "3"], "did you mean --batch"),
-        (["--router", "topk"], "add --attention routed"),
+        (["--router", "topk"], "add --attention routed --experts N"),
         (["--router", "best", "--attention", "routed"], "one of: cache_aware, entropy"),
+        (["--attention", "routed"], "add --experts N or --read-pages N"),
+        (["--router", "topk", "--attention", "routed", "--read-pages", "4"], "--router=topk has no effect|--router topk has no effect"),
         (["--experts", "0", "--attention", "routed"], "not a whole number from 1"),
         (["--experts", "65", "--attention", "routed"], "more than the 64 KV experts"),
         (["--read-pages", "4"], "add --attention routed"),
@@ -118,7 +120,7 @@ def options():
         (["--keep", "0", "--scheduler", "lru"], "not a number from"),
         (["--pin-window", "8"], "add --scheduler NAME"),
         (["--redundancy", ".5", "--scheduler", "quest"], "one that evicts"),
-        (["--scheduler", "quest", "--attention", "routed"], "leave one of them out"),
+        (["--scheduler", "quest", "--attention", "routed", "--experts", "4"], "leave one of them out"),
         (["--scheduler", "lru", "--checkpoint", "saved"], "does not hold the state of policies"),
         (["stray"], "'stray'"),
         (["--batch"], "--batch needs a value"),

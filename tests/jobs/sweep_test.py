@@ -27,7 +27,7 @@ SETTINGS = ["router", "scheduler", "codec", "home", "keep", "page_tokens", "expe
 
 def flat(figures):
     return {f"{name}_{inner}": number for name, value in figures.items() if isinstance(value, dict) for inner, number in value.items() if inner != "by"} | {
-        name: value for name, value in figures.items() if not isinstance(value, dict)}
+        name: value for name, value in figures.items() if not isinstance(value, (dict, list))}
 
 
 class Sweep(unittest.TestCase):

@@ -186,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(
     Options, BadArgumentsTest,
     ::testing::Values(
         BadArguments{{"--batc", "3"}, "--batc is not an option of `pikv generate` (did you mean --batch?)"},
-        BadArguments{{"--router", "topk"}, "add --attention routed"}, BadArguments{{"--batch"}, "--batch needs a value"},
+        BadArguments{{"--router", "topk"}, "add --attention routed --experts N"}, BadArguments{{"--batch"}, "--batch needs a value"},
         BadArguments{{"--batch="}, "--batch needs a value"}, BadArguments{{"--report", "--trace", "t"}, "--report needs a value, but --trace follows"},
         BadArguments{{"--batch", "3", "--batch", "3"}, "--batch=3 repeats an option"}, BadArguments{{"batch"}, "'batch' stands alone"},
         BadArguments{{"-n", "3"}, "'-n' stands alone"}, BadArguments{{"--reproducible=1"}, "--reproducible takes no value"},
