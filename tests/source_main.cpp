@@ -1,4 +1,4 @@
-// The main of tests that share an executable: EXECUTABLE SOURCE runs those that stand in SOURCE.
+// The main of tests that share an executable: EXECUTABLE SOURCE... runs those that stand in these sources.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -24,13 +24,17 @@ std::string tests_of(std::string const& source) {
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleMock(&argc, argv);
-  std::string const tests = argc == 2 ? tests_of(argv[1]) : "";
-  if (tests.empty()) {
-    std::cerr << argv[0] << ": no test stands in " << (argc == 2 ? argv[1] : "what was named") << "; name one source, as ctest does\n";
-    return 1;
+  std::string wanted;
+  for (int i = 1; i < argc; ++i) {
+    std::string const tests = tests_of(argv[i]);
+    if (tests.empty()) {
+      std::cerr << argv[0] << ": no test stands in " << argv[i] << "; name sources, as ctest does\n";
+      return 1;
+    }
+    wanted += tests;
   }
   std::string const asked = GTEST_FLAG_GET(filter);
-  std::size_t const without = asked.find('-');
-  GTEST_FLAG_SET(filter, tests + (without == std::string::npos ? "" : asked.substr(without)));
+  if (std::size_t const without = asked.find('-'); argc > 1 && without != std::string::npos) wanted += asked.substr(without);
+  if (argc > 1) GTEST_FLAG_SET(filter, wanted);
   return RUN_ALL_TESTS();
 }
