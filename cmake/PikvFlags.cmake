@@ -26,6 +26,14 @@ target_compile_options(pikv_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>
   $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Werror=all-warnings>)
 target_include_directories(pikv_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+# A sanitized library is compiled in a few large pieces: what its sources share is instrumented once. The default build, file by file, shows
+# that every source includes what it uses and warns of nothing. A source whose names clash with another's of its library is listed with
+# SKIP_UNITY_BUILD_INCLUSION.
+if(PIKV_SANITIZE)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 16)
+  target_compile_options(pikv_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-w>)
+endif()
 if(PIKV_SANITIZE STREQUAL "address+undefined")
   target_compile_options(pikv_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer>)

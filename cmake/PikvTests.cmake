@@ -1,9 +1,12 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
+option(PIKV_TESTS_TOGETHER "one executable for the unit tests of a folder: all are built in half the time, one after a change in more" OFF)
 
-# pikv_add_test(name source... LIBS lib...): one executable, one CTest entry, for tests without MPI.
+# pikv_add_test(name source... LIBS lib... [ALONE]): one CTest entry, for tests without MPI, and a target of its name. The target is an
+# executable; with PIKV_TESTS_TOGETHER that of all unit tests of its folder, which are compiled together. ALONE stays out of that: tests
+# with an operator new of their own, or of cases that stand in other sources.
 function(pikv_add_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "LIBS" ${ARGN})
+  cmake_parse_arguments(arg "ALONE" "TIMEOUT" "LIBS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -12,10 +15,30 @@ function(pikv_add_test name)
     math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}")
     list(APPEND environment PIKV_SMALL_TESTS=1 PIKV_SOAK_FAULTS=5000 "GTEST_FILTER=-*_16_by_*")
   endif()
-  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE pikv_flags ${arg_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name})
+  if(PIKV_TESTS_TOGETHER AND NOT arg_ALONE)
+    pikv_add_to_tests_of_folder("${arg_UNPARSED_ARGUMENTS}" "${arg_LIBS}")
+    add_custom_target(${name} DEPENDS ${executable})
+    add_test(NAME ${name} COMMAND ${executable} ${arg_UNPARSED_ARGUMENTS})
+  else()
+    add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+    target_link_libraries(${name} PRIVATE pikv_flags ${arg_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name})
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS unit ENVIRONMENT "${environment}")
+endfunction()
+
+# Sets `executable` to that of this folder's tests.
+function(pikv_add_to_tests_of_folder sources libs)
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REPLACE "/" "_" executable ${folder})
+  if(NOT TARGET ${executable})
+    add_executable(${executable})
+    target_link_libraries(${executable} PRIVATE pikv_flags pikv_source_main GTest::gtest GTest::gmock)
+    set_target_properties(${executable} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+  target_sources(${executable} PRIVATE ${sources})
+  target_link_libraries(${executable} PRIVATE ${libs})
+  set(executable ${executable} PARENT_SCOPE)
 endfunction()
 
 # pikv_add_mpi_runs(name executable environment RANKS 1 2): a CTest entry NAME.npN of `executable` per rank count.

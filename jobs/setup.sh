@@ -38,12 +38,15 @@ install_missing_packages() {
     stop "apt-get could not install ${missing[*]}; see its messages above, and check the network"
 }
 
-# configure PRESET FOLDER
+# configure PRESET FOLDER [CMAKE OPTION...]
 configure() {
-  if ! mkdir -p "$repo/$2" 2>/dev/null || [ ! -w "$repo/$2" ]; then
-    stop "$repo/$2 cannot be written; clone the repository to a place of your own"
+  local preset=$1 folder=$2
+  shift 2
+  if ! mkdir -p "$repo/$folder" 2>/dev/null || [ ! -w "$repo/$folder" ]; then
+    stop "$repo/$folder cannot be written; clone the repository to a place of your own"
   fi
-  (cd "$repo" && cmake --preset "$1" >"$2/configure.log" 2>&1) || { cat "$repo/$2/configure.log" >&2; stop "cmake --preset $1 failed"; }
+  (cd "$repo" && cmake --preset "$preset" "$@" >"$folder/configure.log" 2>&1) ||
+    { cat "$repo/$folder/configure.log" >&2; stop "cmake --preset $preset failed"; }
 }
 
 # compile FOLDER [TARGET...]: everything without a target

@@ -4,6 +4,7 @@ set(here ${CMAKE_CURRENT_LIST_DIR})
 add_library(pikv_options ${here}/fidelity/evaluate_options.cpp ${here}/fidelity/sweep_options.cpp
                          ${here}/given.cpp ${here}/log.cpp ${here}/options.cpp ${here}/units.cpp)
 target_link_libraries(pikv_options PUBLIC pikv_flags pikv_cache pikv_policies Boost::program_options fmt::fmt spdlog::spdlog)
+set_source_files_properties(${here}/fidelity/sweep_options.cpp ${here}/options.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 
 target_sources(pikv_runtime PRIVATE ${here}/agree.cpp ${here}/build_info.cpp ${here}/output_paths.cpp)
 target_link_libraries(pikv_runtime PUBLIC pikv_options)

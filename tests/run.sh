@@ -38,7 +38,9 @@ build_tests() {
 install_missing_packages tests
 run_plain=()
 say "building in build"
-configure default build
+together=()
+[ -d "$repo/build/Testing" ] || together=(-D PIKV_TESTS_TOGETHER=ON)   # where no test ran yet: a folder stays as it is
+configure default build "${together[@]}"
 compile build
 say "getting a real model for the tests that use one"
 if ! { python3 "$repo/jobs/fetch_model.py" && python3 "$repo/jobs/fetch_model.py" --upcycle 8; } >&2; then
