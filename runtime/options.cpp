@@ -166,6 +166,7 @@ EffectRow const effects[] = {
     {"seed", [](Options const& o) { return samples(o) || o.skew > 0 || o.arrivals > 0 || o.router == "rl"; }, greedy},
     {"home", [](Options const& o) { return shards_pages(o) || routes(o); }, local},
     {"kv-experts", [](Options const& o) { return shards_pages(o) || routes(o); }, local},
+    {"attention", [](Options const& o) { return !routes(o) || o.experts > 0 || o.read_pages > 0; }, "unless told how little to read; add --experts N or --read-pages N"},
     {"router", [](Options const& o) { return routes(o) && o.experts > 0; }, "where no expert is left out; add --attention routed --experts N"},
     {"experts", routes, unrouted},
     {"read-pages", routes, unrouted},
@@ -196,8 +197,6 @@ void check_policies(Options const& options) {
   bool const chooses = options.attention != "exact";
   if (options.attention == "certified" && options.max_error == 0)
     throw InputError("--attention certified needs the share of attention that may be skipped; add --max-error 0.01");
-  if (options.attention == "routed" && options.experts == 0 && options.read_pages == 0)
-    throw InputError("--attention routed reads everything unless told how little; add --experts N or --read-pages N");
   if (chooses && schedulers().at(options.scheduler).kind == SchedulerKind::selection)
     throw InputError(fmt::format("--scheduler {} chooses what is read, and so does --attention {}; leave one of them out", options.scheduler, options.attention));
   if (places(options) && shards_pages(options))
