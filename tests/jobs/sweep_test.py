@@ -99,7 +99,7 @@ class Sweep(unittest.TestCase):
                     self.assertEqual(float(text), value)
 
         lines = done.stdout.splitlines()
-        self.assertEqual(lines[0].split()[:4], ["router", "scheduler", "keep", "experts"])   # the same page size everywhere: no column
+        self.assertEqual(lines[0].split()[:5], ["router", "scheduler", "home", "keep", "experts"])   # the same page size everywhere: no column
         order = sorted(range(len(points)), key=lambda place: points[place]["kl"])
         self.assertEqual([line.split()[:2] for line in lines[1:]], [[points[place][name].decode() for name in SETTINGS[:2]] for place in order])
         self.assertEqual([line.endswith("  baseline") for line in lines[1:]], [bool(points[place]["baseline"]) for place in order])
