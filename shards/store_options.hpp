@@ -32,7 +32,7 @@ struct StoreOptions {
   bool local = false;                        // every page stays at its home
   bool tiers = false;                        // pages may be moved to slower tiers; needs local
   std::size_t tier_host_bytes = 0;           // of the host tier at most; what does not fit goes to the file
-  std::string tier_folder;                   // of the file
+  std::string tier_folder;                   // of the file; empty: default_tier_folder()
   Move move = Move::automatic;
   std::string home = "mod";
   KvExpert kv_experts = default_kv_experts;

@@ -11,7 +11,7 @@ Tiers::Tiers(Arena& arena, StoreOptions const& options, Counts& counts) : arena_
   if (!options.tiers) return;
   if (!options.local) throw std::logic_error("tiers: only pages that stay at their home can be moved between tiers");
   slower_[0] = make_host_tier(options.layout.bytes(), options.tier_host_bytes);
-  slower_[1] = make_file_tier(options.layout.bytes(), options.tier_folder);
+  slower_[1] = make_file_tier(options.layout.bytes(), options.tier_folder.empty() ? default_tier_folder() : options.tier_folder);
   payload_.resize(options.layout.bytes());
   asked_.reserve(static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.most_blocks) * static_cast<std::size_t>(options.tables_per_layer));
 }
