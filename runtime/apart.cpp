@@ -59,22 +59,38 @@ std::string all_of(int in) {
 
 }   // namespace
 
-void run_apart(unsigned limit_s, std::string const& otherwise, comm::FunctionRef<void()> action) {
+namespace {
+
+struct Ended {
+  int status = 0;
+  std::string sentence;
+  bool late() const { return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM; }
+};
+
+Ended run_once(unsigned limit_s, comm::FunctionRef<void()> action) {
   std::fflush(stdout);   // the child has a copy of what waits there
   std::array<int, 2> pipe{};
   pid_t const child = ::pipe(pipe.data()) == 0 ? ::fork() : -1;
   if (child < 0) throw RunError("no process can be started to read a file with; end others, or raise the limit of processes (ulimit -u)");
   if (child == 0) run_here(limit_s, action, pipe[1]);
   ::close(pipe[1]);
-  std::string const sentence = all_of(pipe[0]);
+  Ended ended{0, all_of(pipe[0])};
   ::close(pipe[0]);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  bool const said = WIFEXITED(status) && (WEXITSTATUS(status) == done || !sentence.empty());   // a sanitizer ends a crash with a code of its own
+  while (::waitpid(child, &ended.status, 0) < 0 && errno == EINTR) {}
+  return ended;
+}
+
+}   // namespace
+
+// A child has the locks of threads that it does not have: should one of them be held for ever, another child is not likely to meet it again.
+void run_apart(unsigned limit_s, std::string const& otherwise, comm::FunctionRef<void()> action) {
+  Ended ended = run_once(limit_s / 2 + 1, action);
+  if (ended.late()) ended = run_once(limit_s, action);
+  bool const said = WIFEXITED(ended.status) && (WEXITSTATUS(ended.status) == done || !ended.sentence.empty());   // a sanitizer ends a crash with a code of its own
   if (!said) throw RunError(otherwise);
-  if (WEXITSTATUS(status) == input_error) throw InputError(sentence);
-  if (WEXITSTATUS(status) == check_error) throw CheckError(sentence);
-  if (WEXITSTATUS(status) != done) throw RunError(sentence);
+  if (WEXITSTATUS(ended.status) == input_error) throw InputError(ended.sentence);
+  if (WEXITSTATUS(ended.status) == check_error) throw CheckError(ended.sentence);
+  if (WEXITSTATUS(ended.status) != done) throw RunError(ended.sentence);
 }
 
 void run_apart_on(std::filesystem::path const& path, std::string const& option, comm::FunctionRef<void()> action) {

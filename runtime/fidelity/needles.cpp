@@ -83,15 +83,18 @@ std::vector<EvalTask> needle_tasks(NeedleOptions const& options, std::string_vie
     Needle const needle = make_needle(options, i);
     Draw const draw{~options.seed, static_cast<std::uint64_t>(i)};
     auto bytes = static_cast<std::size_t>(options.length);
-    std::vector<std::int32_t> context = tokenizer.encode(context_of(needle, haystack, bytes, draw));
+    std::string text = context_of(needle, haystack, bytes, draw);
+    std::vector<std::int32_t> context = ids_of_text(tokenizer, text);
     for (int tries = 0; tries < 4 && context.size() < static_cast<std::size_t>(options.length) * 9 / 10; ++tries) {   // a token is several bytes
       bytes = bytes * static_cast<std::size_t>(options.length) / std::max<std::size_t>(context.size(), 1);
-      context = tokenizer.encode(context_of(needle, haystack, bytes, draw));
+      text = context_of(needle, haystack, bytes, draw);
+      context = ids_of_text(tokenizer, text);
     }
-    EvalTask task{needle.kind, needle.depth, std::move(context), tokenizer.encode(needle.question), 0};
-    task.scored_from = static_cast<std::int32_t>(task.follow.size());
-    auto const answer = tokenizer.encode(needle.answer);
-    task.follow.insert(task.follow.end(), answer.begin(), answer.end());
+    // Question and answer as they are read: after what is before them. They begin with a space, so what is before keeps its tokens.
+    std::size_t const asked = ids_of_text(tokenizer, text + needle.question).size();
+    auto const all = ids_of_text(tokenizer, text + needle.question + needle.answer);
+    EvalTask task{needle.kind, needle.depth, context, {all.begin() + static_cast<std::ptrdiff_t>(context.size()), all.end()}, 0};
+    task.scored_from = static_cast<std::int32_t>(asked - context.size());
     tasks.push_back(std::move(task));
   }
   return tasks;

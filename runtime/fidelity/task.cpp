@@ -9,10 +9,20 @@
 
 namespace pikv::runtime {
 
-std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window) {
+std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_view text) {
+  std::vector<std::int32_t> ids = tokenizer.encode(text);
+  if (tokenizer.bos() >= 0) ids.insert(ids.begin(), tokenizer.bos());
+  return ids;
+}
+
+std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window, std::int32_t bos) {
   std::vector<EvalTask> tasks;
   auto const n = static_cast<std::ptrdiff_t>(window);
-  for (auto at = ids.begin(); ids.end() - at >= n; at += n) tasks.push_back({"text", 0, {at, at + n / 2}, {at + n / 2, at + n}, 1});
+  for (auto at = ids.begin(); ids.end() - at >= n; at += n) {
+    tasks.push_back({"text", 0, {at, at + n / 2}, {at + n / 2, at + n}, 1});
+    auto& context = tasks.back().context;
+    if (bos >= 0) context.insert(context.begin(), bos);
+  }
   return tasks;
 }
 

@@ -18,8 +18,12 @@ struct EvalTask {
   std::int32_t scored_from = 1;
 };
 
+/// The ids of a text as a prompt has them: after bos, where the tokenizer has one.
+std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_view text);
+
 /// Held-out text, cut into windows of `window` tokens that follow each other: the first half is context. A rest shorter than a window is left out.
-std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window);
+/// Each begins with `bos` besides, where that is not -1.
+std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window, std::int32_t bos = -1);
 
 /// JSON lines {"prompt_ids"}, as jobs/tokenize.py writes them: the ids of all lines, one after the other. Throws as read_tasks does.
 std::vector<std::int32_t> read_ids(std::string_view text, std::string const& source, std::int32_t vocab);
