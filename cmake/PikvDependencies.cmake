@@ -10,6 +10,7 @@ endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(nlohmann_json REQUIRED)
 find_package(fmt REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(spdlog REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_library(DNNL_LIBRARY dnnl REQUIRED)   # its CMake package asks for OpenCL, which we do not use
