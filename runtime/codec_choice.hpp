@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "runtime/calibration/calibration.hpp"
 #include "runtime/model/config.hpp"
 #include "runtime/options.hpp"
 #include "shards/codec.hpp"
@@ -22,7 +23,7 @@ struct StorageChoice {
 /// Throws InputError.
 StorageChoice storage_choice(GenerateOptions const& options);
 
-/// Null where pages stay as they are. Throws InputError if the model's heads or pages do not take the codec.
-std::shared_ptr<shards::PageCodecs const> make_page_codecs(GenerateOptions const& options, ModelConfig const& config);
+/// Null where pages stay as they are. `calibration`: null unless the choice wants one. Throws InputError if the model's heads or pages do not take the codec.
+std::shared_ptr<shards::PageCodecs const> make_page_codecs(GenerateOptions const& options, ModelConfig const& config, Calibration const* calibration);
 
 }  // namespace pikv::runtime

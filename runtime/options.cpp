@@ -158,7 +158,7 @@ bool checkpoints(Options const& o) { return !o.checkpoint.empty(); }
 constexpr char const* not_saved = "where nothing is saved; add --checkpoint DIR";
 bool routes(Options const& o) { return o.attention == "routed"; }
 constexpr char const* unrouted = "where no router chooses; add --attention routed";
-bool evicts(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
+bool evicts(Options const& o) { return o.selection || schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
 bool places(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::placement; }
 constexpr char const* one_tier = "where no page leaves the fast tier; add --scheduler flexgen";
 constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
@@ -178,9 +178,9 @@ EffectRow const effects[] = {
     {"max-error", [](Options const& o) { return o.attention == "certified"; }, "where nothing is certified; add --attention certified"},
     {"keep", [](Options const& o) { return o.scheduler != "none"; }, "without a scheduler; add --scheduler NAME"},
     {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
-    {"pin-window", [](Options const& o) { return o.attention != "exact" || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"calibration", [](Options const& o) { return storage_choice(o).wants_calibration(); }, "without a codec that has a basis of calibration; add --codec svd"},
     {"exact-window", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
+    {"pin-window", [](Options const& o) { return o.attention != "exact" || o.selection || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"move", shards_pages, local},
     {"tier-host", places, one_tier},
     {"tier-dir", places, one_tier},
@@ -206,6 +206,8 @@ void check_policies(Options const& options) {
     throw InputError("--attention certified needs the share of attention that may be skipped; add --max-error 0.01");
   if (chooses && schedulers().at(options.scheduler).kind == SchedulerKind::selection)
     throw InputError(fmt::format("--scheduler {} chooses what is read, and so does --attention {}; leave one of them out", options.scheduler, options.attention));
+  if (options.selection && options.scheduler != "none")
+    throw InputError(fmt::format("--codec {} and --scheduler {} both choose which tokens are kept; leave one of them out", options.selection->name, options.scheduler));
   if (places(options) && shards_pages(options))
     throw InputError(fmt::format("--scheduler {} moves pages between the tiers of their home, where sharded pages do not stay; add --store local", options.scheduler));
   StorageChoice const storage = storage_choice(options);
@@ -214,7 +216,7 @@ void check_policies(Options const& options) {
                                  storage.k.map ? storage.k.text : storage.v.text));
   if (storage.codes() && places(options))
     throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
-  if ((chooses || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
+  if ((chooses || options.selection || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
     throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
 }
 
@@ -241,6 +243,7 @@ GenerateOptions generate_options_from(GivenOptions given) {
                                  options.time_margin_s));
   // Under a hash, few experts hold few of the keys that matter (docs/policies.md): only content homes make routing worth while.
   if (!given.contains("home") && options.attention == "routed" && options.experts > 0) options.home = "content";
+  if (auto const stage = storage_choice(options).selection) options.selection = make_selection(*stage);
   check_policies(options);
   options.given = std::move(given);
   return options;

@@ -48,7 +48,15 @@ void load_model(Job& job) {
   job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
 }
 
-void load_codecs(Job& job) { job.codecs = make_page_codecs(job.options, job.model->config()); }
+void load_codecs(Job& job) {
+  if (job.options.calibration.empty()) {
+    job.codecs = make_page_codecs(job.options, job.model->config(), nullptr);
+    return;
+  }
+  Calibration const calibration = Calibration::read(job.options.calibration);
+  calibration.check_model(job.model->config(), job.model->fingerprint(), "--calibration=" + job.options.calibration);
+  job.codecs = make_page_codecs(job.options, job.model->config(), &calibration);
+}
 
 void read_rank_plan(Job& job) {
   GenerateOptions const& options = job.options;

@@ -41,11 +41,9 @@ double number_in(std::string_view stage, std::string_view text, std::string_view
   auto const after = stage.substr(stage.find(':') + 1);
   double number = 0;
   auto const [end, trouble] = std::from_chars(after.data(), after.data() + after.size(), number);
-  if (trouble != std::errc{} || end != after.data() + after.size() || !std::isfinite(number) || number <= 0)
-    refuse(option, text, "has '" + std::string{after} + "' where the " + std::string{entry.parameter} + " should be; write a number above 0");
-  bool const is_share = entry.kind == CodecKind::selection;
-  if (is_share && number > 1) refuse(option, text, "asks for a share above 1; write the " + std::string{entry.parameter} + " as a number up to 1");
-  if (!is_share && number != std::floor(number)) refuse(option, text, "asks for a part of a number; write the " + std::string{entry.parameter} + " as a whole number");
+  if (trouble != std::errc{} || end != after.data() + after.size() || !std::isfinite(number) || (entry.kind != CodecKind::selection && number <= 0))
+    refuse(option, text, "has '" + std::string{after} + "' where the " + std::string{entry.parameter} + " should be; write a number");
+  if (entry.kind != CodecKind::selection && number != std::floor(number)) refuse(option, text, "asks for a part of a number; write the " + std::string{entry.parameter} + " as a whole number");
   return number;
 }
 

@@ -17,7 +17,7 @@ kernels::Element element_of(kernels::DType type) {
 
 std::vector<kernels::LinearMap> views_of(StoredPart const& part) {
   std::vector<kernels::LinearMap> views;
-  for (StoredMap const& map : part.maps) views.push_back({map.rank, map.encode.data(), map.decode.data(), map.mean.data()});
+  for (RankMap const& map : part.maps) views.push_back({map.rank, map.encode.data(), map.decode.data(), map.mean.data()});
   return views;
 }
 
@@ -26,7 +26,7 @@ std::uint64_t hash_of(std::string_view text) { return comm::checksum(std::as_byt
 std::uint64_t digest_of(StoredPart const& part, std::uint64_t seed) {
   seed = mix(seed ^ static_cast<std::uint64_t>(part.element));
   seed = mix(seed ^ static_cast<std::uint64_t>(part.own_rank));
-  for (StoredMap const& map : part.maps)
+  for (RankMap const& map : part.maps)
     for (auto const* numbers : {&map.encode, &map.decode, &map.mean}) seed = mix(seed ^ comm::checksum(std::as_bytes(std::span{*numbers})));
   return seed;
 }

@@ -8,20 +8,15 @@
 #include <vector>
 
 #include "kernels/coded.hpp"
+#include "shards/codecs/moments.hpp"
 #include "shards/page.hpp"
 
 namespace pikv::shards {
 
-/// A linear map of one KV head, as kernels::LinearMap, that owns its numbers.
-struct StoredMap {
-  std::int32_t rank = 0;
-  std::vector<float> encode, decode, mean;   // [rank][head_dim], [head_dim][rank], [head_dim]
-};
-
 /// How keys, or values, of a page table are stored.
 struct StoredPart {
   kernels::Element element = kernels::Element::bf16;
-  std::vector<StoredMap> maps;   // of its KV heads; empty: the identity
+  std::vector<RankMap> maps;     // of its KV heads; empty: the identity
   std::int32_t own_rank = 0;     // kernels::PartSpec
 
   bool as_is(kernels::DType page) const;   // element is the page's type, and nothing is mapped

@@ -2,17 +2,11 @@
 
 #include <algorithm>
 
-#include "shards/page_codecs.hpp"
 #include "shards/page_key.hpp"
 
 namespace pikv::shards {
 
 namespace {
-
-std::uint64_t payload_bytes(Store const& store, std::int32_t table, Slot slot) {
-  StoreOptions const& options = store.options();
-  return store.arena().size_class(slot) > 0 ? options.codecs->layout(table).bytes : options.layout.bytes();
-}
 
 PageRef ref_of(Store const& store, std::int32_t table, DirectoryEntry const& entry, comm::Rank home) {
   PageRef page;
@@ -21,13 +15,13 @@ PageRef ref_of(Store const& store, std::int32_t table, DirectoryEntry const& ent
     page.at = home;
     page.slot = entry.local.index;
     page.open = entry.life == PageLife::open ? 1 : 0;
-    page.bytes = payload_bytes(store, table, entry.local);
+    page.bytes = store.page_bytes(table, entry);
   } else if (entry.life == PageLife::remote) {
     page.at = entry.owner;
     page.slot = entry.slot.index;
     page.indexed = 1;
     page.generation = entry.generation;
-    page.bytes = payload_bytes(store, table, entry.slot);
+    page.bytes = store.page_bytes(table, entry);
   }
   return page;
 }

@@ -143,6 +143,11 @@ std::size_t Store::pages_home() const {
   return taken - owner_.lent() - owner_.pages() - owner_.held_empty();
 }
 
+std::size_t Store::page_bytes(std::int32_t table, DirectoryEntry const& entry) const {
+  Slot const slot = entry.local.valid() ? entry.local : entry.slot;
+  return slot.valid() && arena_.size_class(slot) > 0 ? options_.codecs->layout(table).bytes : options_.layout.bytes();
+}
+
 std::uint64_t Store::tokens_resident() const {
   std::uint64_t tokens = 0;
   for (auto const& stream : streams_) tokens += static_cast<std::uint64_t>(stream->length());

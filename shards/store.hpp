@@ -125,6 +125,8 @@ class Store {
   comm::Transport const& transport() const { return *transport_; }
   Queries const& queries() const { return queries_; }
   std::uint64_t tokens_resident() const;
+  /// Payload of a page that exists, as it is stored.
+  std::size_t page_bytes(std::int32_t table, DirectoryEntry const& entry) const;
   /// Pages of own streams in this rank's arena, copies of remote ones left out.
   std::size_t pages_home() const;
   StoreOptions const& options() const { return options_; }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/scheduling/selections.hpp"
 #include "tests/runtime/scheduling/driver.hpp"
 
 namespace pikv::test {
@@ -18,13 +19,14 @@ std::vector<std::string_view> names() {
   std::vector<std::string_view> names;
   for (auto const& [name, entry] : schedulers())
     if (entry.make) names.push_back(name);
+  for (auto const& [name, entry] : selections()) names.push_back(name);
   return names;
 }
 
 /// What every policy must hold to (methods 4.0), on a stream with random attention: a prompt in chunks, then decoding.
 class EveryScheduler : public ::testing::TestWithParam<std::tuple<std::string_view, std::int32_t>> {
  protected:
-  SchedulerEntry const& entry() const { return schedulers().at(std::get<0>(GetParam())); }
+  SchedulerEntry const& entry() const { return policy_named(std::get<0>(GetParam())); }
   std::int32_t page_tokens() const { return std::get<1>(GetParam()); }
   LayerShape shape() const {
     std::int32_t const tables = entry().by_head ? kv_heads : 1;
@@ -146,9 +148,10 @@ TEST_P(EveryScheduler, TakesAForgottenPageForANewOne) {
   auto const scheduler = played();
   Block const page = shards::block_of(prompt / 2, page_tokens()), never_seen = 10'000;
   scheduler->forget(0, page);
-  float const u = utilities(*scheduler, {page})[0];
+  Budget const budget{.length = end, .tokens = end / 2};
+  float const u = utilities(*scheduler, {page}, budget)[0];
   if (entry().replays) {
-    EXPECT_EQ(u, utilities(*scheduler, {never_seen})[0]);
+    EXPECT_EQ(u, utilities(*scheduler, {never_seen}, budget)[0]);
   } else {
     EXPECT_LE(u, .5f) << "nothing gave a new page attention";
   }
