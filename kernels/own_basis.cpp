@@ -16,7 +16,7 @@ Matrix as_matrix(float const* x, Eigen::Index rows, Eigen::Index columns) {
   return Eigen::Map<Floats const>(x, rows, columns).cast<double>();
 }
 
-}   // namespace
+}  // namespace
 
 void store_own_basis(float const* vectors, std::int32_t tokens, std::int32_t head_dim, std::int32_t rank, std::byte* at) {
   Matrix x = as_matrix(vectors, tokens, head_dim);
@@ -57,4 +57,4 @@ void coordinates(OwnBasis const& basis, float const* vectors, std::int32_t token
     for (std::int32_t j = 0; j < rank; ++j) numbers[static_cast<std::size_t>(t) * width + j] = static_cast<float>(found(j, t));
 }
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

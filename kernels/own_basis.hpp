@@ -20,4 +20,4 @@ OwnBasis load_own_basis(std::byte const* at, std::int32_t head_dim, std::int32_t
 void coordinates(OwnBasis const& basis, float const* vectors, std::int32_t tokens, std::int32_t head_dim, std::int32_t rank, std::int32_t width,
                  float* numbers);
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

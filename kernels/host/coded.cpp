@@ -15,4 +15,4 @@ void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q,
   reference::attend_coded(pool, plan, q, q_heads, scale, out, page_lse);
 }
 
-}   // namespace pikv::kernels::host
+}  // namespace pikv::kernels::host
