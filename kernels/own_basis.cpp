@@ -29,7 +29,7 @@ void store_own_basis(float const* vectors, std::int32_t tokens, std::int32_t hea
     Eigen::VectorXd const component = svd.matrixV().col(j);
     scale[j] = static_cast<float>(component.cwiseAbs().maxCoeff() / 127);
     for (std::int32_t i = 0; i < head_dim; ++i)
-      basis[static_cast<std::size_t>(i) * rank + j] = static_cast<std::int8_t>(std::clamp(std::nearbyint(component[i] / scale[j]), -127.0, 127.0));
+      basis[static_cast<std::size_t>(j) * head_dim + i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(component[i] / scale[j]), -127.0, 127.0));
   }
   std::memcpy(at, mean.data(), sizeof(float) * head_dim);
   std::memcpy(at + sizeof(float) * head_dim, scale.data(), sizeof(float) * rank);
@@ -42,8 +42,10 @@ OwnBasis load_own_basis(std::byte const* at, std::int32_t head_dim, std::int32_t
   std::memcpy(own.mean.data(), at, sizeof(float) * head_dim);
   std::memcpy(scale.data(), at + sizeof(float) * head_dim, sizeof(float) * rank);
   std::byte const* const basis = at + sizeof(float) * (static_cast<std::size_t>(head_dim) + rank);
-  for (std::size_t i = 0; i < own.decode.size(); ++i)
-    own.decode[i] = scale[i % rank] * static_cast<float>(std::to_integer<int>(basis[i]) << 24 >> 24);
+  for (std::int32_t j = 0; j < rank; ++j)
+    for (std::int32_t i = 0; i < head_dim; ++i)
+      own.decode[static_cast<std::size_t>(i) * rank + j] =
+          scale[j] * static_cast<float>(static_cast<std::int8_t>(basis[static_cast<std::size_t>(j) * head_dim + i]));
   return own;
 }
 

@@ -7,7 +7,7 @@
 namespace pikv::kernels {
 
 /// The principal components of one page's vectors (methods 3.4, block PCA), as they are stored in it: the mean [head_dim] and a scale per component
-/// [rank] in fp32, then the basis [head_dim][rank] in int8. A component's largest entry is 127 scales; past the number of tokens they are 0.
+/// [rank] in fp32, then the basis [rank][head_dim] in int8. A component's largest entry is 127 scales; past the number of tokens they are 0.
 struct OwnBasis {
   std::vector<float> decode, mean;   // [head_dim][rank], [head_dim]
 };
