@@ -41,7 +41,7 @@ std::uint8_t code_of(float x, float lo, float step, std::int32_t top) {
   return static_cast<std::uint8_t>(std::clamp(std::nearbyint((x - lo) / step), 0.0f, static_cast<float>(top)));
 }
 
-}   // namespace
+}  // namespace
 
 std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width) {
   std::size_t const tokens = element == Element::bf16 && part == Part::values ? (page_tokens + 1) / 2 * 2 : page_tokens;
@@ -224,4 +224,4 @@ void CodedPart::rebuild(Decoder const& decoder, float const* numbers, float* vec
   }
 }
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

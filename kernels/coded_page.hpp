@@ -68,4 +68,4 @@ float from_e4m3(std::uint8_t code);
 /// A squared distance's root for a page's errors: rounded up by more than what fp32 sums of head_dim numbers lose.
 float error_from(double squared);
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

@@ -24,7 +24,7 @@ CodedHead place_head(PageLayout const& page, PartSpec const& spec, Part part, st
   return head;
 }
 
-}   // namespace
+}  // namespace
 
 CodedShape::CodedShape(PageLayout const& page, PartSpec const& k, PartSpec const& v)
     : k_maps_(k.maps.begin(), k.maps.end()), v_maps_(v.maps.begin(), v.maps.end()) {
@@ -56,4 +56,4 @@ CodedErrors coded_errors(CodedLayout const& layout, std::byte const* page) {
   return {{errors, heads}, {errors + heads, heads}};
 }
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

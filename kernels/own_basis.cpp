@@ -16,7 +16,7 @@ Matrix as_matrix(float const* x, Eigen::Index rows, Eigen::Index columns) {
   return Eigen::Map<Floats const>(x, rows, columns).cast<double>();
 }
 
-}   // namespace
+}  // namespace
 
 void store_own_basis(float const* vectors, std::int32_t tokens, std::int32_t head_dim, std::int32_t rank, std::byte* at) {
   Matrix x = as_matrix(vectors, tokens, head_dim);
@@ -29,7 +29,7 @@ void store_own_basis(float const* vectors, std::int32_t tokens, std::int32_t hea
     Eigen::VectorXd const component = svd.matrixV().col(j);
     scale[j] = static_cast<float>(component.cwiseAbs().maxCoeff() / 127);
     for (std::int32_t i = 0; i < head_dim; ++i)
-      basis[static_cast<std::size_t>(i) * rank + j] = static_cast<std::int8_t>(std::clamp(std::nearbyint(component[i] / scale[j]), -127.0, 127.0));
+      basis[static_cast<std::size_t>(j) * head_dim + i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(component[i] / scale[j]), -127.0, 127.0));
   }
   std::memcpy(at, mean.data(), sizeof(float) * head_dim);
   std::memcpy(at + sizeof(float) * head_dim, scale.data(), sizeof(float) * rank);
@@ -42,8 +42,10 @@ OwnBasis load_own_basis(std::byte const* at, std::int32_t head_dim, std::int32_t
   std::memcpy(own.mean.data(), at, sizeof(float) * head_dim);
   std::memcpy(scale.data(), at + sizeof(float) * head_dim, sizeof(float) * rank);
   std::byte const* const basis = at + sizeof(float) * (static_cast<std::size_t>(head_dim) + rank);
-  for (std::size_t i = 0; i < own.decode.size(); ++i)
-    own.decode[i] = scale[i % rank] * static_cast<float>(std::to_integer<int>(basis[i]) << 24 >> 24);
+  for (std::int32_t j = 0; j < rank; ++j)
+    for (std::int32_t i = 0; i < head_dim; ++i)
+      own.decode[static_cast<std::size_t>(i) * rank + j] =
+          scale[j] * static_cast<float>(static_cast<std::int8_t>(basis[static_cast<std::size_t>(j) * head_dim + i]));
   return own;
 }
 
@@ -57,4 +59,4 @@ void coordinates(OwnBasis const& basis, float const* vectors, std::int32_t token
     for (std::int32_t j = 0; j < rank; ++j) numbers[static_cast<std::size_t>(t) * width + j] = static_cast<float>(found(j, t));
 }
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

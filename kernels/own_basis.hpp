@@ -7,7 +7,7 @@
 namespace pikv::kernels {
 
 /// The principal components of one page's vectors (methods 3.4, block PCA), as they are stored in it: the mean [head_dim] and a scale per component
-/// [rank] in fp32, then the basis [head_dim][rank] in int8. A component's largest entry is 127 scales; past the number of tokens they are 0.
+/// [rank] in fp32, then the basis [rank][head_dim] in int8. A component's largest entry is 127 scales; past the number of tokens they are 0.
 struct OwnBasis {
   std::vector<float> decode, mean;   // [head_dim][rank], [head_dim]
 };
@@ -20,4 +20,4 @@ OwnBasis load_own_basis(std::byte const* at, std::int32_t head_dim, std::int32_t
 void coordinates(OwnBasis const& basis, float const* vectors, std::int32_t tokens, std::int32_t head_dim, std::int32_t rank, std::int32_t width,
                  float* numbers);
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

@@ -10,9 +10,4 @@ void decode_page(CodedLayout const& layout, std::byte const* from, PoolView cons
   reference::decode_page(layout, from, to, slot);
 }
 
-void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
-                  Stream&) {
-  reference::attend_coded(pool, plan, q, q_heads, scale, out, page_lse);
-}
-
-}   // namespace pikv::kernels::host
+}  // namespace pikv::kernels::host

@@ -48,7 +48,7 @@ struct Page {
   }
 };
 
-}   // namespace
+}  // namespace
 
 void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out,
                   float* page_lse) {
@@ -101,4 +101,4 @@ void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q,
   }
 }
 
-}   // namespace pikv::kernels::reference
+}  // namespace pikv::kernels::reference

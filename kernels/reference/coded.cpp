@@ -45,7 +45,7 @@ float encode_head(CodedLayout const& layout, Part part, std::int32_t kv_head, fl
   return error_from(most);
 }
 
-}   // namespace
+}  // namespace
 
 void encode_page(PoolView const& from, std::int32_t slot, CodedLayout const& layout, std::byte* to) {
   std::size_t const scalars = from.layout.head_scalars();
@@ -74,4 +74,4 @@ void decode_page(CodedLayout const& layout, std::byte const* from, PoolView cons
     }
 }
 
-}   // namespace pikv::kernels::reference
+}  // namespace pikv::kernels::reference

@@ -105,4 +105,4 @@ struct CodedProblem {
   }
 };
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

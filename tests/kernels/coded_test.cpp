@@ -327,5 +327,5 @@ TEST(CodedShapeTest, BytesAreTheCodesTheScalesAndLittleElse) {
   EXPECT_LE(bytes(Element::fp8), static_cast<double>(page.bytes()) * 1.02 / 2);
 }
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels
