@@ -71,10 +71,13 @@ std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t laye
   return std::max(8, round_up(rank));
 }
 
-// In one unit over all heads, keys and values: share of what attention makes of the part.
-std::vector<double> weighted_spectrum(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head) {
+// What a coordinate is worth, in one unit over all layers and heads: of keys the mean square of the logits it decides, whose absolute error is what
+// moves attention; of values their share of the layer's output.
+std::vector<double> worth(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head) {
   std::vector<double> spectrum = calibration.map("lora_plus", part, layer, head).spectrum;
-  double const size = calibration.held_out_size(part, layer, head).weighted;
+  if (part == Part::keys) return spectrum;
+  double size = 0;
+  for (std::int32_t h = 0; h < calibration.facts().kv_heads; ++h) size += calibration.held_out_size(part, layer, h).weighted;
   for (double& one : spectrum) one /= size;
   return spectrum;
 }
@@ -93,31 +96,16 @@ StorageChoice storage_choice(GenerateOptions const& options) {
 
 namespace {
 
-// Of the families that spread their numbers over layers, heads, keys and values: by [part][layer * kv_heads + head].
-ByHead<std::int32_t> ranks_of(StorageChoice const& choice, ModelConfig const& config, Calibration const& calibration) {
-  ByHead<std::int32_t> ranks;
+// By layer * kv_heads + head. lora_plus spreads its numbers over layers and heads.
+std::vector<std::int32_t> ranks_of(shards::CodecSpec const& spec, Part part, ModelConfig const& config, Calibration const& calibration) {
+  std::vector<std::int32_t> ranks;
   std::vector<std::vector<double>> spectra;
-  double mean = 0;
-  auto const spreads = [](shards::CodecSpec const& spec) { return spec.map && spec.map->name == "lora_plus"; };
-  for (Part const part : {Part::keys, Part::values}) {
-    shards::CodecSpec const& spec = part == Part::keys ? choice.k : choice.v;
-    if (!has_maps(spec, part)) continue;
-    for (std::int32_t layer = 0; layer < config.layers; ++layer)
-      for (std::int32_t head = 0; head < config.kv_heads; ++head) {
-        std::int32_t const rank = rank_of(spec, part, layer, head, config.head_dim, calibration);
-        ranks[static_cast<std::size_t>(part)].push_back(rank);
-        if (!spreads(spec)) continue;
-        spectra.push_back(weighted_spectrum(calibration, part, layer, head));
-        mean += rank;
-      }
-  }
-  if (spectra.empty()) return ranks;
-  auto const spread = shards::allocate_ranks(spectra, mean / static_cast<double>(spectra.size()));
-  auto next = spread.begin();
-  for (Part const part : {Part::keys, Part::values})
-    if (spreads(part == Part::keys ? choice.k : choice.v))
-      for (std::int32_t& rank : ranks[static_cast<std::size_t>(part)]) rank = *next++;
-  return ranks;
+  for (std::int32_t layer = 0; layer < config.layers; ++layer)
+    for (std::int32_t head = 0; head < config.kv_heads; ++head) {
+      ranks.push_back(rank_of(spec, part, layer, head, config.head_dim, calibration));
+      if (spec.map->name == "lora_plus") spectra.push_back(worth(calibration, part, layer, head));
+    }
+  return spectra.empty() ? ranks : shards::allocate_ranks(spectra, ranks.front());
 }
 
 }  // namespace
@@ -132,18 +120,18 @@ std::shared_ptr<shards::PageCodecs const> make_page_codecs(GenerateOptions const
   same.v = stored_part(choice.v, tables.layout, "--codec-v");
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   if (!choice.wants_calibration()) return std::make_shared<shards::PageCodecs>(tables.layout, std::move(all));
-  ByHead<std::int32_t> const ranks = ranks_of(choice, config, *calibration);
-  for (std::int32_t table = 0; table < tables.all; ++table)
-    for (Part const part : {Part::keys, Part::values}) {
-      shards::CodecSpec const& spec = part == Part::keys ? choice.k : choice.v;
-      if (!has_maps(spec, part)) continue;
+  for (Part const part : {Part::keys, Part::values}) {
+    shards::CodecSpec const& spec = part == Part::keys ? choice.k : choice.v;
+    if (!has_maps(spec, part)) continue;
+    auto const ranks = ranks_of(spec, part, config, *calibration);
+    for (std::int32_t table = 0; table < tables.all; ++table) {
       auto& of = all[static_cast<std::size_t>(table)];
       std::int32_t const layer = table / tables.per_layer, first = table % tables.per_layer * tables.layout.kv_heads;
       for (std::int32_t head = first; head < first + tables.layout.kv_heads; ++head)
         (part == Part::keys ? of.k : of.v)
-            .maps.push_back(calibration->map_of_rank(spec.map->name, part, layer, head,
-                                                     ranks[static_cast<std::size_t>(part)][static_cast<std::size_t>(layer * config.kv_heads + head)]));
+            .maps.push_back(calibration->map_of_rank(spec.map->name, part, layer, head, ranks[static_cast<std::size_t>(layer * config.kv_heads + head)]));
     }
+  }
   return std::make_shared<shards::PageCodecs>(tables.layout, std::move(all));
 }
 
