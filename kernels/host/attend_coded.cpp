@@ -72,7 +72,7 @@ class FewRecords {
       head_[m] = run.kv_head * job.share() + record % job.share();
       query_[m] = job.q + (static_cast<std::size_t>(row_[m]) * job.q_heads + head_[m]) * job.key_width;
     }
-    integers_ = integer_kernels();
+    if (lanes == 16) integers_ = integer_kernels();
     if (integers_) prepared_ = reinterpret_cast<std::byte*>(take(integers_->prepared_bytes(k_head().width) / sizeof(float)));
     if (is_fast(layout_.k_element, k_head()) && k_head().basis == 0) integers_->prepare(query_, count, k_head().width, prepared_);
   }

@@ -21,14 +21,6 @@ void attend_on_host(CodedPool const& pool, AttendPlan const& plan, float const* 
   host::attend_coded(pool, plan, q, q_heads, scale, out, page_lse, stream);
 }
 
-/// Once per instruction set of the Highway version, and once as this processor runs it: the integer kernels, where there are any.
-template <class Body>
-void on_each_kernel(Body const& body) {
-  on_each_target(body);
-  SCOPED_TRACE(host::coded_simd());
-  body();
-}
-
 /// Sum over denominator, fp64.
 std::vector<double> quotients(Partial const& partial, std::size_t d) {
   std::vector<double> out(partial.sum.size(), 0.0);
@@ -98,7 +90,7 @@ TEST_P(CodedTest, AttentionIsThatOnRebuiltPages) {
     EXPECT_LE(largest_difference(quotients(out, d), quotients(wanted, d)), 1e-5);
     EXPECT_LE(largest_difference(out.max, wanted.max), 1e-5);
     EXPECT_LE(largest_difference(lse, wanted_lse), 1e-5);
-    on_each_kernel([&] {
+    on_each_target([&] {
       Partial const got = p.attend(attend_on_host, &host_lse);
       EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), 3e-5);
       EXPECT_LE(largest_difference(got.max, wanted.max), 3e-5);
@@ -321,7 +313,7 @@ TEST(Coded, AThousandTokensOfUnlikeElementsForKeysAndValues) {
         coded.rebuilt.tokens.back() = 8;   // 1000
         coded.encode_all(host::encode_page, host::decode_page);
         auto const wanted = quotients(attend_by_reference(coded.rebuilt), 64);
-        on_each_kernel([&] { EXPECT_LE(largest_difference(quotients(coded.attend(attend_on_host), 64), wanted), 3e-4); });   // 16 bits, logits of 10
+        on_each_target([&] { EXPECT_LE(largest_difference(quotients(coded.attend(attend_on_host), 64), wanted), 3e-4); });   // 16 bits, logits of 10
       }
   }
 }
