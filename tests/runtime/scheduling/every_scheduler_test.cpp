@@ -144,7 +144,7 @@ TEST_P(EveryScheduler, GoesOnAfterARestoreAsIfNothingHadHappened) {
     auto const one = make(), other = make();
     std::mt19937 random{17};
     auto const play = [&](Scheduler& scheduler, std::mt19937& numbers, std::int64_t from, std::int64_t to) {
-      for (; from < std::min(prompt, to); from += 96) step(scheduler, numbers, from, std::min(prompt, from + 96));
+      for (; from < std::min(prompt, to); from = std::min(prompt, from + 96)) step(scheduler, numbers, from, std::min(prompt, from + 96));
       for (; from < to; ++from) step(scheduler, numbers, from, from + 1);
     };
     one->begin(prompt);
