@@ -49,7 +49,10 @@ struct GenerateOptions {
   double max_error = 0;                     // of certified attention
   double keep = 1, redundancy = 0;          // of the scheduler
   std::int32_t pin_window = 64;             // newest tokens that are never evicted nor left out
-  std::string codec = "none", scheduler = "none", transport = "auto", fault_plan;
+  std::string codec = "none", codec_k, codec_v;   // codec_k, codec_v empty: as codec says
+  std::string calibration;                  // file
+  std::int32_t exact_window = 0;            // newest tokens whose full pages stay uncompressed
+  std::string scheduler = "none", transport = "auto", fault_plan;
   std::optional<Selection> selection;       // the stage of the codec that selects tokens
   std::uint64_t scrub = shards::default_scrub_bytes;   // bytes per step and rank; 0: off
   comm::ProgressThread progress;            // --progress-thread

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 
 #include "comm/error.hpp"
 #include "runtime/scheduling/chunk_select.hpp"
@@ -26,27 +25,22 @@ std::map<std::string_view, SelectionEntry> const& selections() {
   using Material = SchedulerMaterial;
   // clang-format off
   static std::map<std::string_view, SelectionEntry> const table{
-      {"pyramid", {.sentence = "keeps a share of the tokens (pyramid:0.5), more in low layers than in high ones, by what the last 64 queries attended to",
-                   .policy = policy(true, [](Material const& m) { return make_pyramid(m); }), .keep = kept, .share = kept_everywhere}},
-      {"chunk_select", {.sentence = "keeps a share of the pages (chunk_select:0.5) whole, by their tokens' mean score, the same for all heads of two layers",
-                        .policy = policy(false, [](Material const& m) { return make_chunk_select(m); }), .keep = kept, .share = kept_everywhere}},
-      {"fastv", {.sentence = "drops a share of the tokens (fastv:0.5) in all layers after the second, those that receive least attention in it",
-                 .policy = policy(false, [](Material const& m) { return make_fastv(m); }), .keep = not_dropped,
+      {"pyramid", {.policy = policy(true, [](Material const& m) { return make_pyramid(m); }), .keep = kept, .share = kept_everywhere}},
+      {"chunk_select", {.policy = policy(false, [](Material const& m) { return make_chunk_select(m); }), .keep = kept, .share = kept_everywhere}},
+      {"fastv", {.policy = policy(false, [](Material const& m) { return make_fastv(m); }), .keep = not_dropped,
                  .share = [](double parameter, std::int32_t layers) { return fastv_share(1 - parameter, layers); }}},
   };
   // clang-format on
   return table;
 }
 
-Selection make_selection(std::string_view name, std::string_view parameter) {
-  SelectionEntry const& entry = selections().at(name);
-  Selection selection{.name = std::string{name}};
-  if (parameter.empty()) return selection;
-  auto const [end, error] = std::from_chars(parameter.data(), parameter.data() + parameter.size(), selection.parameter);
-  bool const whole = error == std::errc{} && end == parameter.data() + parameter.size();
-  if (!whole || !(entry.keep(selection.parameter) > 0 && entry.keep(selection.parameter) <= 1))
-    throw InputError(fmt::format("'{}' of codec {}:{} is not a share of the tokens it can {}; give one like {}:0.5", parameter, name, parameter,
-                                 entry.keep(0) > 0 ? "drop (0 or more, below 1)" : "keep (above 0, at most 1)", name));
+Selection make_selection(shards::CodecStage const& stage) {
+  SelectionEntry const& entry = selections().at(stage.name);
+  Selection const selection{stage.name, stage.parameter.value_or(Selection{}.parameter)};
+  double const keep = entry.keep(selection.parameter);
+  if (!(keep > 0 && keep <= 1))
+    throw InputError(fmt::format("'{}' of codec {}:{} is not a share of the tokens it can {}; give one like {}:0.5", selection.parameter, stage.name, selection.parameter,
+                                 entry.keep(0) > 0 ? "drop (0 or more, below 1)" : "keep (above 0, at most 1)", stage.name));
   return selection;
 }
 

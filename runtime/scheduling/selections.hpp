@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "runtime/scheduling/schedulers.hpp"
+#include "shards/codec.hpp"
 
 namespace pikv::runtime {
 
@@ -16,17 +17,16 @@ struct Selection {
 
 /// A codec of the paper that saves memory by keeping fewer tokens (methods 3.3, 3.4, 3.6). It decides as a scheduler does, once the prompt is in.
 struct SelectionEntry {
-  std::string_view sentence;                                 // for `pikv list codecs`
   SchedulerEntry policy;
   double (*keep)(double parameter);                          // what the policy is made with
   double (*share)(double parameter, std::int32_t layers);    // of all layers' tokens that stay: its stated ratio
 };
 
-/// name -> policy. --help, `pikv list codecs`, errors and the tests that try each scheduler read this table; a new one is one file and one line.
+/// name -> policy; shards/codec.cpp has the same names among the codecs. The tests that try each scheduler read this table.
 std::map<std::string_view, SelectionEntry> const& selections();
 
-/// Checked. `parameter` as written after the colon; empty: the default, .5. Throws InputError.
-Selection make_selection(std::string_view name, std::string_view parameter);
+/// Checked; without a parameter the default, .5. Throws InputError.
+Selection make_selection(shards::CodecStage const& stage);
 
 /// Of `schedulers()` or `selections()`.
 SchedulerEntry const& policy_named(std::string_view name);

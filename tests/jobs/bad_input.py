@@ -90,7 +90,7 @@ def evaluations():
 
 def options():
     yield Row("command unknown", ["generat"], "did you mean generate.*generate, list, model")
-    yield Row("command of a later version", ["calibrate"], "generate, list, model")
+    yield Row("command of a later version", ["plan"], "generate, list, model")
     yield Row("list nothing", ["list"], "one of: codecs, homes, routers, schedulers, transports")
     yield Row("list unknown", ["list", "things"], "one of: codecs")
     yield Row("checkpoint nothing", ["checkpoint"], "one of: list, verify, diff, show")

@@ -116,8 +116,8 @@ TEST_P(Retention, AStreamThatLostAPageBeginsAnew) {
   Decoded const run = decode(options, prompts(), {.after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
     if (taken || row.step < 20) return;
     for (std::int32_t slot = 0; slot < static_cast<std::int32_t>(store.arena().slots(0)) && !taken; ++slot)
-      if (store.owner().indexed({slot, 0}).home >= 0) {
-        store.owner().evict({slot, 0}, row.step);
+      if (store.owner().indexed({slot}).home >= 0) {
+        store.owner().evict({slot}, row.step);
         taken = true;
       }
   }});
