@@ -35,6 +35,12 @@ class FastV final : public Scheduler {
   void forget(std::int32_t table, Block page) override {
     if (own_) own_->forget(table, page);
   }
+  void save(StateWriter& out) const override {
+    if (own_) own_->save(out);
+  }
+  void restore(StateReader& in) override {
+    if (own_) own_->restore(in);
+  }
 
  private:
   bool full_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/page_summaries.hpp"
+#include "runtime/policy_state.hpp"
 #include "shards/block.hpp"
 
 namespace pikv::runtime {
@@ -69,6 +70,11 @@ class Scheduler {
 
   /// The page is gone (evicted): so is its state.
   virtual void forget(std::int32_t table, Block page) { (void)table, (void)page; }
+
+  /// What it has learned, for a checkpoint. restore() takes it into one that was made and begun alike and has heard of nothing yet: from then on
+  /// the two decide the same.
+  virtual void save(StateWriter& out) const { (void)out; }
+  virtual void restore(StateReader& in) { (void)in; }
 };
 
 }  // namespace pikv::runtime

@@ -138,6 +138,50 @@ TEST_P(EveryScheduler, KeepsPinnedPagesAndWhatTheBudgetAllowsToThePage) {
     }
 }
 
+/// One is saved in the middle, of the prompt or after it, and another goes on from that: they decide alike from then on.
+TEST_P(EveryScheduler, GoesOnAfterARestoreAsIfNothingHadHappened) {
+  for (std::int64_t const saved : {std::int64_t{96}, prompt + 70}) {
+    auto const one = make(), other = make();
+    std::mt19937 random{17};
+    auto const play = [&](Scheduler& scheduler, std::mt19937& numbers, std::int64_t from, std::int64_t to) {
+      for (; from < std::min(prompt, to); from = std::min(prompt, from + 96)) step(scheduler, numbers, from, std::min(prompt, from + 96));
+      for (; from < to; ++from) step(scheduler, numbers, from, from + 1);
+    };
+    one->begin(prompt);
+    other->begin(prompt);
+    play(*one, random, 0, saved);
+    one->forget(0, 1);
+    StateWriter out;
+    one->save(out);
+    std::string const bytes = out.take();
+    StateReader in{bytes};
+    other->restore(in);
+    EXPECT_TRUE(in.empty());
+    auto then = random;
+    play(*one, random, saved, end);
+    play(*other, then, saved, end);
+    EXPECT_EQ(kept_of(*one, end / 4), kept_of(*other, end / 4)) << "saved at " << saved;
+    for (std::int32_t table = 0; table < shape().tables; ++table) {
+      Budget const budget{.length = end, .tokens = end / 3};
+      auto const all = blocks(shards::blocks_for(end, page_tokens()));
+      EXPECT_EQ(utilities(*one, all, budget, table), utilities(*other, all, budget, table)) << "saved at " << saved;
+    }
+  }
+}
+
+TEST_P(EveryScheduler, RefusesAStateThatIsCutShort) {
+  auto const scheduler = played();
+  StateWriter out;
+  scheduler->save(out);
+  std::string const bytes = out.take();
+  for (std::size_t const size : {std::size_t{0}, bytes.size() / 2, bytes.size() - 1}) {
+    if (size >= bytes.size()) continue;   // without state
+    auto const other = make();
+    StateReader in{std::string_view{bytes}.substr(0, size)};
+    EXPECT_THROW(other->restore(in), RunError) << size << " of " << bytes.size() << " bytes";
+  }
+}
+
 TEST_P(EveryScheduler, KeepsEverythingThatFits) {
   auto const scheduler = played();
   for (auto const& pages : kept_of(*scheduler, end)) EXPECT_EQ(pages.size(), held().front().size());
