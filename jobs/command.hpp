@@ -40,6 +40,9 @@ int run_on_rank_0(comm::FunctionRef<void()> action);
 int analyze(Arguments args);
 std::string analyze_help();
 
+int calibrate(Arguments args);
+std::string calibrate_help();
+
 int checkpoint(Arguments args);
 std::string checkpoint_help();
 

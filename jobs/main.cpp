@@ -19,6 +19,7 @@ namespace {
 
 Command const commands[] = {
     {"analyze", "what a trace tells: time, loads, traffic, memory, what to change", analyze_help, analyze},
+    {"calibrate", "bases, spectra and held-out errors of a model's keys and values, for codecs", calibrate_help, calibrate},
     {"checkpoint", "lists, verifies, compares and shows what --checkpoint of generate saved", checkpoint_help, checkpoint},
     {"evaluate", "what a cache setting loses against exact attention: text, needles", evaluate_help, evaluate},
     {"generate", "decodes prompts", generate_help, generate},

@@ -8,6 +8,7 @@
 
 #include "runtime/fast_share.hpp"
 #include "runtime/scheduling/flexgen.hpp"
+#include "runtime/scheduling/selections.hpp"
 
 namespace pikv::runtime {
 
@@ -16,10 +17,10 @@ using shards::PageMasses;
 using shards::Stream;
 using shards::TableRows;
 
-std::int32_t tables_per_layer(std::string const& scheduler, std::int32_t kv_heads) { return schedulers().at(scheduler).by_head ? kv_heads : 1; }
+std::int32_t tables_per_layer(std::string const& scheduler, std::int32_t kv_heads) { return policy_named(scheduler).by_head ? kv_heads : 1; }
 
 CacheManager::CacheManager(CacheSettings settings, shards::StoreOptions const& store)
-    : settings_{std::move(settings)}, entry_{schedulers().at(settings_.scheduler)}, store_{store}, held_(static_cast<std::size_t>(store.tables_per_layer)) {
+    : settings_{std::move(settings)}, entry_{policy_named(settings_.scheduler)}, store_{store}, held_(static_cast<std::size_t>(store.tables_per_layer)) {
   if (settings_.read.chooses() || entry_.kind == SchedulerKind::selection) read_ = std::make_unique<ReadChoice>(settings_.read, store);
 }
 
@@ -38,11 +39,13 @@ void CacheManager::start(Tracked& stream) const {
                    .q_heads = store_.q_heads, .head_dim = store_.layout.head_dim, .page_tokens = store_.layout.page_tokens};
   stream.layers.resize(static_cast<std::size_t>(shape.layers));
   bool const summaries = entry_.summaries || settings_.redundancy > 0 || (read_ && read_->wants_summaries());
+  std::vector<Scheduler*> before;
   for (Layer& layer : stream.layers) {
     if (summaries) layer.summaries.assign(static_cast<std::size_t>(shape.tables), PageSummaries{shape.kv_heads, shape.head_dim});
     if (entry_.make != nullptr) {
-      layer.scheduler = entry_.make({shape, layer.summaries, settings_.keep});
+      layer.scheduler = entry_.make({shape, layer.summaries, settings_.keep, before});
       layer.scheduler->begin(stream.prompt_tokens);
+      before.push_back(layer.scheduler.get());
     }
     ++shape.layer;
   }
@@ -77,7 +80,9 @@ void CacheManager::choose_more(PageMasses const& found, float const* q, std::spa
 }
 
 bool CacheManager::watches(TableRows const& rows) const {
-  return entry_.masses || entry_.queries || (read_ && read_->learns() && rows.rows == 1 && chooses(*rows.stream, rows.first_position));
+  auto const layer = static_cast<std::size_t>(rows.table / store_.tables_per_layer);
+  bool const scheduler = (entry_.masses || entry_.queries) && streams_.at(rows.stream).layers[layer].scheduler->watches();
+  return scheduler || (read_ && read_->learns() && rows.rows == 1 && chooses(*rows.stream, rows.first_position));
 }
 
 void CacheManager::observe(PageMasses const& found, float const* q) {
@@ -92,7 +97,7 @@ void CacheManager::observe(PageMasses const& found, float const* q) {
   if (entry_.queries)
     for (std::size_t row = 0; row < rows; ++row)
       scheduler.query(table, found.of.first_position + static_cast<std::int64_t>(row), {q + row * width, width});
-  if (!entry_.masses) return;
+  if (!entry_.masses || !scheduler.watches()) return;
   mass_.resize(found.blocks.size() * rows * heads);
   for (std::size_t i = 0; i < mass_.size(); ++i) mass_[i] = std::exp(found.page_lse[i] - found.lse[i % (rows * heads)]);
   scheduler.read({table, found.of.first_position, found.of.rows, found.blocks, mass_});
@@ -175,6 +180,7 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
   Budget const budget{stream.length(), std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(stream.length()) * settings_.keep))};
   Block const blocks = stream.directory().blocks(), window = first_of_window(stream.length());
   for (std::size_t layer = 0; layer < state.layers.size(); ++layer) {
+    std::int64_t pinned = 0;
     for (std::int32_t table = 0; table < tables; ++table) {
       auto& held = held_[static_cast<std::size_t>(table)];
       held.clear();
@@ -184,11 +190,12 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
         auto const tokens = static_cast<std::int32_t>(std::min<std::int64_t>(page, stream.length() - shards::first_position(block, page)));
         float const weight = read_ && entry.expert >= 0 ? read_->likelihood(entry.expert) : 1.0f;
         held.push_back({block, tokens, block == 0 || block >= window || tokens < page, weight});
+        if (table == 0 && held.back().pinned) pinned += tokens;
       }
     }
     Layer& of = state.layers[layer];
     evictions_.clear();
-    choose_evictions(*of.scheduler, held_, budget, of.summaries, {settings_.redundancy}, evictions_);
+    choose_evictions(*of.scheduler, held_, {budget.length, of.scheduler->layer_tokens(budget, pinned)}, of.summaries, {settings_.redundancy}, evictions_);
     for (Eviction const& eviction : evictions_) {
       if (store.evict(stream, static_cast<std::int32_t>(layer) * tables + eviction.table, eviction.block))
         of.scheduler->forget(eviction.table, eviction.block);
@@ -223,7 +230,7 @@ std::size_t CacheManager::summary_bytes() const {
 }
 
 std::size_t CacheManager::summary_bytes_per_page(CacheSettings const& settings, kernels::PageLayout const& layout) {
-  bool const summaries = schedulers().at(settings.scheduler).summaries || settings.redundancy > 0 || settings.read.wants_summaries();
+  bool const summaries = policy_named(settings.scheduler).summaries || settings.redundancy > 0 || settings.read.wants_summaries();
   std::size_t const scalars = static_cast<std::size_t>(layout.kv_heads) * static_cast<std::size_t>(layout.head_dim);
   return summaries ? scalars * (2 * sizeof(std::uint16_t) + sizeof(float)) + sizeof(std::int32_t) : 0;
 }

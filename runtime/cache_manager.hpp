@@ -17,7 +17,7 @@ namespace pikv::runtime {
 
 /// What of the cache is read and kept, as the options say (interface.md).
 struct CacheSettings {
-  std::string scheduler = "none";
+  std::string scheduler = "none";     // or a codec that selects tokens (scheduling/selections.hpp)
   double keep = 1;                    // share of each stream's tokens; of those read for a scheduler that selects
   double redundancy = 0;              // gamma of methods 4.12
   std::int32_t window = 64;           // newest tokens that are pinned

@@ -3,8 +3,14 @@
 #include <fmt/format.h>
 
 #include "comm/error.hpp"
+#include "runtime/scheduling/selections.hpp"
 
 namespace pikv::runtime {
+namespace {
+
+std::string const& policy_of(GenerateOptions const& options) { return options.selection ? options.selection->name : options.scheduler; }
+
+}   // namespace
 
 shards::KvExpert kv_experts(GenerateOptions const& options, ModelConfig const& config) {
   if (options.kv_experts > 0) return options.kv_experts;
@@ -13,8 +19,8 @@ shards::KvExpert kv_experts(GenerateOptions const& options, ModelConfig const& c
 
 CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& config) {
   CacheSettings settings;
-  settings.scheduler = options.scheduler;
-  settings.keep = options.keep;
+  settings.scheduler = policy_of(options);
+  settings.keep = options.selection ? selections().at(options.selection->name).keep(options.selection->parameter) : options.keep;
   settings.redundancy = options.redundancy;
   settings.window = options.pin_window;
   ReadSettings& read = settings.read;
@@ -41,7 +47,7 @@ std::string tier_folder(GenerateOptions const& options) { return options.tier_di
 
 PageTables page_tables(GenerateOptions const& options, ModelConfig const& config) {
   PageTables tables;
-  tables.per_layer = tables_per_layer(options.scheduler, config.kv_heads);
+  tables.per_layer = tables_per_layer(policy_of(options), config.kv_heads);
   tables.all = config.layers * tables.per_layer;
   tables.q_heads = config.q_heads / tables.per_layer;
   tables.layout = {options.kv_dtype, config.kv_heads / tables.per_layer, options.page_tokens, config.head_dim};
@@ -49,7 +55,7 @@ PageTables page_tables(GenerateOptions const& options, ModelConfig const& config
 }
 
 bool wants_masses(CacheSettings const& settings) {
-  SchedulerEntry const& scheduler = schedulers().at(settings.scheduler);
+  SchedulerEntry const& scheduler = policy_named(settings.scheduler);
   ReadSettings const& read = settings.read;
   bool const learns = read.mode == AttentionMode::routed && read.experts > 0 && routers().at(read.router).learns;
   return scheduler.masses || scheduler.queries || learns || read.mode == AttentionMode::certified;
@@ -59,7 +65,7 @@ bool wants_masses(CacheSettings const& settings) {
 double summary_bytes_read(CacheSettings const& settings, kernels::PageLayout const& layout) {
   double const one = 4.0 * layout.kv_heads * layout.head_dim;
   ReadSettings const& read = settings.read;
-  if (schedulers().at(settings.scheduler).kind == SchedulerKind::selection) return one;
+  if (policy_named(settings.scheduler).kind == SchedulerKind::selection) return one;
   if (read.mode == AttentionMode::certified) return 2 * one;
   if (read.mode == AttentionMode::exact) return 0;
   bool const looks = read.experts > 0 && read.experts < read.kv_experts && routers().at(read.router).affinities;

@@ -15,7 +15,7 @@ constexpr int most_stalled_steps = 1000;   // pages leave their home in 3, damag
 
 /// Collective. Weights of all ranks for pages, whether they store now or not: their slots, divided by what these have in common.
 std::vector<std::uint64_t> capacities(comm::World& world, EngineOptions const& options) {
-  std::uint64_t const mine = options.store.slots - std::min(options.store.slots, options.store.home_slots);
+  std::uint64_t const mine = shards::stream_pages(options.store);
   std::vector<std::uint64_t> all;
   std::uint64_t common = 0;
   for (comm::Bytes const& bytes : world.all_gather(std::as_bytes(std::span{&mine, 1}), world.in(options.deadline_s))) {
@@ -47,7 +47,7 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       store_{world, with_weights(options, capacity_), cache_.get()},
       experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
       forward_{model, store_, experts_, clock_},
-      control_{world, options.deadline_s},
+      control_{world, options.deadline_s, options.store.classes()},
       sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed, cache_.get()},
       recorder_{world.rank(), store_, control_, experts_, clock_} {
   bool const coordinates = options.coordinator.rebalance_steps > 0 || !options.coordinator.ranks.constant();

@@ -37,7 +37,6 @@
 #include "runtime/sizing.hpp"
 #include "runtime/summary.hpp"
 #include "runtime/watcher.hpp"
-#include "shards/codec.hpp"
 
 namespace pikv::runtime {
 
@@ -68,7 +67,7 @@ RunMetadata metadata(Job const& job) {
   for (BuildFact const& fact : build_facts()) run.libraries.push_back({fact.name, fact.value});
   run.options = option_attributes(job.options);
   run.model = model_attributes(job.model->config(), job.model->parameters());
-  run.kv_capacity_bytes = job.sizing.slots * shards::slot_cost(page_layout(job.options, job.model->config()));
+  run.kv_capacity_bytes = job.sizing.arena_bytes;
   run.most_events = static_cast<std::size_t>(job.options.trace_events);
   run.deadline_s = job.options.deadline_s;
   return run;
@@ -92,9 +91,8 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
       file.write(output_line(job.requests[static_cast<std::size_t>(result.index)], result, job.tokenizer.get()) + "\n");
     file.commit();
   }
-  auto const codec = shards::make_codec(options.codec);
   auto report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
-                                   codec->stated_ratio(page_layout(options, job.model->config())), job.resumed_from,
+                                   job.codecs ? job.codecs->stated_ratio() : 1, job.resumed_from,
                                    job.generated_before});
   if (fidelity) report["fidelity"] = fidelity_json(*fidelity);
   if (!options.report.empty()) {
@@ -172,6 +170,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
     load_model(job);
+    load_codecs(job);
   });
   std::optional<Resumed> resumed;
   if (continued) {

@@ -1,7 +1,7 @@
 # What a job needs before it works: options, units, log (pikv_options); and in pikv_runtime, which exists already, agreement between
 # ranks, output paths, and what --version says. Included at the end of runtime/CMakeLists.txt.
 set(here ${CMAKE_CURRENT_LIST_DIR})
-add_library(pikv_options ${here}/fidelity/evaluate_options.cpp ${here}/fidelity/sweep_options.cpp
+add_library(pikv_options ${here}/calibration/calibrate_options.cpp ${here}/fidelity/evaluate_options.cpp ${here}/fidelity/sweep_options.cpp
                          ${here}/given.cpp ${here}/log.cpp ${here}/options.cpp ${here}/units.cpp)
 target_link_libraries(pikv_options PUBLIC pikv_flags pikv_cache pikv_policies Boost::program_options fmt::fmt spdlog::spdlog)
 set_source_files_properties(${here}/fidelity/sweep_options.cpp ${here}/options.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

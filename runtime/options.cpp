@@ -12,6 +12,7 @@
 #include "runtime/routing/routers.hpp"
 #include "runtime/scheduling/schedulers.hpp"
 #include "runtime/units.hpp"
+#include "runtime/codec_choice.hpp"
 #include "shards/codec.hpp"
 #include "shards/homes.hpp"
 #include "shards/names.hpp"
@@ -101,7 +102,11 @@ Row const rows[] = {
     {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads; flexgen: keeps in the fast tier), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
     {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
     {"pin-window", "N", "64", "newest tokens that are always kept and read; so are a stream's first page and the one being filled", [](Options& o, Given const& g) { o.pin_window = count(g, 0, 1 << 30); }},
-    {"codec", "NAME", "none", "how pages are stored; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = name_in(g, shards::codecs()); }},
+    {"codec", "NAME", "none", "how full pages are stored, but for a stream's first: names joined by +, as svd:32+int8; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = shards::parse_codec(g.value, "--codec").text; }},
+    {"codec-k", "NAME", "as --codec", "how keys are", [](Options& o, Given const& g) { o.codec_k = shards::parse_codec(g.value, "--codec-k").text; }},
+    {"codec-v", "NAME", "as --codec", "how values are", [](Options& o, Given const& g) { o.codec_v = shards::parse_codec(g.value, "--codec-v").text; }},
+    {"calibration", "FILE", "", "what `pikv calibrate` wrote of this model: bases for svd, lora, lora_plus, prune and distill", [](Options& o, Given const& g) { o.calibration = file(g); }},
+    {"exact-window", "N", "0", "newest tokens that stay uncompressed even where their page is full", [](Options& o, Given const& g) { o.exact_window = count(g, 0, 1 << 30); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
     {"tier-host", "SIZE", "what is free beside the KV budget", "host memory per rank for pages that --scheduler flexgen moves out of the fast tier; what does not fit goes to a file; 0: all does", [](Options& o, Given const& g) { o.tier_host = g.value == "0" ? 0 : static_cast<std::int64_t>(size_bytes(g)); }},
     {"tier-dir", "DIR", "TMPDIR, or /tmp", "folder of that file, which has no name in it and is gone when the job is", [](Options& o, Given const& g) { o.tier_dir = file(g); }},
@@ -153,7 +158,7 @@ bool checkpoints(Options const& o) { return !o.checkpoint.empty(); }
 constexpr char const* not_saved = "where nothing is saved; add --checkpoint DIR";
 bool routes(Options const& o) { return o.attention == "routed"; }
 constexpr char const* unrouted = "where no router chooses; add --attention routed";
-bool evicts(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
+bool evicts(Options const& o) { return o.selection || schedulers().at(o.scheduler).kind == SchedulerKind::retention; }
 bool places(Options const& o) { return schedulers().at(o.scheduler).kind == SchedulerKind::placement; }
 constexpr char const* one_tier = "where no page leaves the fast tier; add --scheduler flexgen";
 constexpr char const* local = "where every page stays at its home; leave it out, or choose --store sharded";
@@ -173,7 +178,9 @@ EffectRow const effects[] = {
     {"max-error", [](Options const& o) { return o.attention == "certified"; }, "where nothing is certified; add --attention certified"},
     {"keep", [](Options const& o) { return o.scheduler != "none"; }, "without a scheduler; add --scheduler NAME"},
     {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
-    {"pin-window", [](Options const& o) { return o.attention != "exact" || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
+    {"calibration", [](Options const& o) { return storage_choice(o).wants_calibration(); }, "without a codec that has a basis of calibration; add --codec svd"},
+    {"exact-window", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
+    {"pin-window", [](Options const& o) { return o.attention != "exact" || o.selection || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"move", shards_pages, local},
     {"tier-host", places, one_tier},
     {"tier-dir", places, one_tier},
@@ -199,9 +206,17 @@ void check_policies(Options const& options) {
     throw InputError("--attention certified needs the share of attention that may be skipped; add --max-error 0.01");
   if (chooses && schedulers().at(options.scheduler).kind == SchedulerKind::selection)
     throw InputError(fmt::format("--scheduler {} chooses what is read, and so does --attention {}; leave one of them out", options.scheduler, options.attention));
+  if (options.selection && options.scheduler != "none")
+    throw InputError(fmt::format("--codec {} and --scheduler {} both choose which tokens are kept; leave one of them out", options.selection->name, options.scheduler));
   if (places(options) && shards_pages(options))
     throw InputError(fmt::format("--scheduler {} moves pages between the tiers of their home, where sharded pages do not stay; add --store local", options.scheduler));
-  if ((chooses || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
+  StorageChoice const storage = storage_choice(options);
+  if (storage.wants_calibration() && options.calibration.empty())
+    throw InputError(fmt::format("the codec {} has a basis that comes from calibration; make one with `pikv calibrate` and add --calibration FILE",
+                                 storage.k.map ? storage.k.text : storage.v.text));
+  if (storage.codes() && places(options))
+    throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
+  if ((chooses || options.selection || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
     throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
 }
 
@@ -228,6 +243,7 @@ GenerateOptions generate_options_from(GivenOptions given) {
                                  options.time_margin_s));
   // Under a hash, few experts hold few of the keys that matter (docs/policies.md): only content homes make routing worth while.
   if (!given.contains("home") && options.attention == "routed" && options.experts > 0) options.home = "content";
+  if (auto const stage = storage_choice(options).selection) options.selection = make_selection(*stage);
   check_policies(options);
   options.given = std::move(given);
   return options;

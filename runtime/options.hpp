@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "kernels/dtype.hpp"
 #include "runtime/given.hpp"
 #include "runtime/sampler.hpp"
+#include "runtime/scheduling/selections.hpp"
 #include "shards/store_options.hpp"
 
 namespace pikv::runtime {
@@ -47,7 +49,11 @@ struct GenerateOptions {
   double max_error = 0;                     // of certified attention
   double keep = 1, redundancy = 0;          // of the scheduler
   std::int32_t pin_window = 64;             // newest tokens that are never evicted nor left out
-  std::string codec = "none", scheduler = "none", transport = "auto", fault_plan;
+  std::string codec = "none", codec_k, codec_v;   // codec_k, codec_v empty: as codec says
+  std::string calibration;                  // file
+  std::int32_t exact_window = 0;            // newest tokens whose full pages stay uncompressed
+  std::string scheduler = "none", transport = "auto", fault_plan;
+  std::optional<Selection> selection;       // the stage of the codec that selects tokens
   std::uint64_t scrub = shards::default_scrub_bytes;   // bytes per step and rank; 0: off
   comm::ProgressThread progress;            // --progress-thread
   int in_process = 0;                       // ranks as threads of this process; 0: off

@@ -36,4 +36,20 @@ std::size_t PageSummaries::bytes() const {
   return (lo_.capacity() + hi_.capacity()) * sizeof(std::uint16_t) + mean_.capacity() * sizeof(float) + tokens_.capacity() * sizeof(std::int32_t);
 }
 
+void PageSummaries::save(StateWriter& out) const {
+  out.list(lo_);
+  out.list(hi_);
+  out.list(mean_);
+  out.list(tokens_);
+}
+
+void PageSummaries::restore(StateReader& in) {
+  in.list(lo_);
+  in.list(hi_);
+  in.list(mean_);
+  in.list(tokens_);
+  std::size_t const scalars = tokens_.size() * static_cast<std::size_t>(kv_heads_) * static_cast<std::size_t>(head_dim_);
+  if (lo_.size() != scalars || hi_.size() != scalars || mean_.size() != scalars) throw RunError("summaries in a checkpoint are of another shape than the model's pages; resume from an older checkpoint");
+}
+
 }  // namespace pikv::runtime

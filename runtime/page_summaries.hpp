@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/summary.hpp"
+#include "runtime/policy_state.hpp"
 #include "shards/block.hpp"
 
 namespace pikv::runtime {
@@ -23,6 +24,9 @@ class PageSummaries {
   kernels::SummaryView view() const;
   /// Of the memory held, room to grow included, for the account.
   std::size_t bytes() const;
+  /// For a checkpoint, and back into one of the same shape.
+  void save(StateWriter& out) const;
+  void restore(StateReader& in);
 
  private:
   void resize(std::size_t blocks);

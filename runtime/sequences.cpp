@@ -144,10 +144,10 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
   auto const layers = static_cast<std::size_t>(store_.options().layers);
   std::size_t const block_bytes = layers * store_.options().layout.bytes();
   while (sequence.unread_from < sequence.unread_end && free_slots >= layers && bytes_left > 0) {
-    auto const read = [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) {
-      resumed_->pages.checkpoint().read_page(resumed_->pages.row(sequence.stream->id(), layer, sequence.unread_from), header, payload);
-    };
-    bool const sound = store_.restore(*sequence.stream, read);
+    CheckpointReader const& from = resumed_->pages.checkpoint();
+    auto const row = [&](std::int32_t layer) { return resumed_->pages.row(sequence.stream->id(), layer, sequence.unread_from); };
+    bool const sound = store_.restore(*sequence.stream, {[&](std::int32_t layer, shards::PageHeader& header) { from.read_header(row(layer), header); },
+                                                         [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(row(layer), payload); }});
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;
     ++blocks_read_;

@@ -13,6 +13,7 @@
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
+#include "runtime/codec_choice.hpp"
 #include "runtime/model/embedded.hpp"
 
 namespace pikv::runtime {
@@ -45,6 +46,16 @@ void load_model(Job& job) {
   job.model_dir = job.options.model.empty() ? embedded_model_dir() : std::filesystem::path{job.options.model};
   job.model = Model::load(job.model_dir, job.world.rank(), job.world.size());
   job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
+}
+
+void load_codecs(Job& job) {
+  if (job.options.calibration.empty()) {
+    job.codecs = make_page_codecs(job.options, job.model->config(), nullptr);
+    return;
+  }
+  Calibration const calibration = Calibration::read(job.options.calibration);
+  calibration.check_model(job.model->config(), job.model->fingerprint(), "--calibration=" + job.options.calibration);
+  job.codecs = make_page_codecs(job.options, job.model->config(), &calibration);
 }
 
 void read_rank_plan(Job& job) {
@@ -81,13 +92,14 @@ void size_job(Job& job) {
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
     if (fast_share(job.options).keep < 1) (void)shards::make_file_tier(0, tier_folder(job.options));   // on each host
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing());
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get());
   });
 }
 
-EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks); }
+EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs); }
 
-EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks) {
+EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
+                             std::shared_ptr<shards::PageCodecs const> codecs) {
   ModelConfig const& config = model.config();
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
@@ -101,7 +113,10 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   store.layout = tables.layout;
   engine.cache = cache_settings(options, config);
   store.page_masses = wants_masses(engine.cache);
-  store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout);
+  store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout, codecs.get());
+  store.coded_slots = sizing.coded;
+  store.exact_blocks = exact_blocks(options);
+  store.codecs = std::move(codecs);
   store.slots = sizing.slots;
   store.home_slots = sizing.home_slots;
   store.replica_slots = sizing.replica_slots;

@@ -14,6 +14,7 @@
 #include "runtime/options.hpp"
 #include "runtime/request.hpp"
 #include "runtime/sizing.hpp"
+#include "shards/page_codecs.hpp"
 
 namespace pikv::runtime {
 
@@ -30,6 +31,7 @@ struct Job {
   std::string resumed_from;   // empty: a job of its own
   std::uint64_t generated_before = 0;
   RankPlan ranks;
+  std::shared_ptr<shards::PageCodecs const> codecs{};   // null: pages stay as they are
 };
 
 /// "1 rank", "3 ranks".
@@ -42,12 +44,15 @@ std::string text_of_file(comm::World& world, GenerateOptions const& options, std
 
 /// Model and tokenizer, of --model or the embedded one. Throws InputError.
 void load_model(Job& job);
+/// How the model's pages are stored. Throws InputError.
+void load_codecs(Job& job);
 /// Collective: --active-ranks and --rank-plan.
 void read_rank_plan(Job& job);
 /// Collective: slots for job.requests.
 void size_job(Job& job);
 EngineOptions engine_options(Job const& job);
-EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks);
+EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
+                             std::shared_ptr<shards::PageCodecs const> codecs);
 
 /// Cores this rank may use: those it is bound to, else its share of the host's.
 int threads_per_rank(GenerateOptions const& options, comm::World& world);

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "runtime/model/config.hpp"
 #include "runtime/options.hpp"
 #include "runtime/request.hpp"
+#include "shards/page_codecs.hpp"
 #include "shards/store_options.hpp"
 
 namespace pikv::runtime {
@@ -14,6 +16,8 @@ namespace pikv::runtime {
 /// How many slots a rank's arena gets and for what.
 struct Sizing {
   std::size_t slots = 0, home_slots = 0, replica_slots = 0;
+  std::vector<shards::CodedSlots> coded;             // the same of the size classes of coded pages
+  std::uint64_t arena_bytes = 0, summary_bytes = 0;   // of all of them; of summaries of as many pages
   std::size_t tier_host_bytes = 0;    // with a scheduler that places pages in tiers
   shards::Block most_blocks = 1;      // of one request
   std::string sentence;               // for the log: how large, and why
@@ -24,7 +28,10 @@ struct Sizing {
 /// (`free_bytes` of this host, shared by `ranks_on_host`). Throws InputError with the budget that would do when the largest request
 /// could never run. `storing_ranks`: how many ranks store pages when they are fewest (rank_plan.hpp); 0: all.
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
-                  std::uint64_t free_bytes, int storing_ranks = 0);
+                  std::uint64_t free_bytes, int storing_ranks = 0, shards::PageCodecs const* codecs = nullptr);
+
+/// Newest full blocks that stay uncompressed.
+std::int32_t exact_blocks(GenerateOptions const& options);
 
 kernels::PageLayout page_layout(GenerateOptions const& options, ModelConfig const& config);
 

@@ -6,6 +6,7 @@ add_library(pikv_trace
   ${CMAKE_CURRENT_LIST_DIR}/coordinator/planner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/disk_room.cpp
   ${CMAKE_CURRENT_LIST_DIR}/finish.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/hdf5/array.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/attribute.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/failure.cpp
   ${CMAKE_CURRENT_LIST_DIR}/hdf5/input.cpp

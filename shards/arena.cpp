@@ -1,5 +1,6 @@
 #include "shards/arena.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -8,10 +9,12 @@ namespace pikv::shards {
 
 Arena::Arena(comm::Transport& transport, std::vector<SizeClass> const& classes) {
   pools_.reserve(classes.size());
+  auto const count = static_cast<std::int32_t>(classes.size());
   for (SizeClass const& shape : classes) {
-    std::size_t const slot_bytes = slot_bytes_for(shape.layout.bytes());
+    std::size_t const slot_bytes = shape.slot_bytes();
+    end_ = std::max(end_, static_cast<std::int32_t>(shape.slots) * count);
     Pool& pool = pools_.emplace_back(Pool{
-        .layout = shape.layout,
+        .shape = shape,
         .slot_bytes = slot_bytes,
         .headers = transport.allocate(shape.slots * header_bytes, comm::Space::host),
         .payloads = transport.allocate(shape.slots * slot_bytes, comm::Space::host),
@@ -27,9 +30,9 @@ Arena::Arena(comm::Transport& transport, std::vector<SizeClass> const& classes) 
 }
 
 Slot Arena::take(std::int32_t size_class) {
-  Pool& from = pool(Slot{.index = -1, .size_class = size_class});
-  if (from.free.empty()) return Slot{.index = -1, .size_class = size_class};
-  Slot const slot{.index = from.free.pop(), .size_class = size_class};
+  Pool& from = pool(size_class);
+  if (from.free.empty()) return {};
+  Slot const slot{from.free.pop() * classes() + size_class};
   info(slot).use = Use::taken;
   return slot;
 }
@@ -66,21 +69,21 @@ void Arena::empty(Slot slot) {
 void Arena::give_back(Slot slot) {
   empty(slot);
   info(slot).use = Use::free;
-  pool(slot).free.push(slot.index);
+  pool(slot).free.push(place(slot));
 }
 
 void Arena::retire(Slot slot, Step step) {
   empty(slot);
   info(slot).use = Use::retired;
-  pool(slot).retired.push({slot.index, step});
+  pool(slot).retired.push({place(slot), step});
 }
 
 void Arena::reclaim(Step oldest_step_in_flight) {
   for (Pool& pool : pools_) {
     while (!pool.retired.empty() && pool.retired.front().step < oldest_step_in_flight) {
-      std::int32_t const index = pool.retired.pop().index;
-      pool.info[static_cast<std::size_t>(index)].use = Use::free;
-      pool.free.push(index);
+      std::int32_t const place = pool.retired.pop().place;
+      pool.info[static_cast<std::size_t>(place)].use = Use::free;
+      pool.free.push(place);
     }
   }
 }
@@ -96,29 +99,33 @@ bool Arena::booked(Slot slot) const { return info(slot).booked; }
 std::size_t Arena::free_slots(std::int32_t size_class) const { return pool(size_class).free.size(); }
 std::size_t Arena::retired_slots(std::int32_t size_class) const { return pool(size_class).retired.size(); }
 std::size_t Arena::slots(std::int32_t size_class) const { return pool(size_class).info.size(); }
+bool Arena::is_slot(Slot slot) const { return slot.index >= 0 && static_cast<std::size_t>(place(slot)) < pool(slot).info.size(); }
 
 PageHeader& Arena::header(Slot slot) {
   info(slot);
-  return reinterpret_cast<PageHeader*>(pool(slot).headers.data)[slot.index];
+  return reinterpret_cast<PageHeader*>(pool(slot).headers.data)[place(slot)];
 }
 
 std::span<std::byte> Arena::payload(Slot slot) {
   info(slot);
-  return {pool(slot).payloads.data + payload_at(slot).byte, pool(slot).layout.bytes()};
+  return {pool(slot).payloads.data + payload_at(slot).byte, pool(slot).shape.payload_bytes()};
 }
 
 kernels::PoolView Arena::view(std::int32_t size_class) const {
   Pool const& from = pool(size_class);
-  return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .layout = from.layout};
+  return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .layout = from.shape.layout};
 }
 
-comm::Offset Arena::header_at(Slot slot) const { return pool(slot.size_class).headers.at(static_cast<std::uint64_t>(slot.index) * header_bytes); }
+kernels::CodedPool Arena::coded(std::int32_t size_class, kernels::CodedLayout const& layout) const {
+  Pool const& from = pool(size_class);
+  return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .layout = layout};
+}
+
+comm::Offset Arena::header_at(Slot slot) const { return pool(slot).headers.at(static_cast<std::uint64_t>(place(slot)) * header_bytes); }
 
 comm::Offset Arena::payload_at(Slot slot) const {
-  Pool const& from = pool(slot.size_class);
-  return from.payloads.at(static_cast<std::uint64_t>(slot.index) * from.slot_bytes);
+  Pool const& from = pool(slot);
+  return from.payloads.at(static_cast<std::uint64_t>(place(slot)) * from.slot_bytes);
 }
-
-std::size_t slot_cost(kernels::PageLayout const& layout) { return header_bytes + slot_bytes_for(layout.bytes()); }
 
 }  // namespace pikv::shards

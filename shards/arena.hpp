@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/transport.hpp"
+#include "kernels/coded.hpp"
 #include "shards/account.hpp"
 #include "shards/epoch.hpp"
 #include "shards/events.hpp"
@@ -16,13 +17,22 @@
 namespace pikv::shards {
 
 struct SizeClass {
-  kernels::PageLayout layout;   // of what its slots hold
+  kernels::PageLayout layout;   // of an uncompressed page
   std::size_t slots = 0;
+  std::size_t coded_bytes = 0;  // of the pages its slots hold; 0: they are uncompressed
+
+  std::size_t payload_bytes() const { return coded_bytes > 0 ? coded_bytes : layout.bytes(); }
+  std::size_t slot_bytes() const { return slot_bytes_for(payload_bytes(), coded_bytes > 0 ? coded_slot_alignment : slot_alignment); }
+  /// What a slot costs a budget, header included.
+  std::size_t slot_cost() const { return header_bytes + slot_bytes(); }
 };
+
+/// What a slot of uncompressed pages costs.
+inline std::size_t slot_cost(kernels::PageLayout const& layout) { return SizeClass{.layout = layout}.slot_cost(); }
 
 /// All pages a rank stores: slots in size classes, each with a header and a generation that counts its uses. Memory comes from
 /// the transport (peers write into it), is taken once, and never grows. A class is two regions, headers and payloads, so
-/// that the place of slot i is the same number on every rank however many slots each has.
+/// that a slot's place is the same number on every rank however many slots each has.
 /// Life of a slot: free -> taken -> (retired in step s -> free by reclaim) | (given back at once, if no peer ever knew it).
 /// A slot that is none of ours, or used against its life, throws std::logic_error (a bug of ours). Nothing allocates after construction.
 class Arena {
@@ -46,10 +56,21 @@ class Arena {
   std::size_t free_slots(std::int32_t size_class) const;   // neither taken nor retired
   std::size_t retired_slots(std::int32_t size_class) const;
   std::size_t slots(std::int32_t size_class) const;
+  std::size_t payload_bytes(std::int32_t size_class) const { return pool(size_class).shape.payload_bytes(); }
+  std::size_t slot_cost(std::int32_t size_class) const { return pool(size_class).shape.slot_cost(); }
+  std::int32_t classes() const { return static_cast<std::int32_t>(pools_.size()); }
+  /// One past the largest slot number; not every number below it is a slot.
+  std::int32_t end() const { return end_; }
+  bool is_slot(Slot slot) const;
 
   PageHeader& header(Slot slot);
-  std::span<std::byte> payload(Slot slot);                 // layout.bytes() long
+  std::span<std::byte> payload(Slot slot);                 // payload_bytes() of its class long
+  std::int32_t size_class(Slot slot) const { return slot.index % classes(); }
+  std::int32_t place(Slot slot) const { return slot.index / classes(); }   // in its class: what kernels call a slot
+  /// Of a class of uncompressed pages.
   kernels::PoolView view(std::int32_t size_class) const;
+  /// Of a class of coded ones, that are of this layout.
+  kernels::CodedPool coded(std::int32_t size_class, kernels::CodedLayout const& layout) const;
 
   /// Where a peer finds them.
   comm::Offset header_at(Slot slot) const;
@@ -70,21 +91,23 @@ class Arena {
     bool booked = false, replica = false;
   };
   struct Retired {
-    std::int32_t index = -1;
+    std::int32_t place = -1;
     Step step = 0;
   };
   struct Pool {
-    kernels::PageLayout layout;
+    SizeClass shape;
     std::size_t slot_bytes = 0;
     comm::Region headers, payloads;
     std::vector<SlotInfo> info;
     Fifo<std::int32_t> free;
     Fifo<Retired> retired;
   };
-  Pool& pool(Slot slot) { return pools_.at(static_cast<std::size_t>(slot.size_class)); }
+  Pool& pool(std::int32_t size_class) { return pools_.at(static_cast<std::size_t>(size_class)); }
   Pool const& pool(std::int32_t size_class) const { return pools_.at(static_cast<std::size_t>(size_class)); }
-  SlotInfo& info(Slot slot) { return pool(slot).info.at(static_cast<std::size_t>(slot.index)); }
-  SlotInfo const& info(Slot slot) const { return pool(slot.size_class).info.at(static_cast<std::size_t>(slot.index)); }
+  Pool& pool(Slot slot) { return pool(size_class(slot)); }
+  Pool const& pool(Slot slot) const { return pool(size_class(slot)); }
+  SlotInfo& info(Slot slot) { return pool(slot).info.at(static_cast<std::size_t>(place(slot))); }
+  SlotInfo const& info(Slot slot) const { return pool(slot).info.at(static_cast<std::size_t>(place(slot))); }
   SlotInfo& taken(Slot slot);   // throws std::logic_error if it is not
   void unbook(Slot slot);
   void empty(Slot slot);
@@ -92,9 +115,7 @@ class Arena {
   MemoryAccount account_;
   PageEvents events_;
   std::vector<Pool> pools_;
+  std::int32_t end_ = 0;
 };
-
-/// Bytes one slot of `layout` costs a budget, header included.
-std::size_t slot_cost(kernels::PageLayout const& layout);
 
 }  // namespace pikv::shards

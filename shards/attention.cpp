@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include "kernels/append.hpp"
-#include "kernels/attend.hpp"
 #include "kernels/merge.hpp"
+#include "shards/page_codecs.hpp"
 #include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
@@ -27,7 +27,8 @@ Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers
       options_{options},
       counts_{counts},
       policy_{policy},
-      remote_(index(world.size())) {
+      remote_(index(world.size())),
+      plan_{arena, options} {
   std::size_t const tables = index(options.tables_per_layer), reads = index(options.most_streams) * tables;
   std::size_t const pages = reads * index(options.most_blocks);
   plan_.reserve(pages);
@@ -58,7 +59,7 @@ void Attention::append(std::int32_t layer, float const* k, float const* v) {
       for (std::int32_t table = 0; table < tables; ++table) {
         std::int64_t const position = segment.stream->length() + r;
         Block const block = block_of(position, options_.layout.page_tokens);
-        row_slot_.push_back(segment.stream->directory().at(layer * tables + table, block).local.index);
+        row_slot_.push_back(arena_.place(segment.stream->directory().at(layer * tables + table, block).local));
         row_at_.push_back(static_cast<std::int32_t>(position) & mask);
       }
   if (rows_ > 0) kernels::host::append(arena_.view(0), row_slot_.data(), row_at_.data(), k, v, rows_, host_);
@@ -194,7 +195,7 @@ void Attention::choose_moves(Read const& read) {
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     auto const& pages = remote_[index(owner)];
     if (pages.empty()) continue;
-    bool const cheaper = index(read.of.rows) * row_bytes >= pages.size() * options_.layout.bytes();
+    bool const cheaper = index(read.of.rows) * row_bytes >= pages.size() * arena_.payload_bytes(sealed_class(options_, read.of.table));
     bool const fetch = options_.move == Move::page || (options_.move == Move::automatic && cheaper);
     if (fetch && replicas_.room(read.of.table) >= pages.size()) {
       for (Remote const& page : pages) replicas_.fetch(*read.stream, read.of.table, page.block);
@@ -267,16 +268,15 @@ void Attention::attend_here(std::span<Read const> reads, Which which, kernels::P
       Slot const slot = which == Which::copies ? entry.replica : entry.readable();
       if (!slot.valid()) continue;
       std::int64_t const first = first_position(block, options_.layout.page_tokens);
-      plan_.page(slot.index, first, static_cast<std::int32_t>(std::min<std::int64_t>(options_.layout.page_tokens, end - first)));
+      plan_.page(slot, first, static_cast<std::int32_t>(std::min<std::int64_t>(options_.layout.page_tokens, end - first)));
       here_.push_back(static_cast<std::int32_t>(i));
     }
-    plan_.end_group(read.of.first_position, read.of.rows);
+    plan_.end_group(read.of.table, read.of.first_position, read.of.rows);
     watched = watched || read.watched;
     lse_floats += index(plan_.pages() - before) * index(read.of.rows) * index(options_.q_heads);
   }
   if (watched) plan_lse_.resize(lse_floats);
-  float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
-  kernels::host::attend(arena_.view(0), plan_.view(), q_, options_.q_heads, scale, partial, watched ? plan_lse_.data() : nullptr, host_);
+  plan_.attend(q_, partial, watched ? plan_lse_.data() : nullptr, host_);
   if (!watched) return;
   std::size_t from = 0, page = 0;
   for (std::size_t r = 0; r < reads.size(); ++r) {

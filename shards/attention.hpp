@@ -11,6 +11,7 @@
 #include "shards/arena.hpp"
 #include "shards/cache_policy.hpp"
 #include "shards/counts.hpp"
+#include "shards/page_reader.hpp"
 #include "shards/plan.hpp"
 #include "shards/queries.hpp"
 #include "shards/read_sample.hpp"
@@ -107,7 +108,7 @@ class Attention {
   };
   ReadSample sample_;
   std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
-  Plan plan_;
+  PageReader plan_;
   PartialBuffer partial_, second_, staged_;
   std::vector<std::int32_t> row_slot_, row_at_;
   double attention_seconds_ = 0, communication_seconds_ = 0;

@@ -1,32 +1,43 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
-#include <span>
+#include <optional>
+#include <string>
 #include <string_view>
 
-#include "kernels/pool.hpp"
+#include "kernels/coded.hpp"
 
 namespace pikv::shards {
 
-/// How a page is stored. Pages are encoded before they are pushed. The seam for issue "codecs": for now `none` alone.
-class Codec {
- public:
-  virtual ~Codec() = default;
-  virtual std::uint32_t id() const = 0;                                              // what a header carries
-  virtual std::size_t payload_bytes(kernels::PageLayout const& layout) const = 0;    // exact, of one page
-  /// Fills `payload` (payload_bytes long) from an uncompressed page.
-  virtual void encode(kernels::PageLayout const& layout, std::span<std::byte const> page, std::span<std::byte> payload) const = 0;
-  virtual double stated_ratio(kernels::PageLayout const& layout) const = 0;          // payload / uncompressed
-};
+/// What a stage of a codec does: chooses tokens that stay (runtime/scheduling), maps keys and values linearly, or says what their numbers are kept as.
+enum class CodecKind { none, selection, map, element };
 
 struct CodecEntry {
-  std::string_view sentence;   // for `pikv list codecs`
-  std::unique_ptr<Codec> (*make)();
+  std::string_view sentence;          // for `pikv list codecs`
+  CodecKind kind = CodecKind::none;
+  kernels::Element element = kernels::Element::bf16;   // of kind element
+  std::string_view parameter = "";    // what a number after ':' means; empty: it takes none
 };
 std::map<std::string_view, CodecEntry> const& codecs();
-std::unique_ptr<Codec> make_codec(std::string_view name);   // InputError lists the names
+
+/// A stage with its parameter.
+struct CodecStage {
+  std::string name;
+  std::optional<double> parameter;
+  friend bool operator==(CodecStage const&, CodecStage const&) = default;
+};
+
+/// How pages are stored, as a user writes it: stages joined by '+', each NAME or NAME:NUMBER, at most one of each kind and in this order: selection, map,
+/// element. "svd:32+int8", "chunk_select:0.5+lora_plus+int4", "none".
+struct CodecSpec {
+  std::string text = "none";
+  std::optional<CodecStage> selection, map;
+  std::optional<kernels::Element> element;   // none: the page's type
+  bool stores_as_is() const { return !map && !element; }
+};
+
+/// Throws InputError, which begins with `option`=`text`.
+CodecSpec parse_codec(std::string_view text, std::string_view option);
 
 }  // namespace pikv::shards

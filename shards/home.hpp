@@ -24,11 +24,14 @@
 
 namespace pikv::shards {
 
-/// Brings a page's header and payload (layout.bytes() long) from where it was kept.
-using ReadPage = comm::FunctionRef<void(std::int32_t layer, PageHeader& header, std::span<std::byte> payload)>;
+/// Brings a page from where it was kept: its header first, which says how long the payload is to be.
+struct ReadPage {
+  comm::FunctionRef<void(std::int32_t layer, PageHeader& header)> header;
+  comm::FunctionRef<void(std::int32_t layer, std::span<std::byte> payload)> payload;
+};
 
-/// This rank as a home: it alone decides the life of its streams' pages. It opens pages, seals full ones, asks owners for slots,
-/// pushes (payloads, flush, headers, flush), repeats until acknowledged, and frees its copy then.
+/// This rank as a home: it alone decides the life of its streams' pages. It opens pages, seals full ones (encoding them, where their table has a
+/// codec and they are not of block 0: from then on a page is coded wherever it goes), asks owners for slots, pushes (payloads, flush, headers, flush), repeats until acknowledged, and frees its copy then.
 ///
 /// Time of a page: sealed at the end of step s; its slot was asked for in the control exchange of s and granted in that of s+1;
 /// pushed at the end of s+1; announced and indexed in s+2; acknowledged in s+3. A push whose acknowledgement is missing then is repeated.
@@ -40,8 +43,8 @@ class Home {
   Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& own_shard, StoreOptions const& options, Counts& counts,
        CachePolicy* policy = nullptr);
 
-  static constexpr std::size_t most_drops = 256, most_retires = 512;   // per control message; the rest waits for the next
-  static constexpr std::size_t control_bytes = 64 + most_drops * sizeof(Drop) + most_retires * sizeof(Grant);
+  static constexpr std::size_t most_drops = 256, most_retires = 512;   // per control message and size class; the rest waits for the next
+  static constexpr std::size_t control_bytes = 64 + most_drops * sizeof(Drop) + most_retires * sizeof(Grant);   // per size class
 
   /// Before the control exchange: `rows` more tokens will be appended to `stream` in this step, so ask for slots for what they fill.
   void expect(Stream const& stream, std::int32_t rows);
@@ -53,13 +56,17 @@ class Home {
   std::size_t new_pages(Stream const& stream, std::int32_t rows) const;
   /// Opens the pages for them. The caller has made sure that the arena has room.
   void extend(Stream& stream, std::int32_t rows);
-  /// The rows are in, in all layers: seals what is full now and finds it an owner.
-  void advance(Stream& stream, std::int32_t rows, Step step);
+  /// The rows are in, in all layers.
+  void advance(Stream& stream, std::int32_t rows);
+  /// Pages of the size class that seal() would want for this stream now.
+  std::size_t pages_to_seal(Stream const& stream, std::int32_t size_class) const;
+  /// Seals what is full, but for options.exact_blocks, as far as there are slots for it, and finds it an owner.
+  void seal_full(Stream& stream, Step step);
   /// Pushes what has a slot, repeats what was not acknowledged.
   void push(Step step);
   /// The next block of a stream whose tokens are not computed but read: `read(layer, header, payload)` brings each page. All are verified,
   /// and sealed, or open if they are not full; the caller has made sure of the room. False if one is not what it should be: then none is kept.
-  bool restore(Stream& stream, ReadPage read);
+  bool restore(Stream& stream, ReadPage const& read);
   /// Drops a sealed page; false while it is on its way to another owner, or was never sealed.
   bool evict(Stream& stream, std::int32_t table, Block block);
   /// Forgets all pages from `from` on, here and at their owners.
@@ -93,11 +100,11 @@ class Home {
     bool arrived;
     Grant at;       // if it has
   };
-  void leave(comm::Rank to, Leaving page) { channel(to).leaving.push(page); }
+  void leave(comm::Rank to, Leaving page) { channel(to, arena_.size_class(page.slot)).leaving.push(page); }
   /// Since the last call of clear(); valid until the next step.
   std::vector<Left>& left() { return left_; }
   /// Tells `owner` to retire a page of this home by name.
-  void retire_at(comm::Rank owner, Grant const& page) { channel(owner).retires.push_back(page); }
+  void retire_at(comm::Rank owner, Grant const& page) { channel(owner, arena_.size_class({page.slot})).retires.push_back(page); }
 
  private:
   struct Waiting {   // a sealed page that wants a slot
@@ -121,7 +128,9 @@ class Home {
     comm::Rank home = -1;             // of a page stored for another; -1: own
     std::uint64_t generation = 0;     // of `local`, then
   };
-  struct Channel {   // this home as a writer towards one owner
+  struct Channel {   // this home as a writer towards one owner, into slots of one size class
+    comm::Rank owner = -1;
+    std::int32_t size_class = 0;
     Queue<Waiting> waiting;
     Queue<Leaving> leaving;
     Queue<Grant> credits;
@@ -133,21 +142,33 @@ class Home {
     std::size_t asked = 0, asked_before = 0;   // in this control exchange, and in the last, which this one answers
     std::size_t refused = 0;
   };
-  Channel& channel(comm::Rank owner) { return channels_[static_cast<std::size_t>(owner)]; }
+  Channel& channel(comm::Rank owner, std::int32_t size_class) {
+    return channels_[static_cast<std::size_t>(owner) * static_cast<std::size_t>(arena_.classes()) + static_cast<std::size_t>(size_class)];
+  }
+  std::span<Channel> channels_to(comm::Rank owner) { return {&channel(owner, 0), static_cast<std::size_t>(arena_.classes())}; }
   comm::Rank choose(Waiting const& page) const;
+  void seal_page(Stream& stream, std::int32_t layer, Block block, Step step);
+  Block blocks_to_seal(Stream const& stream) const;
+  bool room_to_seal(Block block) const;
+  void encode(DirectoryEntry& entry, std::int32_t layer);
+  bool read_block(Stream& stream, ReadPage const& read, std::uint32_t& tokens);
+  kernels::PoolView decoded(std::int32_t layer, Slot slot);
   void settle(Waiting page);
-  void acknowledge(comm::Rank owner);
-  void take_back_refused(comm::Rank owner);
+  void write_control(Channel& to, comm::MessageWriter& out);
+  void read_control(Channel& from, comm::MessageReader& in);
+  void acknowledge(Channel& from);
+  void take_back_refused(Channel& from);
   PageHeader header_for(Pushed const& page);
   void seal_nothing(PageHeader& header, Slot local);
   void empty_if_rotten(Pushed& page, Step step);
   void stay(Leaving const& page, comm::Rank to);
-  bool leave_now(comm::Rank owner, Leaving const& page, Step step);
-  void push_leaving(comm::Rank owner, Step step);
-  void has_left(comm::Rank owner, Pushed const& page);
-  bool afford();
+  bool leave_now(Channel& to, Leaving const& page, Step step);
+  void push_leaving(Channel& to, Step step);
+  void has_left(Channel& from, Pushed const& page);
+  std::size_t move_cost(Channel const& to) const { return arena_.payload_bytes(to.size_class) + header_bytes; }
+  bool afford(Channel const& to);
   void send(comm::Rank to, Pushed const& page);
-  void repeat(comm::Rank owner, Step step);
+  void repeat(Channel& to, Step step);
   void wait_for_all(char const* what);
 
   comm::World& world_;
@@ -175,7 +196,8 @@ class Home {
   std::vector<Header> headers_;
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;
-  std::size_t move_cost_, budget_ = 0;   // bytes
+  std::size_t budget_ = 0;   // bytes of moves, in this step
+  std::vector<std::byte> decoded_;   // one page
 };
 
 }  // namespace pikv::shards

@@ -3,10 +3,11 @@
 
 namespace pikv::shards {
 
-bool Home::afford() {
-  if (budget_ < move_cost_) return false;
-  budget_ -= move_cost_;
-  counts_.migration_bytes += move_cost_;
+bool Home::afford(Channel const& to) {
+  std::size_t const cost = move_cost(to);
+  if (budget_ < cost) return false;
+  budget_ -= cost;
+  counts_.migration_bytes += cost;
   return true;
 }
 
@@ -22,51 +23,49 @@ void Home::stay(Leaving const& page, comm::Rank to) {
 }
 
 // False: it stays, or has gone by now.
-bool Home::leave_now(comm::Rank owner, Leaving const& page, Step step) {
-  Channel& to = channel(owner);
+bool Home::leave_now(Channel& to, Leaving const& page, Step step) {
   Grant const grant = to.credits.front();
   Pushed push{.stream = page.stream, .layer = page.layer, .block = page.block, .local = page.slot, .grant = grant, .number = to.sent + 1,
               .pushed_in = step, .leaves = true, .home = page.home, .generation = page.generation};
   if (page.stream != nullptr) {
     DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
-    if (entry.rotten) return stay(page, owner), false;
+    if (entry.rotten) return stay(page, to.owner), false;
     entry.life = PageLife::pending;
-    entry.owner = owner;
-    entry.slot = {grant.slot, 0};
+    entry.owner = to.owner;
+    entry.slot = {grant.slot};
     entry.generation = grant.generation;
     push.local = entry.local;
   } else {
     IndexedPage const& held = own_shard_.indexed(page.slot);
-    if (held.home != page.home || arena_.generation(page.slot) != page.generation) return stay(page, owner), false;
+    if (held.home != page.home || arena_.generation(page.slot) != page.generation) return stay(page, to.owner), false;
     ++counts_.checked;
     if (verify(arena_.header(page.slot), arena_.payload(page.slot), held.key, page.generation, options_.fingerprint) != Verdict::good) {
       ++counts_.corrupt;
       own_shard_.evict(page.slot, step);
-      return stay(page, owner), false;
+      return stay(page, to.owner), false;
     }
     own_shard_.hold(page.slot);
   }
   to.credits.pop();
   ++to.sent;
   to.pending.push(push);
-  send(owner, *(to.pending.end() - 1));
+  send(to.owner, *(to.pending.end() - 1));
   return true;
 }
 
-void Home::push_leaving(comm::Rank owner, Step step) {
-  Channel& to = channel(owner);
-  while (!to.leaving.empty() && !to.credits.empty() && budget_ >= move_cost_) {
+void Home::push_leaving(Channel& to, Step step) {
+  while (!to.leaving.empty() && !to.credits.empty() && budget_ >= move_cost(to)) {
     Leaving const page = to.leaving.front();
     to.leaving.pop();
-    if (leave_now(owner, page, step)) (void)afford();
+    if (leave_now(to, page, step)) (void)afford(to);
   }
 }
 
-void Home::has_left(comm::Rank owner, Pushed const& page) {
+void Home::has_left(Channel& from, Pushed const& page) {
   ++counts_.pages_moved;
-  if (page.home < 0) return own_shard_.disown();
-  left_.push_back({page.home, owner, page.local, page.generation, true, !page.empty, page.grant});
-  if (page.empty) channel(owner).retires.push_back(page.grant);
+  if (page.home < 0) return own_shard_.disown(from.size_class);
+  left_.push_back({page.home, from.owner, page.local, page.generation, true, !page.empty, page.grant});
+  if (page.empty) from.retires.push_back(page.grant);
 }
 
 }  // namespace pikv::shards

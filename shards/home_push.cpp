@@ -59,12 +59,12 @@ void Home::empty_if_rotten(Pushed& page, Step step) {
 }
 
 void Home::send(comm::Rank to, Pushed const& page) {
-  Slot const at{page.grant.slot, 0};
+  Slot const at{page.grant.slot};
   headers_.push_back({to, at, header_for(page)});
   started_.push_back({transport_.put(to, arena_.payload_at(at), arena_.payload(page.local)), to});
   if (std::ranges::find(touched_, to) == touched_.end()) touched_.push_back(to);
   ++counts_.pages_pushed;
-  arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, options_.layout.bytes());
+  arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, arena_.payload(page.local).size());
 }
 
 void Home::wait_for_all(char const* what) {
@@ -83,26 +83,24 @@ void Home::wait_for_all(char const* what) {
 // The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, so nothing behind it is
 // indexed either. Only then may slots be written again: behind a sound oldest push a page may be indexed whose acknowledgement is
 // still on its way.
-void Home::repeat(comm::Rank owner, Step step) {
-  Channel& to = channel(owner);
+void Home::repeat(Channel& to, Step step) {
   if (to.pending.empty() || to.pending.front().pushed_in > step - 2) return;
-  if (to.pending.front().leaves && budget_ < move_cost_) return;   // in the next step
+  if (to.pending.front().leaves && budget_ < move_cost(to)) return;   // in the next step
   if (++to.pending.front().tries > most_tries)
-    throw RunError("a page pushed to rank " + std::to_string(owner) + " (" + world_.host_name(owner) + ") arrived damaged " +
+    throw RunError("a page pushed to rank " + std::to_string(to.owner) + " (" + world_.host_name(to.owner) + ") arrived damaged " +
                    std::to_string(most_tries) + " times in a row; test the network or memory of that host");
   empty_if_rotten(to.pending.front(), step);
   for (Pushed& page : to.pending) {
-    if (page.pushed_in > step - 2 || (page.leaves && !afford())) continue;
+    if (page.pushed_in > step - 2 || (page.leaves && !afford(to))) continue;
     page.pushed_in = step;
-    send(owner, page);
+    send(to.owner, page);
   }
 }
 
 void Home::push(Step step) {
   budget_ = options_.migration_bytes;
-  for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
-    Channel& to = channel(owner);
-    repeat(owner, step);
+  for (Channel& to : channels_) {
+    repeat(to, step);
     while (!to.waiting.empty() && !to.credits.empty()) {
       Waiting const page = to.waiting.front();
       DirectoryEntry& entry = page.stream->directory_.at(page.layer, page.block);
@@ -111,13 +109,14 @@ void Home::push(Step step) {
       if (entry.life == PageLife::evicted) continue;
       to.credits.pop();
       entry.life = PageLife::pending;
-      entry.slot = {grant.slot, 0};
+      entry.slot = {grant.slot};
       entry.generation = grant.generation;
       to.pending.push({.stream = page.stream, .layer = page.layer, .block = page.block, .local = entry.local, .grant = grant, .number = ++to.sent, .pushed_in = step});
-      send(owner, *(to.pending.end() - 1));
+      send(to.owner, *(to.pending.end() - 1));
     }
   }
-  for (int i = 0; i < world_.size(); ++i) push_leaving(static_cast<comm::Rank>((step + i) % world_.size()), step);   // each is first in turn
+  for (int i = 0; i < world_.size(); ++i)   // each is first in turn
+    for (Channel& to : channels_to(static_cast<comm::Rank>((step + i) % world_.size()))) push_leaving(to, step);
   if (headers_.empty()) return;
   // A header must not overtake its payload: one flush per peer between them, one after, so that "sent" means "there".
   for (comm::Rank owner : touched_) started_.push_back({transport_.flush(owner), owner});

@@ -60,7 +60,7 @@ void Migration::take_answer(comm::Rank from, MoveAnswer const& answer, Step step
 void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& answer, Step step) {
   comm::Rank const to = page.order.to;
   Grant const there{answer.new_slot, 0, answer.new_generation};
-  Slot const here{there.slot, 0};   // if it has come home
+  Slot const here{there.slot};   // if it has come home
   bool const is_here = to == self_ && owner_.indexed(here).home == self_ && arena_.generation(here) == there.generation;
   if (page.stream == nullptr) {
     if (is_here) owner_.evict(here, step);
@@ -77,7 +77,7 @@ void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& 
     entry.slot = {};
     entry.moved = false;
   } else {
-    entry.slot = {there.slot, 0};
+    entry.slot = {there.slot};
     entry.generation = there.generation;
     entry.moved = true;
   }
@@ -87,7 +87,7 @@ void Migration::arrived(Ordered const& page, comm::Rank from, MoveAnswer const& 
 }
 
 void Migration::take_order(comm::Rank from, MoveOrder const& order) {
-  Slot const slot{order.slot, 0};
+  Slot const slot{order.slot};
   home_.leave(order.to, {.home = from, .slot = slot, .generation = order.generation});   // whether it is there is looked at when its turn comes
 }
 
@@ -158,7 +158,7 @@ void Migration::consider(Stream& stream, std::int32_t layer, Block block) {
   if (entry.moving || entry.rotten) return;
   if (entry.life == PageLife::sealed && entry.owner == self_) {
     entry.moving = true;
-    home_.leave(target, {.home = -1, .stream = &stream, .layer = layer, .block = block});
+    home_.leave(target, {.home = -1, .stream = &stream, .layer = layer, .block = block, .slot = entry.local});
   } else if (entry.life == PageLife::remote && peer(entry.owner).ordered.size() < most_ordered) {
     entry.moving = true;
     peer(entry.owner).ordered.push_back({&stream, layer, block, {entry.slot.index, target, entry.generation}});

@@ -27,7 +27,7 @@ struct Grant {
   std::uint64_t generation = 0;
 };
 
-/// Drop of all pages of a stream from a block on, in every layer, that were among the writer's first `pushes` pushes: a drop that had to
+/// Drop of all pages of a stream from a block on, in every layer, that were among the writer's first `pushes` pushes of the size class: a drop that had to
 /// wait for room in a control message takes nothing that was pushed after it. Pages that another rank has pushed (they were moved) it
 /// leaves alone: their home retires them by name.
 struct Drop {
@@ -52,14 +52,15 @@ struct IndexedPage {
 
 /// This rank as an owner: grants slots, indexes what arrived, finds pages for queries, retires them. Its part of the
 /// control message tells each writer the pushes indexed so far and the slots granted, as absolute counters.
-/// Push n of a writer goes into grant n of that writer, so nothing has to be announced but how many were sent.
+/// Size classes are apart from each other: push n of a writer into slots of a class goes into grant n of that writer and class, so nothing
+/// has to be announced but how many were sent.
 class Owner {
  public:
-  /// `quota`: slots of the arena that pages of others and own placed pages may fill; the rest is the home's.
-  Owner(Arena& arena, comm::Rank self, int ranks, std::size_t quota, Fingerprint const& fingerprint, Counts& counts);
+  /// `quota`, by size class: slots of the arena that pages of others and own placed pages may fill; the rest is the home's.
+  Owner(Arena& arena, comm::Rank self, int ranks, std::span<std::size_t const> quota, Fingerprint const& fingerprint, Counts& counts);
 
-  static constexpr std::size_t most_grants = 512;     // per control message
-  static constexpr std::size_t control_bytes = 64 + most_grants * sizeof(Grant);
+  static constexpr std::size_t most_grants = 512;     // per control message and size class
+  static constexpr std::size_t control_bytes = 64 + most_grants * sizeof(Grant);   // per size class
 
   void write_control(comm::Rank writer, comm::MessageWriter& out);
   /// What the writer sent (home.hpp writes it): pushes sent, slots asked for, slots given back unused, drops, retires. Acted on by after_control().
@@ -72,9 +73,9 @@ class Owner {
   IndexedPage const& indexed(Slot slot) const { return index_[static_cast<std::size_t>(slot.index)]; }
 
   /// A page of this rank's own placed on itself: from the home's share of the arena to the owner's. False: quota full.
-  bool adopt();
+  bool adopt(std::int32_t size_class);
   /// It is released (its slot is given back by the home).
-  void disown() { --used_; }
+  void disown(std::int32_t size_class) { --shelf(size_class).used; }
 
   /// Drops one page, rotten or in the way; its home will find it stale and rewind.
   void evict(Slot slot, Step step);
@@ -88,13 +89,14 @@ class Owner {
   void count_read(Slot slot) { ++index_[static_cast<std::size_t>(slot.index)].reads; }
   void forget_reads(Slot slot) { index_[static_cast<std::size_t>(slot.index)].reads = 0; }
 
-  std::size_t quota() const { return quota_; }
-  std::size_t free_slots() const { return quota_ > used_ ? quota_ - used_ : 0; }
-  std::size_t used() const { return used_; }                            // of the quota: lent, indexed, adopted
+  std::size_t quota(std::int32_t size_class) const { return shelf(size_class).quota; }
+  std::size_t used(std::int32_t size_class) const { return shelf(size_class).used; }   // of the quota: lent, indexed, adopted, held empty
+  /// Of all size classes together.
+  std::size_t used() const { return sum(&Shelf::used); }
   std::size_t lent() const;                                             // granted, nothing indexed in them yet
-  std::size_t pages() const { return pages_; }                          // indexed, of other ranks
-  std::size_t held_empty() const { return held_empty_; }                // of used(): held, their pages gone
-  std::size_t adopted() const { return used_ - pages_ - held_empty_ - lent(); }
+  std::size_t pages() const { return sum(&Shelf::pages); }              // indexed, of other ranks
+  std::size_t held_empty() const { return sum(&Shelf::held_empty); }    // of used(): held, their pages gone
+  std::size_t adopted() const { return used() - pages() - held_empty() - lent(); }
   std::span<std::uint32_t const> pages_by_home() const { return pages_by_home_; }
 
  private:
@@ -109,19 +111,28 @@ class Owner {
     std::span<Drop const> drops;
     std::span<Grant const> retires;
   };
-  void index_arrived(comm::Rank writer, Step step);
-  void drop_released(comm::Rank writer, Step step);
-  void take_back_unwanted(comm::Rank writer, Step step);
-  void answer_requests(Step step);
+  struct Shelf {   // the slots of one size class
+    std::size_t quota = 0, used = 0, pages = 0, held_empty = 0;
+    std::vector<Writer> writers;
+  };
+  Shelf& shelf(std::int32_t size_class) { return shelves_[static_cast<std::size_t>(size_class)]; }
+  Shelf const& shelf(std::int32_t size_class) const { return shelves_[static_cast<std::size_t>(size_class)]; }
+  Shelf& shelf(Slot slot) { return shelf(arena_.size_class(slot)); }
+  Writer& writer(comm::Rank rank, std::int32_t size_class) { return shelf(size_class).writers[static_cast<std::size_t>(rank)]; }
+  std::size_t sum(std::size_t Shelf::* of) const;
+  void index_arrived(comm::Rank writer, std::int32_t size_class, Step step);
+  void drop_released(comm::Rank writer, std::int32_t size_class, Step step);
+  void take_back_unwanted(comm::Rank writer, std::int32_t size_class, Step step);
+  void answer_requests(std::int32_t size_class, Step step);
   void retire(std::int32_t slot, Step step);
   void unlist(Slot slot);
 
   Arena& arena_;
   comm::Rank self_;
-  std::size_t quota_, used_ = 0, pages_ = 0, held_empty_ = 0;
+  int ranks_;
   Fingerprint fingerprint_;
   Counts& counts_;
-  std::vector<Writer> writers_;
+  std::vector<Shelf> shelves_;
   std::vector<IndexedPage> index_;          // by slot
   std::vector<bool> held_;                  // by slot
   std::vector<std::uint32_t> pages_by_home_;

@@ -35,16 +35,18 @@ struct Fingerprint {
   friend bool operator==(Fingerprint const&, Fingerprint const&) = default;
 };
 
-/// A slot of an arena: which pool (size class) and which place in it.
+/// A slot of an arena. With C size classes, place n of class c is slot n * C + c, on every rank alike however many slots each has.
 struct Slot {
   std::int32_t index = -1;
-  std::int32_t size_class = 0;
   bool valid() const { return index >= 0; }
   friend bool operator==(Slot const&, Slot const&) = default;
 };
 
-inline constexpr std::size_t slot_alignment = 4096;
-constexpr std::size_t slot_bytes_for(std::size_t payload_bytes) { return (payload_bytes + slot_alignment - 1) / slot_alignment * slot_alignment; }
+/// Slots of uncompressed pages are aligned to the system's pages; those of coded ones to cache lines, or rounding would eat what the codec saves.
+inline constexpr std::size_t slot_alignment = 4096, coded_slot_alignment = 64;
+constexpr std::size_t slot_bytes_for(std::size_t payload_bytes, std::size_t alignment = slot_alignment) {
+  return (payload_bytes + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace pikv::shards
 

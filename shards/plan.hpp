@@ -34,10 +34,6 @@ class Plan {
     row_offsets_.push_back(static_cast<std::int32_t>(row_position_.size()));
     page_offsets_.push_back(static_cast<std::int32_t>(slots_.size()));
   }
-  std::int32_t rows() const { return static_cast<std::int32_t>(row_position_.size()); }
-  std::int32_t pages() const { return static_cast<std::int32_t>(slots_.size()); }
-  /// One past the last page of a group.
-  std::int32_t last_page(std::int32_t group) const { return page_offsets_[static_cast<std::size_t>(group) + 1]; }
   kernels::AttendPlan view() const {
     return {static_cast<std::int32_t>(row_offsets_.size()) - 1, row_offsets_.data(), page_offsets_.data(),  slots_.data(),
             first_position_.data(),                             tokens_.data(),      row_position_.data()};

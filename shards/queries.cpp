@@ -1,12 +1,10 @@
 #include "shards/queries.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
-#include "kernels/attend.hpp"
 #include "kernels/merge.hpp"
 #include "shards/page_key.hpp"
 #include "shards/stopwatch.hpp"
@@ -60,7 +58,8 @@ Queries::Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions co
       counts_{counts},
       queries_{world.make_exchange({"queries", 1, query_bytes(options)})},
       partials_{world.make_exchange({"partials", 2, partial_bytes(options)})},
-      asked_(static_cast<std::size_t>(world.size())) {
+      asked_(static_cast<std::size_t>(world.size())),
+      plan_{arena, options} {
   asked_pages_.reserve(static_cast<std::size_t>(options.most_streams * options.tables_per_layer) * static_cast<std::size_t>(options.most_blocks));
   plan_.reserve(options.slots);
 }
@@ -92,9 +91,7 @@ void Queries::answer(Step step, std::int32_t layer, kernels::Stream& stream) {
   for (comm::Rank from = 0; from < world_.size(); ++from) wanted = read_queries(from) || wanted;
   if (wanted) plan_lse_.resize(lse_floats_);
   kernels::PartialView const partial = answers_.resize(plan_.rows(), options_.q_heads, options_.layout.head_dim);
-  float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
-  if (plan_.rows() > 0)
-    kernels::host::attend(arena_.view(0), plan_.view(), q_.data(), options_.q_heads, scale, partial, wanted ? plan_lse_.data() : nullptr, stream);
+  if (plan_.rows() > 0) plan_.attend(q_.data(), partial, wanted ? plan_lse_.data() : nullptr, stream);
   write_answers(partial);
   partials_->start();
 }
@@ -116,11 +113,12 @@ bool Queries::read_queries(comm::Rank from) {
         ++to_answer_.back().stale;
         continue;
       }
-      IndexedPage const& held = owner_.indexed({page.slot, 0});
-      plan_.page(page.slot, held.first_position, held.tokens);
-      owner_.count_read({page.slot, 0});
+      Slot const slot{page.slot};
+      IndexedPage const& held = owner_.indexed(slot);
+      plan_.page(slot, held.first_position, held.tokens);
+      owner_.count_read(slot);
     }
-    plan_.end_group(query.first_position, query.rows);
+    plan_.end_group(query.table, query.first_position, query.rows);
     q_.insert(q_.end(), q.begin(), q.end());
     std::size_t const here = static_cast<std::size_t>(query.pages) - to_answer_.back().stale;
     std::size_t const lse = here * static_cast<std::size_t>(query.rows) * heads_of(options_);

@@ -13,6 +13,7 @@
 #include "comm/error.hpp"
 #include "shards/cache_policy.hpp"
 #include "shards/owner.hpp"
+#include "shards/page_reader.hpp"
 #include "shards/plan.hpp"
 #include "shards/replicas.hpp"
 
@@ -79,7 +80,7 @@ class Queries {
   std::vector<AskedPage> asked_pages_;
   std::vector<Query> to_answer_;
   std::vector<std::int32_t> stale_;
-  Plan plan_;
+  PageReader plan_;
   std::vector<float> q_, plan_lse_;
   PartialBuffer answers_;
   std::size_t lse_floats_ = 0;

@@ -12,17 +12,26 @@ constexpr int most_tries = 4;
 }
 
 Replicas::Replicas(comm::World& world, comm::Transport& transport, Arena& arena, StoreOptions const& options, Counts& counts)
-    : world_{world}, transport_{transport}, arena_{arena}, options_{options}, counts_{counts}, held_(static_cast<std::size_t>(options.layers)) {}
+    : world_{world}, transport_{transport}, arena_{arena}, options_{options}, counts_{counts}, held_(static_cast<std::size_t>(options.layers)),
+      pages_(static_cast<std::size_t>(arena.classes()), 0) {}
+
+std::size_t Replicas::started(std::int32_t size_class) const {
+  return static_cast<std::size_t>(std::ranges::count_if(started_, [&](Get const& get) { return arena_.size_class(get.copy.slot) == size_class; }));
+}
+
 
 std::size_t Replicas::room(std::int32_t layer) const {
-  std::size_t const kept = held_[static_cast<std::size_t>(layer)].size() + started_.size();
-  std::size_t const most = std::min(options_.replica_slots, arena_.free_slots(0) + pages_ + started_.size());
+  std::int32_t const size_class = sealed_class(options_, layer);
+  std::size_t const under_way = started(size_class), kept = held_[static_cast<std::size_t>(layer)].size() + under_way;
+  std::size_t const most = std::min(options_.slots_of(size_class).replica_slots, arena_.free_slots(size_class) + pages(size_class) + under_way);
   return most > kept ? most - kept : 0;
 }
 
 void Replicas::fetch(Stream& stream, std::int32_t layer, Block block) {
-  if (pages_ + started_.size() >= options_.replica_slots || arena_.free_slots(0) == 0) (void)drop_one(layer, false);
-  started_.push_back({{&stream, layer, block, arena_.take(0)}, {}, {}});
+  std::int32_t const size_class = sealed_class(options_, layer);
+  bool const full = pages(size_class) + started(size_class) >= options_.slots_of(size_class).replica_slots;
+  if (full || arena_.free_slots(size_class) == 0) (void)drop_one(layer, size_class, false);
+  started_.push_back({{&stream, layer, block, arena_.take(size_class)}, {}, {}});
   start(started_.back());
 }
 
@@ -32,7 +41,7 @@ void Replicas::start(Get& get) {
   get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), arena_.payload(get.copy.slot));
   ++counts_.pages_fetched;
   arena_.events().record(PageEvent::fetch, get.copy.stream->id(), get.copy.layer, get.copy.block, entry.owner, entry.slot, entry.generation,
-                         options_.layout.bytes());
+                         arena_.payload(get.copy.slot).size());
 }
 
 void Replicas::wait(Get const& get, comm::Deadline deadline) {
@@ -59,10 +68,10 @@ void Replicas::finish(std::vector<Damage>& damages) {
       Verdict const verdict =
           verify(arena_.header(get.copy.slot), arena_.payload(get.copy.slot), key, entry.generation, options_.fingerprint);
       if (verdict == Verdict::good) {
-        arena_.book(get.copy.slot, options_.layout.bytes(), true);
+        arena_.book(get.copy.slot, arena_.header(get.copy.slot).payload_bytes, true);
         entry.replica = get.copy.slot;
         held_[static_cast<std::size_t>(get.copy.layer)].push(get.copy);
-        ++pages_;
+        ++pages_[static_cast<std::size_t>(arena_.size_class(get.copy.slot))];
         continue;
       }
       // An empty header may be a get that brought nothing; one that stays empty is a slot whose page is gone.
@@ -88,10 +97,10 @@ void Replicas::finish(std::vector<Damage>& damages) {
   }
 }
 
-bool Replicas::drop_one(std::int32_t layer, bool any) {
+bool Replicas::drop_one(std::int32_t layer, std::int32_t size_class, bool any) {
   for (std::int32_t back = 1; back <= (any ? options_.layers : options_.layers - 1); ++back) {
     auto& copies = held_[static_cast<std::size_t>((layer + options_.layers - back) % options_.layers)];
-    if (copies.empty()) continue;
+    if (copies.empty() || arena_.size_class(copies.front().slot) != size_class) continue;
     Copy const copy = copies.front();
     copies.pop();
     free(copy);
@@ -118,21 +127,21 @@ void Replicas::drop(Stream const& stream, std::int32_t table, Block block) {
 }
 
 bool Replicas::drop(Slot slot) {
-  std::size_t const before = pages_;
+  bool found = false;
   for (auto& copies : held_)
     copies.erase_if([&](Copy const& copy) {
       if (copy.slot != slot) return false;
       arena_.events().record(PageEvent::corrupt, copy.stream->id(), copy.layer, copy.block, -1, slot, arena_.generation(slot));
       free(copy);
-      return true;
+      return found = true;
     });
-  return pages_ < before;
+  return found;
 }
 
 void Replicas::free(Copy const& copy) {
   copy.stream->directory_.at(copy.layer, copy.block).replica = {};
+  --pages_[static_cast<std::size_t>(arena_.size_class(copy.slot))];
   arena_.give_back(copy.slot);
-  --pages_;
 }
 
 }  // namespace pikv::shards

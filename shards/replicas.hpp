@@ -37,15 +37,15 @@ class Replicas {
   void finish(std::vector<Damage>& damages);
 
   /// Frees a copy, the last to be needed by a walk over the layers that is at `layer`, but none of `layer` itself unless
-  /// nothing else is left to give and `any`. False if there is none.
-  bool drop_one(std::int32_t layer, bool any);
+  /// nothing else is left to give and `any`. False if there is none in a slot of that size class.
+  bool drop_one(std::int32_t layer, std::int32_t size_class, bool any);
   /// Frees the copies of a stream from a block on.
   void drop(Stream const& stream, Block from);
   /// Frees the copy of a page, if there is one.
   void drop(Stream const& stream, std::int32_t table, Block block);
   /// Frees the rotten copy in a slot; false if there is none in it.
   bool drop(Slot slot);
-  std::size_t pages() const { return pages_; }
+  std::size_t pages(std::int32_t size_class) const { return pages_[static_cast<std::size_t>(size_class)]; }
 
  private:
   struct Copy {
@@ -58,6 +58,7 @@ class Replicas {
     Copy copy;
     comm::Op header, payload;
   };
+  std::size_t started(std::int32_t size_class) const;
   void start(Get& get);
   void free(Copy const& copy);
   void wait(Get const& get, comm::Deadline deadline);
@@ -68,7 +69,7 @@ class Replicas {
   StoreOptions const& options_;
   Counts& counts_;
   std::vector<Queue<Copy>> held_;   // by layer
-  std::size_t pages_ = 0;
+  std::vector<std::size_t> pages_;   // by size class
   std::vector<Get> started_, again_;
 };
 

@@ -9,13 +9,15 @@ Scrub::Scrub(Arena& arena, Owner const& owner, StoreOptions const& options, Coun
 
 std::span<Slot const> Scrub::step() {
   rotten_.clear();
-  std::size_t const slots = arena_.slots(0), page_bytes = options_.layout.bytes();
+  auto const slots = static_cast<std::size_t>(arena_.end());
+  std::size_t page_bytes = 0;   // the largest
+  for (std::int32_t c = 0; c < arena_.classes(); ++c) page_bytes = std::max(page_bytes, arena_.payload_bytes(c));
   credit_ += options_.scrub_bytes_per_step;
   for (std::size_t looks = std::min(slots, most_looks); looks > 0 && credit_ >= page_bytes; --looks) {
-    Slot const slot{static_cast<std::int32_t>(next_), 0};
+    Slot const slot{static_cast<std::int32_t>(next_)};
     next_ = (next_ + 1) % slots;
-    if (!holds_page(slot)) continue;
-    credit_ -= page_bytes;
+    if (!arena_.is_slot(slot) || !holds_page(slot)) continue;
+    credit_ -= arena_.payload(slot).size();
     ++counts_.checked;
     ++counts_.scrubbed;
     if (!sound(slot)) rotten_.push_back(slot);

@@ -8,17 +8,20 @@ namespace pikv::shards {
 
 namespace {
 
-PageRef ref_of(DirectoryEntry const& entry, comm::Rank home) {
+PageRef ref_of(Store const& store, std::int32_t table, DirectoryEntry const& entry, comm::Rank home) {
   PageRef page;
   if (entry.rotten) return page;
   if (entry.local.valid()) {
     page.at = home;
     page.slot = entry.local.index;
+    page.open = entry.life == PageLife::open ? 1 : 0;
+    page.bytes = store.page_bytes(table, entry);
   } else if (entry.life == PageLife::remote) {
     page.at = entry.owner;
     page.slot = entry.slot.index;
     page.indexed = 1;
     page.generation = entry.generation;
+    page.bytes = store.page_bytes(table, entry);
   }
   return page;
 }
@@ -33,7 +36,7 @@ void clear_unfilled(kernels::PageLayout const& layout, std::int32_t tokens, std:
 
 void copy_open(Store& store, PageRef const& page, PageHeader& header, std::span<std::byte> payload) {
   StoreOptions const& options = store.options();
-  std::ranges::copy(store.arena().payload({page.slot, 0}), payload.begin());
+  std::ranges::copy(store.arena().payload({page.slot}), payload.begin());
   clear_unfilled(options.layout, page.tokens, payload);
   header = {};
   header.key = key_of(options, page.stream, page.layer, page.block);
@@ -52,7 +55,7 @@ std::vector<PageRef> pages_of(Store const& store, Stream const& stream, comm::Ra
   pages.reserve(static_cast<std::size_t>(blocks) * static_cast<std::size_t>(store.options().layers));
   for (Block block = 0; block < blocks; ++block)
     for (std::int32_t layer = 0; layer < store.options().layers; ++layer) {
-      PageRef page = ref_of(stream.directory().at(layer, block), home);
+      PageRef page = ref_of(store, layer, stream.directory().at(layer, block), home);
       page.stream = stream.id();
       page.layer = layer;
       page.block = block;
@@ -64,15 +67,15 @@ std::vector<PageRef> pages_of(Store const& store, Stream const& stream, comm::Ra
 
 bool copy_page(Store& store, PageRef const& page, PageHeader& header, std::span<std::byte> payload) {
   StoreOptions const& options = store.options();
-  if (page.tokens < options.layout.page_tokens) {
+  if (page.open != 0) {
     copy_open(store, page, header, payload);
     return true;
   }
-  Slot const slot{page.slot, 0};
+  Slot const slot{page.slot};
   PageKey const key = key_of(options, page.stream, page.layer, page.block);
   if (page.indexed != 0 && !store.owner().holds({page.slot, static_cast<std::uint32_t>(page.generation)}, key)) return false;
   header = store.arena().header(slot);
-  std::ranges::copy(store.arena().payload(slot), payload.begin());
+  std::ranges::copy(store.arena().payload(slot).first(page.bytes), payload.begin());
   return verify(header, payload, key, page.indexed != 0 ? page.generation : header.generation, options.fingerprint) == Verdict::good;
 }
 

@@ -7,13 +7,24 @@
 #include <utility>
 
 #include "shards/mix.hpp"
+#include "shards/page_codecs.hpp"
 #include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
 
 namespace {
 
-std::size_t shard_quota(StoreOptions const& options) { return options.local ? 0 : options.slots - options.home_slots; }
+std::vector<SizeClass> size_classes(StoreOptions const& options) {
+  std::vector<SizeClass> classes{{options.layout, options.slots}};
+  for (std::int32_t c = 1; c < options.classes(); ++c) classes.push_back({options.layout, options.slots_of(c).slots, options.codecs->class_bytes(c)});
+  return classes;
+}
+
+std::vector<std::size_t> shard_quotas(StoreOptions const& options) {
+  std::vector<std::size_t> quotas;
+  for (std::int32_t c = 0; c < options.classes(); ++c) quotas.push_back(options.local ? 0 : options.slots_of(c).slots - options.slots_of(c).home_slots);
+  return quotas;
+}
 
 constexpr Block no_block = std::numeric_limits<Block>::max();
 
@@ -21,9 +32,10 @@ std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const& layout) {
+Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const& layout, PageCodecs const* codecs) {
   std::uint64_t shape = mix(static_cast<std::uint64_t>(layout.dtype));
   for (std::int32_t const n : {layout.kv_heads, layout.page_tokens, layout.head_dim}) shape = mix(shape ^ static_cast<std::uint64_t>(n));
+  if (codecs != nullptr) shape = mix(shape ^ codecs->digest());
   return {model.hi ^ shape, mix(model.lo ^ shape)};
 }
 
@@ -34,6 +46,8 @@ constexpr int most_ranks = 32767;   // a page's header and a bucket's place name
 StoreOptions checked(comm::World const& world, StoreOptions options) {
   if (world.size() > most_ranks)
     throw InputError("the job has " + std::to_string(world.size()) + " ranks, and pages can name " + std::to_string(most_ranks) + "; start fewer");
+  if (options.classes() != 1 + (options.codecs ? options.codecs->classes() : 0)) throw std::logic_error("store: slots for other size classes than the codecs have");
+  if (options.codecs && options.tiers) throw std::logic_error("store: coded pages stay in one tier");
   if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
   return options;
 }
@@ -44,8 +58,8 @@ Store::Store(comm::World& world, StoreOptions const& options, CachePolicy* polic
     : world_{world},
       options_{checked(world, options)},
       transport_{world.make_transport()},
-      arena_{*transport_, {{options.layout, options.slots}}},
-      owner_{arena_, world.rank(), world.size(), shard_quota(options), options.fingerprint, counts_},
+      arena_{*transport_, size_classes(options)},
+      owner_{arena_, world.rank(), world.size(), shard_quotas(options), options.fingerprint, counts_},
       home_{world, *transport_, arena_, owner_, options_, counts_, policy},
       migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
@@ -96,24 +110,42 @@ bool Store::evict(Stream& stream, std::int32_t table, Block block) {
   return true;
 }
 
-bool Store::restore(Stream& stream, ReadPage read) {
-  while (arena_.free_slots(0) < index(options_.layers) && replicas_.drop_one(0, true)) {}
+bool Store::restore(Stream& stream, ReadPage const& read) {
+  for (std::int32_t c = 0; c < arena_.classes(); ++c) make_room(c, index(options_.layers));
   return home_.restore(stream, read);
+}
+
+void Store::make_room(std::int32_t size_class, std::size_t pages) {
+  while (arena_.free_slots(size_class) < pages && replicas_.drop_one(0, size_class, true)) {}
 }
 
 // What the home may still take: its own share less what it holds. An own page that was placed here counts as the owner's. Copies of demoted
 // pages need their slots in every layer.
 std::size_t Store::free_home_slots() const {
-  std::size_t const staged = options_.tiers ? options_.replica_slots : 0;
-  std::size_t const free = arena_.free_slots(0) - std::min(arena_.free_slots(0), staged);
-  std::size_t const share = options_.local ? options_.slots : options_.home_slots;
-  std::size_t const held = arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.used() - replicas_.pages();
-  return std::min(free + replicas_.pages(), share - std::min(share, held));
+  std::size_t pages = free_home_slots(0);
+  for (std::int32_t c = 1; c < arena_.classes(); ++c)   // a block that is open now has to find room when it is sealed
+    pages = std::min(pages, free_home_slots(c) / index(sealed_tables(options_, c)) * index(options_.layers));
+  return pages;
+}
+
+std::size_t Store::free_home_slots(std::int32_t c) const {
+  CodedSlots const of = options_.slots_of(c);
+  std::size_t const staged = options_.tiers ? of.replica_slots : 0, copies = replicas_.pages(c);
+  std::size_t const free = arena_.free_slots(c) - std::min(arena_.free_slots(c), staged);
+  std::size_t const share = options_.local ? of.slots : of.home_slots;
+  std::size_t const held = arena_.slots(c) - arena_.free_slots(c) - arena_.retired_slots(c) - owner_.used(c) - copies;
+  return std::min(free + copies, share - std::min(share, held));
 }
 
 std::size_t Store::pages_home() const {
-  return arena_.slots(0) - arena_.free_slots(0) - arena_.retired_slots(0) - owner_.lent() - owner_.pages() - owner_.held_empty() -
-         replicas_.pages();
+  std::size_t taken = 0;
+  for (std::int32_t c = 0; c < arena_.classes(); ++c) taken += arena_.slots(c) - arena_.free_slots(c) - arena_.retired_slots(c) - replicas_.pages(c);
+  return taken - owner_.lent() - owner_.pages() - owner_.held_empty();
+}
+
+std::size_t Store::page_bytes(std::int32_t table, DirectoryEntry const& entry) const {
+  Slot const slot = entry.local.valid() ? entry.local : entry.slot;
+  return slot.valid() && arena_.size_class(slot) > 0 ? options_.codecs->layout(table).bytes : options_.layout.bytes();
 }
 
 std::uint64_t Store::tokens_resident() const {
@@ -130,12 +162,14 @@ void Store::place(PlacementOptions const& placement) {
 
 LoadReport Store::report_loads() {
   BucketLoads loads{home_.placement().buckets()};
-  for (std::int32_t i = 0; i < static_cast<std::int32_t>(arena_.slots(0)); ++i) {
-    Slot const slot{i, 0};
+  std::uint64_t bytes = 0;
+  for (std::int32_t i = 0; i < arena_.end(); ++i) {
+    Slot const slot{i};
     IndexedPage const& page = owner_.indexed(slot);
     if (page.home < 0) continue;
     loads.add(home_.bucket_for(page.expert, page.key.stream, page.key.block), page.reads);
     owner_.forget_reads(slot);
+    bytes += arena_.slot_cost(arena_.size_class(slot));
   }
   for (auto const& stream : streams_)
     for (Block block = 1; block < stream->directory_.blocks(); ++block)
@@ -143,9 +177,10 @@ LoadReport Store::report_loads() {
         DirectoryEntry& entry = stream->directory_.at(layer, block);
         if (entry.life != PageLife::sealed || entry.owner != world_.rank()) continue;
         loads.add(home_.bucket_for(entry.expert, stream->id(), block), std::exchange(entry.reads, 0));
+        bytes += arena_.slot_cost(arena_.size_class(entry.local));
       }
   LoadReport report = loads.report();
-  report.bytes = report.pages * slot_cost(options_.layout);
+  report.bytes = bytes;
   return report;
 }
 
@@ -177,8 +212,7 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
   attention_.begin_step(step, segments);
   damages_.clear();
   for (Segment const& segment : segments_) {
-    std::size_t const pages = home_.new_pages(*segment.stream, segment.rows);
-    while (arena_.free_slots(0) < pages && replicas_.drop_one(0, true)) {}
+    make_room(0, home_.new_pages(*segment.stream, segment.rows));
     home_.extend(*segment.stream, segment.rows);
   }
 }
@@ -227,8 +261,12 @@ std::span<Damage const> Store::end_step() {
       if (segment.stream->evicted_pages() > 0) first.block = 0;   // what earlier blocks saw is gone
       lost_.push_back(first);
     } else {
-      home_.advance(*segment.stream, segment.rows, step_);
+      home_.advance(*segment.stream, segment.rows);
     }
+  }
+  for (auto const& stream : streams_) {
+    for (std::int32_t c = 1; c < arena_.classes(); ++c) make_room(c, home_.pages_to_seal(*stream, c));
+    home_.seal_full(*stream, step_);
   }
   Stopwatch const watch{communication_seconds_};
   home_.push(step_);

@@ -52,7 +52,7 @@ class Store {
   void rewind(Stream& stream, Block block);
   /// Between steps: the next block of a stream that goes on, read instead of computed, see Home::restore. The caller has made sure that
   /// free_home_slots() covers a page per layer.
-  bool restore(Stream& stream, ReadPage read);
+  bool restore(Stream& stream, ReadPage const& read);
   /// Between steps: drops a sealed page of one table, counted from the first layer's (StoreOptions::tables_per_layer). Its bytes are free at
   /// once, or as soon as its owner hears of it. False: not now, the page is on its way somewhere. Block 0 and the open page stay.
   bool evict(Stream& stream, std::int32_t table, Block block);
@@ -70,9 +70,12 @@ class Store {
   std::size_t free_home_slots() const;
   std::size_t new_pages(Stream const& stream, std::int32_t rows) const { return home_.new_pages(stream, rows); }
   /// Slots that pages of streams can fill in the long run, of this rank: what admission reserves from.
-  std::size_t capacity() const { return options_.local ? options_.slots - options_.home_slots : owner_.quota(); }
+  std::size_t capacity() const { return stream_pages(options_); }
 
-  static constexpr std::size_t control_bytes = Home::control_bytes + Owner::control_bytes + Migration::control_bytes;
+  /// A control message at most, with so many size classes.
+  static constexpr std::size_t control_bytes(int classes) {
+    return static_cast<std::size_t>(classes) * (Home::control_bytes + Owner::control_bytes) + Migration::control_bytes;
+  }
   /// Before the plan() of the same step on every rank: new pages go where it says from now on, and the stored ones begin to move there.
   void place(PlacementOptions const& placement);
   comm::Rank target(KvExpert expert, StreamId const& stream, Block block) const { return home_.target(expert, stream, block); }
@@ -116,11 +119,14 @@ class Store {
   Owner& owner() { return owner_; }
   Owner const& owner() const { return owner_; }
   Arena& arena() { return arena_; }
+  Arena const& arena() const { return arena_; }
   PageEvents const& events() const { return arena_.events(); }
   comm::Rank self() const { return world_.rank(); }
   comm::Transport const& transport() const { return *transport_; }
   Queries const& queries() const { return queries_; }
   std::uint64_t tokens_resident() const;
+  /// Payload of a page that exists, as it is stored.
+  std::size_t page_bytes(std::int32_t table, DirectoryEntry const& entry) const;
   /// Pages of own streams in this rank's arena, copies of remote ones left out.
   std::size_t pages_home() const;
   StoreOptions const& options() const { return options_; }
@@ -129,6 +135,8 @@ class Store {
   double communication_seconds() const { return attention_.communication_seconds() + communication_seconds_; }
 
  private:
+  std::size_t free_home_slots(std::int32_t size_class) const;
+  void make_room(std::int32_t size_class, std::size_t pages);
   void scrub();
   void mark_rotten(Slot slot);
 
@@ -154,7 +162,7 @@ class Store {
   double communication_seconds_ = 0;   // in pushes
 };
 
-/// The model's fingerprint with the page's shape mixed in: pages of another shape are another model's.
-Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const& layout);
+/// The model's fingerprint with the page's shape and its codecs (null: none) mixed in: pages of others are another model's.
+Fingerprint page_fingerprint(Fingerprint const& model, kernels::PageLayout const& layout, PageCodecs const* codecs = nullptr);
 
 }  // namespace pikv::shards

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,13 @@ inline constexpr std::size_t default_scrub_bytes = 16 << 10;
 /// 1 MiB, or a page where that is larger.
 std::size_t default_migration_bytes(kernels::PageLayout const& layout);
 
+/// As slots, home_slots and replica_slots of StoreOptions, for a size class of coded pages.
+struct CodedSlots {
+  std::size_t slots = 0, home_slots = 0, replica_slots = 0;
+};
+
+class PageCodecs;
+
 struct StoreOptions {
   std::int32_t layers = 0;                   // page tables: the model's layers, times tables_per_layer
   std::int32_t tables_per_layer = 1;         // 1: pages hold all KV heads; more: each table holds layout.kv_heads of them
@@ -29,6 +37,9 @@ struct StoreOptions {
   std::size_t slots = 0;                     // of this rank's arena
   std::size_t home_slots = 0;                // of these: for own open, pending and replica pages; the rest is for shards
   std::size_t replica_slots = 0;             // of the home's: at most so many replicas; with tiers: copies of demoted pages at once, at least 1
+  std::shared_ptr<PageCodecs const> codecs;  // null: sealed pages stay uncompressed
+  std::vector<CodedSlots> coded_slots;       // by size class of coded pages, from class 1 on; the three above are then of class 0
+  std::int32_t exact_blocks = 0;             // newest full blocks of a stream that stay uncompressed
   bool local = false;                        // every page stays at its home
   bool tiers = false;                        // pages may be moved to slower tiers; needs local
   std::size_t tier_host_bytes = 0;           // of the host tier at most; what does not fit goes to the file
@@ -47,6 +58,18 @@ struct StoreOptions {
   double skew = 0;                           // above 0: blocks choose buckets by Zipf's law of that exponent, a workload for tests
   std::uint64_t skew_seed = 0;
   std::size_t migration_bytes = 0;           // payload and headers that this rank may push for moves in a step; 0: default_migration_bytes(layout)
+
+  std::int32_t classes() const { return 1 + static_cast<std::int32_t>(coded_slots.size()); }
+  CodedSlots slots_of(std::int32_t size_class) const {
+    return size_class == 0 ? CodedSlots{slots, home_slots, replica_slots} : coded_slots[static_cast<std::size_t>(size_class) - 1];
+  }
 };
+
+/// The size class of a table's sealed pages, those of block 0 excepted, which stay uncompressed.
+std::int32_t sealed_class(StoreOptions const& options, std::int32_t table);
+/// Pages of a block that are in a size class once they are sealed.
+std::int32_t sealed_tables(StoreOptions const& options, std::int32_t size_class);
+/// Pages of streams that this rank has slots for, pages of all tables in equal numbers.
+std::size_t stream_pages(StoreOptions const& options);
 
 }  // namespace pikv::shards

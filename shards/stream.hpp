@@ -29,6 +29,7 @@ class Stream {
   friend class Tiers;
   StreamId id_;
   std::int64_t length_ = 0, evicted_pages_ = 0;
+  Block sealed_ = 0;   // so many blocks are, from the first on
   Directory directory_;
 };
 

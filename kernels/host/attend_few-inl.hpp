@@ -46,7 +46,7 @@ HWY_INLINE void fetch_row(std::byte const* row, std::size_t bytes) {   // into t
 template <DType type, int M>
 HWY_NOINLINE void score_few(Work const& work) {
   Floats const d;
-  std::size_t const head_dim = work.job.head_dim(), row_bytes = head_dim * size_of(type);
+  std::size_t const head_dim = work.job.key_width, row_bytes = head_dim * size_of(type);
   float const* queries = work.keys;
   for (std::int32_t key = 0; key < work.tile.count; key += 4) {
     std::byte const* const* rows = work.tile.key + key;
@@ -85,7 +85,7 @@ HWY_NOINLINE void weigh_few(Work const& work, std::size_t column) {
     for (int v = 0; v < 2 * Pairs; ++v) sum[m][v] = hn::Mul(correction, hn::Load(d, work.result(m) + column + v * lanes));
   }
   for (std::int32_t key = 0; key < work.tile.count; ++key) {
-    if (column == 0 && key < work.next.count) fetch_row(work.next.key[key], work.job.head_dim() * size_of(type));
+    if (column == 0 && key < work.next.count) fetch_row(work.next.key[key], work.job.key_width * size_of(type));
     FloatVec value[2 * Pairs];
     HWY_UNROLL(2)
     for (int p = 0; p < Pairs; ++p) load_pair<type>(work.tile.value[key], column + p * 2 * lanes, value[2 * p], value[2 * p + 1]);
@@ -108,8 +108,8 @@ void do_tile_for_few(Work const& work) {
   score_few<type, M>(work);
   for (std::size_t record = 0; record < M; ++record) soften(work, record);
   std::size_t column = 0;
-  for (; column + 4 * lanes <= work.job.head_dim(); column += 4 * lanes) weigh_few<type, M, 2>(work, column);
-  for (; column < work.job.head_dim(); column += 2 * lanes) weigh_few<type, M, 1>(work, column);
+  for (; column + 4 * lanes <= work.job.key_width; column += 4 * lanes) weigh_few<type, M, 2>(work, column);
+  for (; column < work.job.key_width; column += 2 * lanes) weigh_few<type, M, 1>(work, column);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -120,7 +120,7 @@ struct Score {
       FloatVec c[M][2];
       HWY_UNROLL(8)
       for (int m = 0; m < M; ++m) c[m][0] = c[m][1] = hn::Zero(d);
-      multiply<M>(queries, work.job.head_dim(), work.keys + n, tile_keys, c);
+      multiply<M>(queries, work.job.key_width, work.keys + n, tile_keys, c);
       HWY_UNROLL(8)
       for (int m = 0; m < M; ++m) {
         float* to = work.weights + (first + m) * tile_keys + n;
@@ -179,9 +179,9 @@ HWY_NOINLINE void all_blocks(Pass const& pass) {
 /// A tile for any number of records: keys and values become fp32 once, then it is two small matrix products.
 template <DType type>
 void do_tile_for_many(Work const& work) {
-  convert_keys<type>(work.tile, work.job.head_dim(), work.keys);
+  convert_keys<type>(work.tile, work.job.key_width, work.keys);
   all_blocks(Score{work});
-  convert_values<type>(work.tile, work.job.head_dim(), work.job.columns(), work.values);
+  convert_values<type>(work.tile, work.job.value_width, work.job.columns(), work.values);
   all_blocks(Weigh{work});
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/attend.hpp"
+#include "kernels/coded.hpp"
 
 namespace pikv::kernels::host {
 
@@ -15,24 +16,27 @@ inline constexpr std::size_t column_multiple = 32;   // columns of a tile are pa
 inline constexpr std::size_t denom_columns = 16;     // a denominator is kept as a sum per lane until the end
 
 struct AttendJob {
-  PoolView const& pool;
+  PoolView const* pool;     // of plain pages, or null
+  CodedPool const* coded;   // of coded pages, or null
+  std::int32_t kv_heads, page_tokens;
+  std::size_t key_width;     // numbers of a query and of a key
+  std::size_t value_width;   // of a value and a result
   AttendPlan const& plan;
-  float const* q;
+  float const* q;   // [rows][q_heads][key_width]
   std::int32_t q_heads;
   float scale;
   PartialView out;
   float* page_lse;
 
-  std::size_t head_dim() const { return static_cast<std::size_t>(pool.layout.head_dim); }
-  std::size_t columns() const { return (head_dim() + column_multiple - 1) / column_multiple * column_multiple; }
-  std::size_t share() const { return static_cast<std::size_t>(q_heads / pool.layout.kv_heads); }
+  std::size_t columns() const { return (value_width + column_multiple - 1) / column_multiple * column_multiple; }
+  std::size_t share() const { return static_cast<std::size_t>(q_heads / kv_heads); }
   std::size_t rows(std::int32_t group) const { return static_cast<std::size_t>(plan.row_offsets[group + 1] - plan.row_offsets[group]); }
   std::size_t records(std::int32_t group) const { return rows(group) * share(); }   // record = row * share + query head of the KV head
   std::size_t record_floats() const { return columns() + denom_columns; }           // sum, then the denominator by lane
 
   /// Floats of scratch: for the result of one run (records, then their maxima), and for one thread at work on runs of that size.
   std::size_t run_floats(std::size_t records) const { return (records * (record_floats() + 1) + 15) / 16 * 16; }
-  std::size_t tile_floats(std::size_t records) const { return tile_keys * (head_dim() + columns() + records) + records; }
+  std::size_t tile_floats(std::size_t records) const { return tile_keys * (key_width + columns() + records) + records; }
 };
 
 struct Run {
@@ -41,5 +45,9 @@ struct Run {
   std::size_t group_lse;               // where the group's part of page_lse starts
   float* result;
 };
+
+using DoRun = void (*)(AttendJob const& job, Run const& run, float* scratch);          // scratch: what a thread needs, and `more_scratch`
+using JoinRuns = void (*)(AttendJob const& job, Run const* runs, std::size_t count);   // the runs of one group and KV head, in order
+void do_all_runs(AttendJob const& job, std::size_t more_scratch, DoRun do_run, JoinRuns join_runs);
 
 }  // namespace pikv::kernels::host

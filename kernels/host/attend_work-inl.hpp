@@ -22,38 +22,43 @@ namespace HWY_NAMESPACE {
 /// Up to tile_keys keys of one KV head, by address. Places from `count` to `padded` repeat the last key at a position that no row sees.
 struct Tile {
   struct Segment {
-    std::int32_t page, begin, end;   // keys begin .. end of the tile belong to this page of the plan
+    std::int32_t page, token, begin, end;   // keys begin .. end of the tile are this page's of the plan from `token` on
   };
   std::int32_t count = 0, padded = 0, segments = 0;
   std::int32_t first_position = std::numeric_limits<std::int32_t>::max();   // smallest
-  std::byte const* key[tile_keys] = {};   // null: an entry that was never filled must not be read by chance
+  std::byte const* key[tile_keys] = {};                                     // null: an entry that was never filled must not be read by chance
   std::byte const* value[tile_keys] = {};
   HWY_ALIGN std::int32_t position[tile_keys];
   Segment segment[tile_keys];
 };
 
+/// Where the keys and values of the tile's newest segment lie in their plain page.
+inline void point_at_rows(AttendJob const& job, std::int32_t kv_head, Tile& tile) {
+  PageLayout const& layout = job.pool->layout;
+  Tile::Segment const& segment = tile.segment[tile.segments - 1];
+  std::size_t const row_bytes = job.key_width * size_of(layout.dtype);
+  std::size_t const at = static_cast<std::size_t>(kv_head) * layout.head_scalars() * size_of(layout.dtype) + segment.token * row_bytes;
+  std::byte const* key = job.pool->keys(job.plan.slots[segment.page]) + at;
+  std::byte const* value = job.pool->values(job.plan.slots[segment.page]) + at;
+  for (std::int32_t i = segment.begin; i < segment.end; ++i, key += row_bytes, value += row_bytes) {
+    tile.key[i] = key;
+    tile.value[i] = value;
+  }
+}
+
 /// Takes the next keys of the run; (page, token) is where to go on.
 inline void fill_tile(AttendJob const& job, Run const& run, std::int32_t& page, std::int32_t& token, Tile& tile) {
-  PageLayout const& layout = job.pool.layout;
-  std::size_t const row_bytes = job.head_dim() * size_of(layout.dtype);
-  std::size_t const head = static_cast<std::size_t>(run.kv_head) * layout.head_scalars() * size_of(layout.dtype);
   tile.count = tile.segments = 0;
   tile.first_position = std::numeric_limits<std::int32_t>::max();
   while (page < run.page_end && tile.count < tile_keys) {
     std::int32_t const take = std::min(job.plan.tokens[page] - token, tile_keys - tile.count);
     std::int32_t const first = job.plan.first_position[page] + token;
-    std::size_t const at = head + static_cast<std::size_t>(token) * row_bytes;
-    std::byte const* key = job.pool.keys(job.plan.slots[page]) + at;
-    std::byte const* value = job.pool.values(job.plan.slots[page]) + at;
     if (take > 0) {
-      tile.segment[tile.segments++] = {page, tile.count, tile.count + take};
+      tile.segment[tile.segments++] = {page, token, tile.count, tile.count + take};
       tile.first_position = std::min(tile.first_position, first);
+      if (job.pool) point_at_rows(job, run.kv_head, tile);
     }
-    for (std::int32_t i = 0; i < take; ++i, ++tile.count, key += row_bytes, value += row_bytes) {
-      tile.key[tile.count] = key;
-      tile.value[tile.count] = value;
-      tile.position[tile.count] = first + i;
-    }
+    for (std::int32_t i = 0; i < take; ++i) tile.position[tile.count++] = first + i;
     token += take;
     if (token < job.plan.tokens[page]) continue;
     ++page;
@@ -82,7 +87,7 @@ struct Work {
         run{of_run},
         records{count},
         keys{scratch},
-        values{keys + job.head_dim() * tile_keys},
+        values{keys + job.key_width * tile_keys},
         weights{values + job.columns() * tile_keys},
         corrections{weights + records * tile_keys},
         maxima{run.result + records * job.record_floats()},
@@ -100,7 +105,7 @@ struct Work {
     return run.kv_head * static_cast<std::int32_t>(job.share()) + static_cast<std::int32_t>(record % job.share());
   }
   float const* query(std::size_t record) const {
-    return job.q + (static_cast<std::size_t>(row(record)) * job.q_heads + head(record)) * job.head_dim();
+    return job.q + (static_cast<std::size_t>(row(record)) * job.q_heads + head(record)) * job.key_width;
   }
   float* result(std::size_t record) const { return run.result + record * job.record_floats(); }
   float& page_lse(std::int32_t page, std::size_t record) const {
@@ -134,7 +139,7 @@ inline float log_add_exp(float a, float b) {
 
 inline void report_pages(Work const& work, std::size_t record) {
   for (std::int32_t s = 0; s < work.tile.segments; ++s) {
-    auto const [page, begin, end] = work.tile.segment[s];
+    auto const [page, token, begin, end] = work.tile.segment[s];
     float& lse = work.page_lse(page, record);
     lse = log_add_exp(lse, log_sum_exp(work.weights + record * tile_keys + begin, static_cast<std::size_t>(end - begin)));
   }
@@ -175,6 +180,30 @@ inline void soften(Work const& work, std::size_t record) {
     sum = hn::Add(sum, weight);
   }
   hn::Store(sum, d, denom);
+}
+
+/// Joins one record's results of the runs of a group and KV head, in order, in the first of them, and stores maximum and denominator in job.out:
+/// at the number that is returned.
+inline std::size_t join_record(AttendJob const& job, Run const* runs, std::size_t count, std::size_t record) {
+  Floats const d;
+  std::size_t const records = job.records(runs->group), floats = job.record_floats(), columns = job.columns();
+  float* into = runs[0].result + record * floats;
+  float max = runs[0].result[records * floats + record];
+  for (std::size_t r = 1; r < count; ++r) {
+    float const* part = runs[r].result + record * floats;
+    float const part_max = runs[r].result[records * floats + record], top = std::max(max, part_max);
+    if (top == empty_max) continue;
+    FloatVec const of_into = hn::Set(d, std::exp(max - top)), of_part = hn::Set(d, std::exp(part_max - top));
+    for (std::size_t i = 0; i < floats; i += lanes)
+      hn::Store(hn::MulAdd(of_into, hn::Load(d, into + i), hn::Mul(of_part, hn::Load(d, part + i))), d, into + i);
+    max = top;
+  }
+  std::size_t const row = static_cast<std::size_t>(job.plan.row_offsets[runs->group]) + record / job.share();
+  std::size_t const at = row * job.q_heads + static_cast<std::size_t>(runs->kv_head) * job.share() + record % job.share();
+  job.out.max[at] = max;
+  job.out.denom[at] = 0;
+  for (std::size_t i = columns; i < floats; i += lanes) job.out.denom[at] += hn::GetLane(hn::SumOfLanes(d, hn::Load(d, into + i)));
+  return at;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -111,7 +111,7 @@ struct Page {
     there = row != rows.end();
     if (!there) return;
     shards::PageHeader header;
-    payload.resize(checkpoint.facts().payload_bytes);
+    payload.resize(checkpoint.pages()[row->second].bytes);
     checkpoint.read_page(row->second, header, payload);
     there = header.state == shards::PageState::ready;
   }

@@ -100,7 +100,9 @@ hdf5::RowType page_rows() {
       .add("rank", &PageRow::rank)
       .add("slot", &PageRow::slot)
       .add("indexed", &PageRow::indexed)
-      .add("generation", &PageRow::generation);
+      .add("generation", &PageRow::generation)
+      .add("at", &PageRow::at)
+      .add("bytes", &PageRow::bytes);
 }
 
 PackedRequests pack(std::vector<SavedRequest> const& requests) {

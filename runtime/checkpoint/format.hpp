@@ -15,7 +15,7 @@
 namespace pikv::runtime {
 
 /// A checkpoint is one HDF5 file; docs/checkpoint.md has its schema, reader.cpp and writer.cpp are the places that read and write it.
-inline constexpr std::int64_t checkpoint_format = 1;
+inline constexpr std::int64_t checkpoint_format = 2;   // 1 had pages of one length
 
 enum class Phase { waiting, running, done };
 char const* to_string(Phase phase);
@@ -43,11 +43,12 @@ struct RequestRow {
   std::int64_t length = 0;
 };
 
-/// A row of /pages: which page row i of /page_headers and /page_payloads is, and where it lay.
+/// A row of /pages: which page row i of /page_headers is, where its payload is, and where it lay.
 struct PageRow {
   std::uint64_t stream_hi = 0, stream_lo = 0;
   std::int32_t layer = 0, block = 0, tokens = 0, rank = 0, slot = 0, indexed = 0;   // indexed: 1 at an owner, 0 at its home
   std::uint64_t generation = 0;
+  std::uint64_t at = 0, bytes = 0;   // of its payload in /page_payloads
 };
 
 hdf5::RowType saved_request_rows();
@@ -71,7 +72,7 @@ struct CheckpointFacts {
   double clock_s = 0;                          // the job's clock
   std::string placement;                       // JSON: what the table of buckets was computed from; a restore computes its own
   shards::Fingerprint fingerprint{};           // of model and page shape
-  std::uint64_t payload_bytes = 0;             // of a page
+  std::uint64_t payload_bytes = 0;             // of an uncompressed page
   Attributes options;                          // as the user gave them, name -> text
   Attributes model;
 };

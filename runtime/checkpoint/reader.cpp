@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -97,16 +98,26 @@ CheckpointFacts facts_in(hid_t file) {
   return facts;
 }
 
-hdf5::Dataset open_pages(hid_t file, std::string const& name, std::size_t pages, std::uint64_t bytes) {
-  auto dataset = open_dataset(file, name);
-  auto const extent = extent_of(dataset, name, 2);
-  if (extent[0] != pages || extent[1] != bytes) throw RunError(fmt::format("/{} does not hold a page per row of /pages", name));
+hdf5::Dataset open_headers(hid_t file, std::size_t pages) {
+  auto dataset = open_dataset(file, "page_headers");
+  if (extent_of(dataset, "page_headers", 2) != std::array<hsize_t, 2>{pages, shards::header_bytes}) throw RunError("/page_headers does not hold a header per row of /pages");
   return dataset;
 }
 
-void read_row(hdf5::Dataset const& dataset, std::size_t row, std::span<std::byte> into) {
-  std::array<hsize_t, 2> const start{row, 0}, count{1, into.size()};
-  hdf5::Space const here{H5Screate_simple(2, count.data(), nullptr), "make a memory space"};
+// Payloads lie one behind the other, in the order of /pages.
+hdf5::Dataset open_payloads(hid_t file, std::vector<PageRow> const& pages, std::uint64_t most) {
+  auto dataset = open_dataset(file, "page_payloads");
+  std::uint64_t bytes = 0;
+  for (PageRow const& page : pages) {
+    if (page.at != bytes || page.bytes > most) throw RunError("/pages points to other than its part of /page_payloads");
+    bytes += page.bytes;
+  }
+  if (extent_of(dataset, "page_payloads", 1)[0] != bytes) throw RunError("/page_payloads does not hold what /pages points to");
+  return dataset;
+}
+
+void read_at(hdf5::Dataset const& dataset, std::size_t row, std::array<hsize_t, 2> const& start, std::array<hsize_t, 2> const& count, int dimensions, std::span<std::byte> into) {
+  hdf5::Space const here{H5Screate_simple(dimensions, count.data(), nullptr), "make a memory space"};
   hdf5::Space const there{H5Dget_space(dataset.get()), "get the space of a page"};
   H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   if (H5Dread(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, into.data()) < 0)
@@ -134,17 +145,29 @@ void CheckpointReader::read_all() {
   if (text_in(hdf5::read_attributes(file_.get()), "tables_xxh3") != tables_digest(facts_, packed, pages_))
     throw RunError("its tables are not what was written (tables_xxh3 differs)");
   requests_ = unpack(packed);
-  headers_.emplace(open_pages(file_.get(), "page_headers", pages_.size(), shards::header_bytes));
-  payloads_.emplace(open_pages(file_.get(), "page_payloads", pages_.size(), facts_.payload_bytes));
+  headers_.emplace(open_headers(file_.get(), pages_.size()));
+  payloads_.emplace(open_payloads(file_.get(), pages_, facts_.payload_bytes));
 }
 
-void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
+void CheckpointReader::read_header(std::size_t row, shards::PageHeader& header) const {
   try {
-    read_row(*headers_, row, std::as_writable_bytes(std::span{&header, 1}));
-    read_row(*payloads_, row, payload);
+    read_at(*headers_, row, {row, 0}, {1, shards::header_bytes}, 2, std::as_writable_bytes(std::span{&header, 1}));
   } catch (RunError const& error) {
     refuse(path_, std::string{"is damaged: "} + error.what());
   }
+}
+
+void CheckpointReader::read_payload(std::size_t row, std::span<std::byte> payload) const {
+  try {
+    read_at(*payloads_, row, {pages_[row].at, 0}, {std::min<hsize_t>(pages_[row].bytes, payload.size()), 0}, 1, payload);
+  } catch (RunError const& error) {
+    refuse(path_, std::string{"is damaged: "} + error.what());
+  }
+}
+
+void CheckpointReader::read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
+  read_header(row, header);
+  read_payload(row, payload);
 }
 
 shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> payload) const {
@@ -161,7 +184,7 @@ shards::Verdict CheckpointReader::read_verified(std::size_t row, shards::PageHea
   key.block = page.block;
   if (shards::PageHeader const left_out{}; header.state != shards::PageState::ready)
     return std::memcmp(&header, &left_out, sizeof header) == 0 ? shards::Verdict::not_ready : shards::Verdict::bad_header;
-  auto const found = shards::verify(header, payload, key, header.generation, facts_.fingerprint);
+  auto const found = shards::verify(header, payload.first(page.bytes), key, header.generation, facts_.fingerprint);
   bool const as_listed = static_cast<std::int32_t>(header.tokens) == page.tokens;
   return found == shards::Verdict::good && !as_listed ? shards::Verdict::bad_header : found;
 }

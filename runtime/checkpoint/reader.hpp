@@ -25,7 +25,10 @@ class CheckpointReader {
   std::vector<SavedRequest> const& requests() const { return requests_; }
   std::vector<PageRow> const& pages() const { return pages_; }
 
-  /// The page of row `row`, as it was stored: nothing is checked here. `payload` is facts().payload_bytes long. Throws RunError.
+  /// Header and payload of row `row`, as they were stored: nothing is checked here. `payload` is facts().payload_bytes long, which is
+  /// enough for every page: what a coded one leaves of it stays as it was. Throws RunError.
+  void read_header(std::size_t row, shards::PageHeader& header) const;
+  void read_payload(std::size_t row, std::span<std::byte> payload) const;
   void read_page(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const;
   /// The same, and what verify() says of it (shards/header.hpp), the row's key and number of tokens included; not_ready only for a page that
   /// the writer left out, being unsound then.

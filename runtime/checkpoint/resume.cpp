@@ -22,7 +22,7 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::array<std::string_view, 12> decide_the_result{"prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
+constexpr std::array<std::string_view, 16> decide_the_result{"codec-k", "codec-v",     "calibration",   "exact-window",   "prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
                                                             "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
 constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
                                                       "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",

@@ -48,9 +48,10 @@ void write_tables(std::filesystem::path const& part, CheckpointFacts const& fact
   hsize_t const tokens = requests.tokens.size(), text = requests.text.size();
   write_whole(make_list(file.get(), "tokens", H5T_STD_I32LE, {&tokens, 1}), H5T_NATIVE_INT32, requests.tokens.data(), tokens);
   write_whole(make_list(file.get(), "text", H5T_STD_U8LE, {&text, 1}), H5T_NATIVE_UINT8, requests.text.data(), text);
-  std::array<hsize_t, 2> const headers{pages.size(), shards::header_bytes}, payloads{pages.size(), facts.payload_bytes};
+  std::array<hsize_t, 2> const headers{pages.size(), shards::header_bytes};
+  hsize_t const payloads = pages.empty() ? 0 : pages.back().at + pages.back().bytes;
   (void)make_list(file.get(), "page_headers", H5T_STD_U8LE, headers);
-  (void)make_list(file.get(), "page_payloads", H5T_STD_U8LE, payloads);
+  (void)make_list(file.get(), "page_payloads", H5T_STD_U8LE, {&payloads, 1});
   if (file.close() < 0) throw RunError(hdf5::failure("write " + part.string()));
 }
 

@@ -29,7 +29,7 @@ std::vector<bool> verify_pages(CheckpointReader const& checkpoint, Verification&
       ++found.left_out;
     } else if (verdict == shards::Verdict::good) {
       ++found.pages;
-      found.payload_bytes += payload.size();
+      found.payload_bytes += pages[row].bytes;
     } else {
       PageRow const& page = pages[row];
       fail(checkpoint, fmt::format("page {} (stream {:016x}{:016x}, layer {}, block {}) is damaged: {}", row, page.stream_hi, page.stream_lo,

@@ -44,12 +44,11 @@ std::size_t bytes_of(PackedRequests const& packed) {
 }
 
 PageRow row_of(shards::PageRef const& page) {
-  return {page.stream.hi, page.stream.lo, page.layer, page.block, page.tokens, page.at, page.slot, page.indexed, page.generation};
+  return {page.stream.hi, page.stream.lo, page.layer, page.block, page.tokens, page.at, page.slot, page.indexed, page.generation, 0, page.bytes};
 }
 
-void write_rows(hdf5::Dataset const& dataset, std::size_t first, std::size_t rows, std::size_t row_bytes, std::byte const* data) {
-  std::array<hsize_t, 2> const start{first, 0}, count{rows, row_bytes};
-  hdf5::Space const here{H5Screate_simple(2, count.data(), nullptr), "make a memory space"};
+void write_at(hdf5::Dataset const& dataset, std::array<hsize_t, 2> const& start, std::array<hsize_t, 2> const& count, int dimensions, std::byte const* data) {
+  hdf5::Space const here{H5Screate_simple(dimensions, count.data(), nullptr), "make a memory space"};
   hdf5::Space const there{H5Dget_space(dataset.get()), "get the space of pages"};
   H5Sselect_hyperslab(there.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   if (H5Dwrite(dataset.get(), H5T_NATIVE_UINT8, here.get(), there.get(), H5P_DEFAULT, data) < 0) throw RunError(hdf5::failure("write pages"));
@@ -73,6 +72,7 @@ struct CheckpointWriter::Layout {
     std::int64_t unread = -1;   // row of the checkpoint that this job went on from, or -1
   };
   std::vector<PageRow> rows;    // of all
+  std::uint64_t payload_bytes = 0;   // of all
   std::size_t first = 0;        // row of this rank's first page
   std::size_t unread = 0;       // of all
   std::vector<Source> mine;
@@ -124,6 +124,11 @@ CheckpointWriter::Layout CheckpointWriter::lay_out(HomeState const& mine) {
   auto const unread = world_.all_gather(std::as_bytes(std::span{mine.unread}), world_.in(deadline_s_));
   auto const array = [](auto item, comm::Bytes const& bytes) { return comm::MessageReader{bytes}.array<decltype(item)>(bytes.size() / sizeof item); };
   Layout layout;
+  auto const add = [&](PageRow row) {
+    row.at = layout.payload_bytes;
+    layout.payload_bytes += row.bytes;
+    layout.rows.push_back(row);
+  };
   std::vector<std::vector<shards::PageRef>> at(refs.size());
   for (comm::Bytes const& home : refs)
     for (shards::PageRef const& page : array(shards::PageRef{}, home))
@@ -132,11 +137,11 @@ CheckpointWriter::Layout CheckpointWriter::lay_out(HomeState const& mine) {
     bool const own = static_cast<comm::Rank>(rank) == world_.rank();
     if (own) layout.first = layout.rows.size();
     for (shards::PageRef const& page : at[rank]) {
-      layout.rows.push_back(row_of(page));
+      add(row_of(page));
       if (own) layout.mine.push_back({page, -1});
     }
     for (HomeState::Unread const& page : array(HomeState::Unread{}, unread[rank])) {
-      layout.rows.push_back(page.page);
+      add(page.page);
       ++layout.unread;
       if (own) layout.mine.push_back({{}, page.row});
     }
@@ -169,15 +174,15 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
 }
 
 void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenCheckpoint& written) {
-  std::size_t const page_bytes = store_.options().layout.bytes(), pages = layout.mine.size();
-  std::size_t const most = std::max<std::size_t>(1, staging_bytes / page_bytes);
+  std::size_t const page_bytes = store_.options().layout.bytes(), pages = layout.mine.size();   // of the largest
   std::vector<shards::PageHeader> headers(std::min(most_headers, pages));
-  std::vector<std::byte> payloads(std::min(most, pages) * page_bytes);
-  std::size_t headers_from = 0, payloads_from = 0;
+  std::vector<std::byte> payloads(std::max(staging_bytes, page_bytes));
+  std::size_t headers_from = 0, staged = 0;
   for (std::size_t i = 0; i < pages; ++i) {
     Layout::Source const& source = layout.mine[i];
     auto& header = headers[i - headers_from];
-    auto const payload = std::span{payloads}.subspan((i - payloads_from) * page_bytes, page_bytes);
+    PageRow const& row = layout.rows[layout.first + i];
+    auto const payload = std::span{payloads}.subspan(staged, row.bytes);
     bool const sound = source.unread >= 0
                            ? restored_->checkpoint().read_verified(static_cast<std::size_t>(source.unread), header, payload) == shards::Verdict::good
                            : shards::copy_page(store_, source.page, header, payload);
@@ -185,12 +190,13 @@ void CheckpointWriter::write_pages(File& file, Layout const& layout, WrittenChec
       header = {};
       ++written.unsound;
     }
-    if (std::size_t const count = i + 1 - payloads_from; count == most || i + 1 == pages) {
-      write_rows(file.payloads, layout.first + payloads_from, count, page_bytes, payloads.data());
-      payloads_from = i + 1;
+    staged += row.bytes;
+    if (staged + page_bytes > payloads.size() || i + 1 == pages) {
+      write_at(file.payloads, {row.at + row.bytes - staged, 0}, {staged, 0}, 1, payloads.data());
+      staged = 0;
     }
     if (std::size_t const count = i + 1 - headers_from; count == most_headers || i + 1 == pages) {
-      write_rows(file.headers, layout.first + headers_from, count, shards::header_bytes, reinterpret_cast<std::byte const*>(headers.data()));
+      write_at(file.headers, {layout.first + headers_from, 0}, {count, shards::header_bytes}, 2, reinterpret_cast<std::byte const*>(headers.data()));
       headers_from = i + 1;
     }
   }
@@ -203,7 +209,7 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
   WrittenCheckpoint written;
   written.pages = layout.rows.size();
   written.unread = layout.unread;
-  written.bytes = written.pages * (shards::header_bytes + facts.payload_bytes);
+  written.bytes = written.pages * shards::header_bytes + layout.payload_bytes;
 
   auto const part = part_of(name);
   auto const guard = world_.guard("writing a checkpoint", patience * deadline_s_);

@@ -22,6 +22,8 @@ GenerateOptions exact_options(GenerateOptions options) {
   options.kv_dtype = kernels::DType::f32;
   options.attention = "exact";
   options.scheduler = options.codec = "none";
+  options.codec_k = options.codec_v = options.calibration = "";
+  options.selection.reset();
   return options;
 }
 
@@ -140,6 +142,7 @@ void Evaluator::run_exact(std::size_t first) {
 }
 
 void Evaluator::run(LogitsObserver observer, AttentionFidelity* attention) {
+  agree(world_, patience * active_.deadline_s, [&] { load_codecs(job_); });
   size_job(job_);
   std::vector<Request const*> mine;
   for (Request const& request : job_.requests)
@@ -159,6 +162,8 @@ void Evaluator::run(LogitsObserver observer, AttentionFidelity* attention) {
   attention->recall.insert(attention->recall.end(), seen.recall.begin(), seen.recall.end());
   attention->output_error.insert(attention->output_error.end(), seen.output_error.begin(), seen.output_error.end());
   attention->pages_read += seen.pages_read;
+  attention->bytes_read += seen.bytes_read;
+  attention->bytes_kept += seen.bytes_kept;
   attention->pages_kept += seen.pages_kept;
   attention->pages_ever += seen.pages_ever;
 }

@@ -81,9 +81,9 @@ void set_byte_ratios(Fidelity& fidelity, GenerateOptions const& options, ModelCo
   double const page = static_cast<double>(tables.layout.bytes()), header = shards::header_bytes;
   double const summary = static_cast<double>(CacheManager::summary_bytes_per_page(settings, tables.layout));
   double const ever = static_cast<double>(fidelity.attention.pages_ever), kept = static_cast<double>(fidelity.attention.pages_kept);
-  double const read = static_cast<double>(fidelity.attention.pages_read);
-  fidelity.bytes_read_ratio = (read * page + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
-  fidelity.bytes_kept_ratio = (kept * (page + header) + ever * summary) / (ever * (page + header));   // an eviction leaves its page's summary
+  double const bytes_read = static_cast<double>(fidelity.attention.bytes_read), bytes_kept = static_cast<double>(fidelity.attention.bytes_kept);
+  fidelity.bytes_read_ratio = (bytes_read + kept * summary_bytes_read(settings, tables.layout)) / (ever * page);
+  fidelity.bytes_kept_ratio = (bytes_kept + kept * header + ever * summary) / (ever * (page + header));   // an eviction leaves its page's summary
 }
 
 
@@ -121,11 +121,13 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
   for (double* const sum : {&all.nll, &all.nll_exact, &all.kl, &all.top1}) *sum /= n;
   all.attention.recall = gather(world, attention.recall, deadline_s);
   all.attention.output_error = gather(world, attention.output_error, deadline_s);
-  std::vector<std::uint64_t> const pages = gather(world, std::vector{attention.pages_read, attention.pages_kept, attention.pages_ever}, deadline_s);
-  for (std::size_t i = 0; i < pages.size(); i += 3) {
+  std::vector<std::uint64_t> const pages = gather(world, std::vector{attention.pages_read, attention.pages_kept, attention.pages_ever, attention.bytes_read, attention.bytes_kept}, deadline_s);
+  for (std::size_t i = 0; i < pages.size(); i += 5) {
     all.attention.pages_read += pages[i];
     all.attention.pages_kept += pages[i + 1];
     all.attention.pages_ever += pages[i + 2];
+    all.attention.bytes_read += pages[i + 3];
+    all.attention.bytes_kept += pages[i + 4];
   }
   return all;
 }

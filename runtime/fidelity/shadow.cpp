@@ -86,12 +86,17 @@ void Shadow::add_recall(std::int32_t layer, shards::Segment const& segment, kern
   for (std::int32_t table = 0; table < tables; ++table) {
     std::int32_t const of = layer * tables + table;
     auto const& directory = segment.stream->directory();
-    for (Block block = 0; block < blocks; ++block) fidelity_.pages_kept += directory.at(of, block).exists() ? 1 : 0;
+    for (Block block = 0; block < blocks; ++block) {
+      if (!directory.at(of, block).exists()) continue;
+      ++fidelity_.pages_kept;
+      fidelity_.bytes_kept += store_.page_bytes(of, directory.at(of, block));
+    }
     fidelity_.pages_ever += size(blocks);
     read_.assign(size(blocks), false);
     for (Block const block : store_.blocks_read(*segment.stream, of)) {
       read_[size(block)] = true;
       ++fidelity_.pages_read;
+      fidelity_.bytes_read += store_.page_bytes(of, directory.at(of, block));
     }
     for (std::int32_t head = 0; head < heads; ++head) {
       std::size_t const at = size(table) * size(heads) + size(head);

@@ -18,6 +18,7 @@ struct AttentionFidelity {
   std::vector<float> recall;         // share of the exact softmax that fell on pages that were read
   std::vector<float> output_error;   // |out - exact| / |exact| over the concatenated heads
   std::uint64_t pages_read = 0, pages_kept = 0, pages_ever = 0;   // summed over generated rows and page tables
+  std::uint64_t bytes_read = 0, bytes_kept = 0;                   // payload of the pages read, of those kept, likewise
 };
 
 /// Keeps every key and value of this rank's streams beside the store, attends them exactly, and compares. Costs fp32 copies of all pages and

@@ -56,6 +56,21 @@ class Duo final : public Scheduler {
     return keep;
   }
 
+  void save(StateWriter& out) const override {
+    for (Head const& head : heads_) {
+      out.value(head.outside);
+      out.value(head.queries);
+    }
+    out.value(told_apart_);
+  }
+  void restore(StateReader& in) override {
+    for (Head& head : heads_) {
+      head.outside = in.value<double>();
+      head.queries = in.value<std::int32_t>();
+    }
+    told_apart_ = in.value<bool>();
+  }
+
  private:
   bool is_sink(Block block) const { return shards::first_position(block, shape_.page_tokens) < options_.sinks; }
   bool is_recent(Block block, std::int64_t length) const { return shards::first_position(block + 1, shape_.page_tokens) > length - options_.recent; }

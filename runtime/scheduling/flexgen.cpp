@@ -84,6 +84,8 @@ class FlexGen final : public Scheduler {
     for (std::size_t i = 0; i < pages.size(); ++i) u[i] = static_cast<float>(rates_.of(table, pages[i]));
   }
   void forget(std::int32_t table, Block page) override { rates_.forget(table, page); }
+  void save(StateWriter& out) const override { rates_.save(out); }
+  void restore(StateReader& in) override { rates_.restore(in); }
 
  private:
   ReadRates rates_;

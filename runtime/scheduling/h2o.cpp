@@ -38,6 +38,8 @@ class H2o final : public Scheduler {
   }
 
   void forget(std::int32_t table, Block page) override { pages_.forget(table, page); }
+  void save(StateWriter& out) const override { pages_.save(out); }
+  void restore(StateReader& in) override { pages_.restore(in); }
 
  private:
   double gathered(std::int32_t table, Block block) {

@@ -28,6 +28,14 @@ class Lru final : public Scheduler {
   }
 
   void forget(std::int32_t table, Block page) override { last_.forget(table, page); }
+  void save(StateWriter& out) const override {
+    out.value(step_);
+    last_.save(out);
+  }
+  void restore(StateReader& in) override {
+    step_ = in.value<std::int64_t>();
+    last_.restore(in);
+  }
 
  private:
   std::int64_t age(std::int32_t table, Block page) { return step_ - last_.get(table, page, step_); }

@@ -70,6 +70,14 @@ class LruPlus final : public Scheduler {
   }
 
   void forget(std::int32_t table, Block page) override { pages_.forget(table, page); }
+  void save(StateWriter& out) const override {
+    out.value(step_);
+    pages_.save(out);
+  }
+  void restore(StateReader& in) override {
+    step_ = in.value<std::int64_t>();
+    pages_.restore(in);
+  }
 
  private:
   Page& state(std::int32_t table, Block block) { return pages_.get(table, block, {.last = step_, .mass = Fading{step_}}); }

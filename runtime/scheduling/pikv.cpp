@@ -32,6 +32,14 @@ class Pikv final : public Scheduler {
   void read(Reading const& reading) override { rates_.read(reading); }
   void tick() override { rates_.tick(); }
   void forget(std::int32_t table, Block page) override { rates_.forget(table, page); }
+  void save(StateWriter& out) const override {
+    for (auto const& query : queries_) out.list(query);
+    rates_.save(out);
+  }
+  void restore(StateReader& in) override {
+    for (auto& query : queries_) in.list(query);
+    rates_.restore(in);
+  }
 
   void utilities(std::int32_t table, std::span<Block const> pages, Budget const&, std::span<float> u) override {
     for (std::size_t i = 0; i < pages.size(); ++i)

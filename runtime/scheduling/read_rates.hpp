@@ -25,6 +25,14 @@ class ReadRates {
   /// In [0,1], up to the last read or tick.
   double of(std::int32_t table, Block page) { return std::min(1.0, state(table, page).rate.at(step_ - 1)); }
   void forget(std::int32_t table, Block page) { pages_.forget(table, page); }
+  void save(StateWriter& out) const {
+    out.value(step_);
+    pages_.save(out);
+  }
+  void restore(StateReader& in) {
+    step_ = in.value<std::int64_t>();
+    pages_.restore(in);
+  }
 
  private:
   struct Page {

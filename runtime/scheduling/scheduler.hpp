@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/page_summaries.hpp"
+#include "runtime/policy_state.hpp"
 #include "shards/block.hpp"
 
 namespace pikv::runtime {
@@ -52,6 +53,13 @@ class Scheduler {
   /// A step has ended (`pikv replay`: a request).
   virtual void tick() {}
 
+  /// Whether this layer wants read(): one that follows another layer's choice does not.
+  virtual bool watches() const { return true; }
+
+  /// Tokens a table of this layer may keep when the layers may keep budget.tokens each, mean over them; `pinned` tokens of a table stay whatever is
+  /// said. Both include the pinned ones.
+  virtual std::int64_t layer_tokens(Budget const& budget, std::int64_t pinned) const { return (void)pinned, budget.tokens; }
+
   /// u[i] in [0,1] of pages[i] (ascending, none pinned): the lowest goes first; equal ones, the lower block first.
   virtual void utilities(std::int32_t table, std::span<Block const> pages, Budget const& budget, std::span<float> u) = 0;
   /// Tokens each table may keep of its unpinned pages, which are listed by table (each holds page_tokens). Here budget.tokens leaves the pinned ones
@@ -62,6 +70,11 @@ class Scheduler {
 
   /// The page is gone (evicted): so is its state.
   virtual void forget(std::int32_t table, Block page) { (void)table, (void)page; }
+
+  /// What it has learned, for a checkpoint. restore() takes it into one that was made and begun alike and has heard of nothing yet: from then on
+  /// the two decide the same.
+  virtual void save(StateWriter& out) const { (void)out; }
+  virtual void restore(StateReader& in) { (void)in; }
 };
 
 }  // namespace pikv::runtime

@@ -14,6 +14,7 @@ struct SchedulerMaterial {
   LayerShape shape;
   std::span<PageSummaries const> summaries;   // by table; empty where the entry does not need them
   double keep = 1;
+  std::span<Scheduler* const> before{};       // of the layers below, same stream and entry, by layer; empty: this layer stands alone
 };
 
 enum class SchedulerKind { none, retention, selection, placement };

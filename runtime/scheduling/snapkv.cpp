@@ -73,6 +73,24 @@ void SnapKv::forget(std::int32_t index, Block page) {
   if (block < table.score.size()) table.score[block] = 0;
 }
 
+void SnapKv::save(StateWriter& out) const {
+  for (Table const& table : tables_) {
+    for (std::int64_t const position : {table.from, table.to, table.next, table.counted_before}) out.value(position);
+    out.value(table.votes);
+    out.list(table.sum);
+    out.list(table.score);
+  }
+}
+
+void SnapKv::restore(StateReader& in) {
+  for (Table& table : tables_) {
+    for (std::int64_t* const position : {&table.from, &table.to, &table.next, &table.counted_before}) *position = in.value<std::int64_t>();
+    table.votes = in.value<std::int32_t>();
+    in.list(table.sum);
+    in.list(table.score);
+  }
+}
+
 std::unique_ptr<Scheduler> make_snapkv(SchedulerMaterial const& material, SnapKvOptions const& options) {
   return std::make_unique<SnapKv>(material.shape, options);
 }

@@ -25,6 +25,8 @@ class SnapKv : public Scheduler {
   void read(Reading const& reading) override;
   void utilities(std::int32_t table, std::span<Block const> pages, Budget const& budget, std::span<float> u) override;
   void forget(std::int32_t table, Block page) override;
+  void save(StateWriter& out) const override;
+  void restore(StateReader& in) override;
 
  protected:
   LayerShape const& shape() const { return shape_; }

@@ -41,6 +41,19 @@ class Tova final : public Scheduler {
     if (auto const block = static_cast<std::size_t>(page); block < mass.size()) mass[block] = 0;
   }
 
+  void save(StateWriter& out) const override {
+    for (Table const& table : tables_) {
+      out.value(table.last_position);
+      out.list(table.mass);
+    }
+  }
+  void restore(StateReader& in) override {
+    for (Table& table : tables_) {
+      table.last_position = in.value<std::int64_t>();
+      in.list(table.mass);
+    }
+  }
+
  private:
   Table& of(std::int32_t table) { return tables_.at(static_cast<std::size_t>(table)); }
 

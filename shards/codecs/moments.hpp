@@ -5,8 +5,8 @@
 
 namespace pikv::shards {
 
-/// What calibration knows of one KV head of one layer, in fp64: moments of its keys (after rotary) and values over tokens, and of the queries that
-/// read it, summed over its group of query heads. Matrices are row-major [d][d].
+/// What calibration knows of one KV head of one layer, in fp64: moments of its keys (after rotary) and values over tokens, and of the queries of
+/// its group of query heads. Means over tokens, or over queries; matrices are row-major [d][d].
 struct HeadMoments {
   std::int32_t head_dim = 0;
   double tokens = 0, queries = 0;
@@ -25,5 +25,14 @@ struct FullMap {
   std::vector<float> encode, decode, mean;
   std::vector<double> spectrum;
 };
+
+/// A linear map of one rank, as kernels::LinearMap wants its matrices: encode [rank][d], decode [d][rank], mean [d].
+struct RankMap {
+  std::int32_t head_dim = 0, rank = 0;
+  std::vector<float> encode, decode, mean;
+};
+
+/// The map of rank `rank`, at most head_dim rounded up to a multiple of 8: coordinates past head_dim are 0.
+RankMap map_of_rank(FullMap const& map, std::int32_t rank);
 
 }  // namespace pikv::shards

@@ -54,12 +54,12 @@ TEST_F(ArenaTest, SlotsOfAClassLieApartAndWhereTheirOffsetsSay) {
 }
 
 TEST_F(ArenaTest, TakesTheSlotFreeTheLongestAndSaysWhenThereIsNone) {
-  EXPECT_EQ(arena.take(0).index, 0);
-  EXPECT_EQ(arena.take(0).index, 1);
-  arena.give_back({.index = 0, .size_class = 0});
-  EXPECT_EQ(arena.take(0).index, 2);
-  EXPECT_EQ(arena.take(0).index, 3);
-  EXPECT_EQ(arena.take(0).index, 0);
+  EXPECT_EQ(arena.place(arena.take(0)), 0);
+  EXPECT_EQ(arena.place(arena.take(0)), 1);
+  arena.give_back({0});
+  EXPECT_EQ(arena.place(arena.take(0)), 2);
+  EXPECT_EQ(arena.place(arena.take(0)), 3);
+  EXPECT_EQ(arena.place(arena.take(0)), 0);
   EXPECT_FALSE(arena.take(0).valid());
   EXPECT_EQ(arena.free_slots(0), 0u);
   EXPECT_EQ(arena.free_slots(1), 2u);
@@ -130,13 +130,13 @@ TEST_F(ArenaTest, ARetiredSlotComesBackOnlyAfterAllTransfersOfItsStepAreOver) {
 
 TEST_F(ArenaTest, UseAgainstTheLifeOfASlotIsRefused) {
   Slot const slot = arena.take(0);
-  EXPECT_THROW(arena.book({.index = 1, .size_class = 0}, 1, false), std::logic_error);
+  EXPECT_THROW(arena.book({2}, 1, false), std::logic_error);
   EXPECT_THROW(arena.book(slot, 4097, false), std::logic_error);
   arena.retire(slot, 1);
   EXPECT_THROW(arena.retire(slot, 1), std::logic_error);
   EXPECT_THROW(arena.give_back(slot), std::logic_error);
   EXPECT_THROW(arena.book(slot, 1, false), std::logic_error);
-  EXPECT_THROW(arena.header({.index = 4, .size_class = 0}), std::logic_error);
+  EXPECT_THROW(arena.header({8}), std::logic_error);
   EXPECT_THROW((void)arena.generation({}), std::logic_error);
   EXPECT_THROW((void)arena.take(2), std::logic_error);
   EXPECT_EQ(sum(arena.account()), arena.account().total());

@@ -38,7 +38,7 @@ inline void add(Counts& sum, Counts const& part) {
 inline std::vector<Slot> indexed_pages(Store& store) {
   std::vector<Slot> slots;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
-    if (store.owner().indexed({i, 0}).home >= 0) slots.push_back({i, 0});
+    if (store.owner().indexed({i}).home >= 0) slots.push_back({i});
   return slots;
 }
 
@@ -46,7 +46,7 @@ inline std::vector<Slot> indexed_pages(Store& store) {
 inline std::vector<Slot> own_pages(Store& store) {
   std::vector<Slot> slots;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
-    if (Slot const slot{i, 0}; store.owner().indexed(slot).home < 0 && store.arena().booked(slot) && store.arena().header(slot).state == PageState::ready)
+    if (Slot const slot{i}; store.owner().indexed(slot).home < 0 && store.arena().booked(slot) && store.arena().header(slot).state == PageState::ready)
       slots.push_back(slot);
   return slots;
 }

@@ -106,14 +106,19 @@ inline WrittenCheckpoint write_sample_on(comm::World& world, std::filesystem::pa
     state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length});
     if (one.phase != Phase::running) continue;
     shards::Stream& stream = store.open(one.stream, 16);
-    for (shards::Block block = 0; block < shards::blocks_for(one.length, 4); ++block)
-      (void)store.restore(stream, [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) {
-        fill_sample_page(one.stream, layer, block, one.length, header, payload);
-      });
+    for (shards::Block block = 0; block < shards::blocks_for(one.length, 4); ++block) {
+      shards::PageHeader made;
+      std::vector<std::byte> bytes(sample_layout.bytes());
+      (void)store.restore(stream, {[&](std::int32_t layer, shards::PageHeader& header) {
+                                     fill_sample_page(one.stream, layer, block, one.length, made, bytes);
+                                     header = made;
+                                   },
+                                   [&](std::int32_t, std::span<std::byte> payload) { std::ranges::copy(bytes, payload.begin()); }});
+    }
     auto const pages = shards::pages_of(store, stream, world.rank());
     state.pages.insert(state.pages.end(), pages.begin(), pages.end());
   }
-  if (break_page >= 0) store.arena().payload({state.pages[static_cast<std::size_t>(break_page)].slot, 0})[5] ^= std::byte{1};
+  if (break_page >= 0) store.arena().payload({state.pages[static_cast<std::size_t>(break_page)].slot})[5] ^= std::byte{1};
   return CheckpointWriter{world, store, nullptr, 30}.write(name, facts, requests, state);
 }
 

@@ -71,7 +71,7 @@ TEST(EngineFaults, EvictedPagesAreComputedAgainAndTheTokensStayRight) {
   watch.after_step = [](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
     if (row.step != 9) return;
     for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i) {
-      shards::Slot const slot{i, 0};
+      shards::Slot const slot{i};
       auto const& key = store.arena().header(slot).key;
       if (store.owner().holds({i, static_cast<std::uint32_t>(store.arena().generation(slot))}, key)) store.owner().evict(slot, row.step);
     }
@@ -93,9 +93,9 @@ TEST(EngineFaults, KeysThatAreNotNumbersEndTheirRequestAndNoOther) {
     Watch watch;
     watch.after_step = [&](comm::World const&, runtime::StepRecord const&, shards::Store& store) {
       for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i) {
-        shards::PageKey const& key = store.arena().header({i, 0}).key;
-        bool const away = ranks == 1 || store.owner().indexed({i, 0}).home >= 0;
-        if (away && key.stream == stream && key.block == 3) std::ranges::fill(store.arena().payload({i, 0}), std::byte{0xFF});
+        shards::PageKey const& key = store.arena().header({i}).key;
+        bool const away = ranks == 1 || store.owner().indexed({i}).home >= 0;
+        if (away && key.stream == stream && key.block == 3) std::ranges::fill(store.arena().payload({i}), std::byte{0xFF});
       }
     };
     auto const decoded = decode(with, requests, watch);
@@ -119,8 +119,8 @@ TEST(EngineFaults, RotAnywhereIsFoundAndTheTokensStayRight) {
   watch.after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
     if (row.step != 9) return;
     for (std::int32_t i = 0; i < static_cast<std::int32_t>(store.arena().slots(0)); ++i)
-      if (store.arena().booked({i, 0}) && store.arena().header({i, 0}).state == shards::PageState::ready) {
-        store.arena().payload({i, 0})[store.options().layout.bytes() / 2 + 3] ^= std::byte{128};
+      if (store.arena().booked({i}) && store.arena().header({i}).state == shards::PageState::ready) {
+        store.arena().payload({i})[store.options().layout.bytes() / 2 + 3] ^= std::byte{128};
         ++rotten;
       }
   };

@@ -9,6 +9,7 @@
 
 #include "comm/inprocess_world.hpp"
 #include "runtime/model/model.hpp"
+#include "runtime/codec_choice.hpp"
 #include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
 
@@ -41,10 +42,11 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
   omp_set_num_threads(1);
   auto const model = runtime::Model::load(options.model, world.rank(), world.size());
   auto const tokenizer = runtime::make_tokenizer(options.model, model.config());
+  auto const codecs = runtime::make_page_codecs(options, model.config(), watch.calibration);
   runtime::RankPlan ranks{world.size(), options.active_ranks > 0 ? options.active_ranks : world.size()};
   if (!watch.rank_plan.empty()) ranks.read(watch.rank_plan, "the plan");
   auto const sizing =
-      runtime::size_store(options, model.config(), requests, world.size(), world.size(), std::uint64_t{1} << 30, ranks.least_storing());
+      runtime::size_store(options, model.config(), requests, world.size(), world.size(), std::uint64_t{1} << 30, ranks.least_storing(), codecs.get());
   std::vector<runtime::Request const*> mine;
   for (runtime::Request const& request : requests)
     if (request.index % world.size() == world.rank()) mine.push_back(&request);
@@ -63,7 +65,7 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
       decoded.logits[{request.index, position}].assign(row.begin(), row.end());
     };
   if (watch.plan) hooks.plan = watch.plan;
-  auto engine_options = runtime::engine_options(options, model, sizing, ranks);
+  auto engine_options = runtime::engine_options(options, model, sizing, ranks, codecs);
   engine_options.sequences.all_positions = watch.logits;
   runtime::Engine engine{world, model, tokenizer.get(), engine_options, mine, hooks};
   if (watch.probe) engine.watch(watch.probe(world, engine.store()));

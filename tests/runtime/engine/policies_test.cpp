@@ -8,7 +8,7 @@
 #include "runtime/cache_settings.hpp"
 #include "runtime/fidelity/shadow.hpp"
 #include "runtime/routing/routers.hpp"
-#include "runtime/scheduling/schedulers.hpp"
+#include "runtime/scheduling/selections.hpp"
 #include "tests/runtime/engine/agreement.hpp"
 #include "tests/runtime/reference_data.hpp"
 
@@ -44,12 +44,34 @@ std::vector<std::string> names_of(SchedulerKind kind) {
   return names;
 }
 
-class Retention : public ::testing::TestWithParam<std::string> {};
+std::vector<std::string> retention_names() {
+  auto names = names_of(SchedulerKind::retention);
+  for (auto const& [name, entry] : runtime::selections()) names.emplace_back(name);
+  return names;
+}
+
+class Retention : public ::testing::TestWithParam<std::string> {
+ protected:
+  /// Under the policy, be it a scheduler or a codec that selects.
+  static GenerateOptions keeping(double share, int ranks) {
+    auto options = embedded(ranks);
+    if (auto const found = runtime::selections().find(GetParam()); found != runtime::selections().end()) {
+      options.selection = {std::string{found->first}, found->second.keep(share)};   // what is kept is 1 - what is dropped, and the other way round
+    } else {
+      options.scheduler = GetParam();
+      options.keep = share;
+    }
+    return options;
+  }
+  /// Of all layers' tokens.
+  static double stated_share(GenerateOptions const& options) {
+    constexpr std::int32_t layers = 4;
+    return options.selection ? runtime::selections().at(options.selection->name).share(options.selection->parameter, layers) : options.keep;
+  }
+};
 
 TEST_P(Retention, EvictsTheSamePagesOnAnyNumberOfRanks) {
-  auto options = embedded(1);
-  options.scheduler = GetParam();
-  options.keep = .4;
+  auto options = keeping(.4, 1);
   Decoded const one = decode(options, prompts());
   EXPECT_GT(one.counts.pages_evicted, 0u);
   for (int const ranks : {2, 3}) {
@@ -74,31 +96,28 @@ std::vector<double> resident(Decoded const& run) {
 /// A page on its way lies at its home and at its owner for some steps, so the median of the last steps is compared.
 TEST_P(Retention, WhatIsResidentIsTheShareThatWasAskedFor) {
   auto const requests = reference_prompts({"text-257"}, 200);   // so long that a page more or less is little
-  auto options = embedded(2);
-  auto const exact = resident(decode(options, requests));
-  options.scheduler = GetParam();
-  options.keep = .5;
+  auto const exact = resident(decode(embedded(2), requests));
+  auto const options = keeping(.5, 2);
+  double const share = stated_share(options);
   auto const kept = resident(decode(options, requests));
   ASSERT_EQ(kept.size(), exact.size());
   std::vector<double> shares;
   for (std::size_t step = exact.size() - 32; step < exact.size() - 1; ++step) shares.push_back(kept[step] / exact[step]);
   std::ranges::nth_element(shares, shares.begin() + 15);
-  EXPECT_LE(shares[15], 1.05 * .5);
-  EXPECT_GE(shares[15], .4);
+  EXPECT_LE(shares[15], 1.05 * share);
+  EXPECT_GE(shares[15], .8 * share);
 }
 
 /// A page that is lost after others were evicted: the stream begins anew, and what it generated comes again row by row, so nothing changes.
 TEST_P(Retention, AStreamThatLostAPageBeginsAnew) {
-  auto options = embedded(2);
-  options.scheduler = GetParam();
-  options.keep = .5;
+  auto const options = keeping(.5, 2);
   auto const right = all_tokens(decode(options, prompts()));
   bool taken = false;
   Decoded const run = decode(options, prompts(), {.after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
     if (taken || row.step < 20) return;
     for (std::int32_t slot = 0; slot < static_cast<std::int32_t>(store.arena().slots(0)) && !taken; ++slot)
-      if (store.owner().indexed({slot, 0}).home >= 0) {
-        store.owner().evict({slot, 0}, row.step);
+      if (store.owner().indexed({slot}).home >= 0) {
+        store.owner().evict({slot}, row.step);
         taken = true;
       }
   }});
@@ -108,27 +127,22 @@ TEST_P(Retention, AStreamThatLostAPageBeginsAnew) {
 }
 
 TEST_P(Retention, KeepingEverythingChangesNothing) {
-  auto options = embedded(2);
-  Decoded const exact = decode(options, prompts());
-  options.scheduler = GetParam();
-  options.keep = 1;
-  Decoded const run = decode(options, prompts());
+  Decoded const exact = decode(embedded(2), prompts());
+  Decoded const run = decode(keeping(1, 2), prompts());
   EXPECT_EQ(run.counts.pages_evicted, 0u);
   EXPECT_EQ(all_tokens(run), all_tokens(exact));
 }
 
 /// Two rounds of reading: what a scheduler hears of is still one ascending list of pages.
 TEST_P(Retention, WorksBesideCertifiedAttention) {
-  auto options = embedded(1);
+  auto options = keeping(.5, 1);
   options.page_tokens = 4;
-  options.scheduler = GetParam();
-  options.keep = .5;
   options.attention = "certified";
   options.max_error = .3;
   (void)all_tokens(decode(options, prompts()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Schedulers, Retention, ::testing::ValuesIn(names_of(SchedulerKind::retention)), [](auto const& i) { return i.param; });
+INSTANTIATE_TEST_SUITE_P(Schedulers, Retention, ::testing::ValuesIn(retention_names()), [](auto const& i) { return i.param; });
 
 /// Watches every rank's attention beside exact attention.
 struct Watched {

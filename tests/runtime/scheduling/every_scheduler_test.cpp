@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/scheduling/selections.hpp"
 #include "tests/runtime/scheduling/driver.hpp"
 
 namespace pikv::test {
@@ -18,13 +19,14 @@ std::vector<std::string_view> names() {
   std::vector<std::string_view> names;
   for (auto const& [name, entry] : schedulers())
     if (entry.make) names.push_back(name);
+  for (auto const& [name, entry] : selections()) names.push_back(name);
   return names;
 }
 
 /// What every policy must hold to (methods 4.0), on a stream with random attention: a prompt in chunks, then decoding.
 class EveryScheduler : public ::testing::TestWithParam<std::tuple<std::string_view, std::int32_t>> {
  protected:
-  SchedulerEntry const& entry() const { return schedulers().at(std::get<0>(GetParam())); }
+  SchedulerEntry const& entry() const { return policy_named(std::get<0>(GetParam())); }
   std::int32_t page_tokens() const { return std::get<1>(GetParam()); }
   LayerShape shape() const {
     std::int32_t const tables = entry().by_head ? kv_heads : 1;
@@ -136,6 +138,50 @@ TEST_P(EveryScheduler, KeepsPinnedPagesAndWhatTheBudgetAllowsToThePage) {
     }
 }
 
+/// One is saved in the middle, of the prompt or after it, and another goes on from that: they decide alike from then on.
+TEST_P(EveryScheduler, GoesOnAfterARestoreAsIfNothingHadHappened) {
+  for (std::int64_t const saved : {std::int64_t{96}, prompt + 70}) {
+    auto const one = make(), other = make();
+    std::mt19937 random{17};
+    auto const play = [&](Scheduler& scheduler, std::mt19937& numbers, std::int64_t from, std::int64_t to) {
+      for (; from < std::min(prompt, to); from = std::min(prompt, from + 96)) step(scheduler, numbers, from, std::min(prompt, from + 96));
+      for (; from < to; ++from) step(scheduler, numbers, from, from + 1);
+    };
+    one->begin(prompt);
+    other->begin(prompt);
+    play(*one, random, 0, saved);
+    one->forget(0, 1);
+    StateWriter out;
+    one->save(out);
+    std::string const bytes = out.take();
+    StateReader in{bytes};
+    other->restore(in);
+    EXPECT_TRUE(in.empty());
+    auto then = random;
+    play(*one, random, saved, end);
+    play(*other, then, saved, end);
+    EXPECT_EQ(kept_of(*one, end / 4), kept_of(*other, end / 4)) << "saved at " << saved;
+    for (std::int32_t table = 0; table < shape().tables; ++table) {
+      Budget const budget{.length = end, .tokens = end / 3};
+      auto const all = blocks(shards::blocks_for(end, page_tokens()));
+      EXPECT_EQ(utilities(*one, all, budget, table), utilities(*other, all, budget, table)) << "saved at " << saved;
+    }
+  }
+}
+
+TEST_P(EveryScheduler, RefusesAStateThatIsCutShort) {
+  auto const scheduler = played();
+  StateWriter out;
+  scheduler->save(out);
+  std::string const bytes = out.take();
+  for (std::size_t const size : {std::size_t{0}, bytes.size() / 2, bytes.size() - 1}) {
+    if (size >= bytes.size()) continue;   // without state
+    auto const other = make();
+    StateReader in{std::string_view{bytes}.substr(0, size)};
+    EXPECT_THROW(other->restore(in), RunError) << size << " of " << bytes.size() << " bytes";
+  }
+}
+
 TEST_P(EveryScheduler, KeepsEverythingThatFits) {
   auto const scheduler = played();
   for (auto const& pages : kept_of(*scheduler, end)) EXPECT_EQ(pages.size(), held().front().size());
@@ -146,9 +192,10 @@ TEST_P(EveryScheduler, TakesAForgottenPageForANewOne) {
   auto const scheduler = played();
   Block const page = shards::block_of(prompt / 2, page_tokens()), never_seen = 10'000;
   scheduler->forget(0, page);
-  float const u = utilities(*scheduler, {page})[0];
+  Budget const budget{.length = end, .tokens = end / 2};
+  float const u = utilities(*scheduler, {page}, budget)[0];
   if (entry().replays) {
-    EXPECT_EQ(u, utilities(*scheduler, {never_seen})[0]);
+    EXPECT_EQ(u, utilities(*scheduler, {never_seen}, budget)[0]);
   } else {
     EXPECT_LE(u, .5f) << "nothing gave a new page attention";
   }

@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/scheduling/adakv.hpp"
+#include "runtime/scheduling/chunk_select.hpp"
 #include "runtime/scheduling/h2o.hpp"
+#include "runtime/scheduling/pyramid.hpp"
 #include "runtime/scheduling/snapkv.hpp"
 #include "runtime/scheduling/streaming.hpp"
 #include "runtime/scheduling/tova.hpp"
@@ -48,6 +50,11 @@ Policy policy_of(Json const& c) {
   if (name == "observed_attention")   // not H2O: no recent tokens, and sums divided by the queries that could see the token
     return {true, [](LayerShape const& shape) { return make_h2o({.shape = shape, .summaries = {}}, {.recent = 0, .normalise = true}); }};
   SnapKvOptions const options{.window = c.at("window"), .pool = 5};
+  if (name == "pyramidkv") return {true, [options](LayerShape const& shape) { return make_pyramid({.shape = shape, .summaries = {}}, {.base = options}); }};
+  if (c.contains("chunk"))
+    return {false, [options, chunk = c.at("chunk").get<std::int32_t>(), keep = 1 - c.at("ratio_removed").get<double>()](LayerShape const& shape) {
+              return make_chunk_select({.shape = shape, .summaries = {}, .keep = keep}, {.base = options, .chunk_pages = chunk});
+            }};
   if (name == "adakv_snapkv")
     return {true, [options](LayerShape const& shape) { return make_adakv({.shape = shape, .summaries = {}}, {.base = options}); }};
   return {true, [options](LayerShape const& shape) { return make_snapkv({.shape = shape, .summaries = {}}, options); }};
@@ -63,6 +70,17 @@ class Kvpress : public ::testing::TestWithParam<std::size_t> {
   std::unique_ptr<Scheduler> scheduler;
   Budget budget;
 
+  /// Those before the window, where kvpress' scores are sentinels: sums over KV heads there, means here.
+  void compare_chunks() {
+    auto const theirs = data().floats(c.at("chunk_scores"));
+    auto const u = utilities(*scheduler, blocks(tokens), budget);
+    auto const chunk = c.at("chunk").get<std::int32_t>(), before = (tokens - c.at("window").get<std::int32_t>()) / chunk;
+    ASSERT_GT(before, 0);
+    for (std::int32_t i = 0; i < before; ++i)
+      for (std::int32_t token = i * chunk; token < (i + 1) * chunk; ++token)
+        EXPECT_NEAR(u[static_cast<std::size_t>(token)] * kv_heads, theirs[static_cast<std::size_t>(i)], tolerance * theirs[static_cast<std::size_t>(i)]);
+  }
+
   void SetUp() override {
     auto const& real = attention(c.at("prompt").get<std::string>() + ".l" + std::to_string(c.at("layer").get<int>()));
     shape = real.shape(policy.by_head, 1);
@@ -72,6 +90,7 @@ class Kvpress : public ::testing::TestWithParam<std::size_t> {
     for (auto const& n : c.at("n_kept")) total += n.get<std::int64_t>();
     ASSERT_EQ(total % kv_heads, 0);
     budget = {.length = tokens, .tokens = total / kv_heads};
+    if (c.contains("chunk")) budget.tokens = scheduler->layer_tokens(budget, 0);   // counts chunks by itself
   }
 };
 
@@ -88,6 +107,7 @@ TEST_P(Kvpress, KeepsTheSameTokens) {
 }
 
 TEST_P(Kvpress, GivesTheSameScores) {
+  if (c.contains("chunk")) return compare_chunks();
   auto const theirs = data().floats(c.at("scores"));
   for (std::int32_t head = 0; head < kv_heads; ++head) {
     std::vector<float> score(theirs.begin() + head * tokens, theirs.begin() + (head + 1) * tokens);
@@ -108,9 +128,23 @@ TEST_P(Kvpress, GivesTheSameScores) {
 
 std::string name_of(::testing::TestParamInfo<std::size_t> const& info) {
   Json const& c = cases()[info.param];
-  return c.at("prompt").get<std::string>() + "_layer" + std::to_string(c.at("layer").get<int>()) + "_" + c.at("case").get<std::string>() + "_keeps_" +
-         std::to_string(c.at("n_kept")[0].get<int>());
+  return c.at("prompt").get<std::string>() + "_layer" + std::to_string(c.at("layer").get<int>()) + "_" + c.at("case").get<std::string>() + "_drops_" +
+         std::to_string(static_cast<int>(100 * c.at("ratio_removed").get<double>())) + "_percent";
 }
+/// Theirs floors and rounds, so that its sum may be off; ours is exact.
+TEST(KvpressPyramid, HasOurBudgetsToTheToken) {
+  for (Json const& row : Json::parse(std::ifstream{data_folder() / "kvpress" / "pyramid_budgets.json"})) {
+    auto const theirs = row.at("budgets").get<std::vector<std::int64_t>>();
+    auto const length = row.at("tokens").get<std::int64_t>();
+    auto const layers = row.at("layers").get<std::int32_t>();
+    auto const total = std::lround(static_cast<double>(length * layers) * (1 - row.at("ratio_removed").get<double>()));
+    auto const ours = pyramid_budgets(total, length - row.at("window").get<std::int64_t>(), layers, row.at("beta"));
+    ASSERT_EQ(ours.size(), theirs.size());
+    for (std::size_t layer = 0; layer < ours.size(); ++layer) EXPECT_LE(std::abs(ours[layer] - theirs[layer]), 1) << row << ", layer " << layer;
+    EXPECT_EQ(std::accumulate(ours.begin(), ours.end(), std::int64_t{0}), total);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Kvpress, ::testing::Range(std::size_t{0}, cases().size()), name_of);
 
 }   // namespace

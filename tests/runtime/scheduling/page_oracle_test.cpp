@@ -5,7 +5,10 @@
 #include <tuple>
 
 #include "runtime/scheduling/adakv.hpp"
+#include "runtime/scheduling/chunk_select.hpp"
+#include "runtime/scheduling/fastv.hpp"
 #include "runtime/scheduling/h2o.hpp"
+#include "runtime/scheduling/pyramid.hpp"
 #include "runtime/scheduling/snapkv.hpp"
 #include "runtime/scheduling/tova.hpp"
 #include "tests/runtime/scheduling/real_attention.hpp"
@@ -116,6 +119,50 @@ TEST_P(PageOracle, AdaKvKeepsTheBestOfAllHeadsOnceEachHasItsSafeguard) {
     for (auto& of_table : expected) std::sort(of_table.begin(), of_table.end());
     auto const adakv = make_adakv(material(true), {.base = {.window = window}});
     EXPECT_EQ(ours(*adakv, true, keep), expected) << keep << " pages";
+  }
+}
+
+/// Means over the rows that see a page at all.
+std::vector<double> mean_received(RealAttention const& real, std::int32_t p) {
+  std::vector<double> received;
+  for (Block page = 0; page < tokens / p; ++page) {
+    double sum = 0;
+    for (std::int32_t query = page * p; query < tokens; ++query)
+      for (std::int32_t head = 0; head < RealAttention::q_heads; ++head) sum += real.share_of_page(head, query, page, p);
+    received.push_back(sum / (tokens - page * p));
+  }
+  return received;
+}
+
+TEST_P(PageOracle, ChunkSelectKeepsTheBestChunksForAllHeadsAlike) {
+  auto const by_head = snapkv_scores();
+  std::vector<double> score(static_cast<std::size_t>(pages), 0);
+  for (auto const& of_table : by_head)
+    for (std::size_t page = 0; page < score.size(); ++page) score[page] += of_table[page];
+  for (std::int32_t keep = 1; keep < pages; ++keep) {
+    auto const chunks = make_chunk_select(material(false), {.base = {.window = window}});
+    EXPECT_EQ(ours(*chunks, false, keep).front(), best(score, static_cast<std::size_t>(keep))) << keep << " pages";
+  }
+}
+
+TEST_P(PageOracle, PyramidKeepsTheBestOfEachHeadWithinTheBudgetOfItsLayer) {
+  auto const scores = snapkv_scores();
+  for (std::int32_t const layer : {0, 10, 29}) {
+    auto shape = real.shape(true, p);
+    shape.layer = layer;
+    auto const pyramid = make_pyramid({.shape = shape, .summaries = {}}, {.base = {.window = window}});
+    real.play(*pyramid, shape);
+    std::int64_t const budget = pyramid->layer_tokens({.length = tokens, .tokens = tokens / 2}, 0);
+    EXPECT_NEAR(static_cast<double>(budget), window + 31.2 - layer * 30.4 / 29, 1);   // beside the window 16 on average, at least 16 / 20
+    auto const left = kept(*pyramid, Tables(kv_heads, hold(blocks(pages), p)), {.length = tokens, .tokens = budget});
+    for (std::size_t table = 0; table < kv_heads; ++table) EXPECT_EQ(left[table], best(scores[table], static_cast<std::size_t>(budget / p))) << "layer " << layer;
+  }
+}
+
+TEST_P(PageOracle, FastVKeepsWhatReceivesMostAttentionOnAverage) {
+  for (std::int32_t keep = 1; keep < pages; ++keep) {
+    auto const fastv = make_fastv(material(false));   // alone, so that it ranks by itself
+    EXPECT_EQ(ours(*fastv, false, keep).front(), best(mean_received(real, p), static_cast<std::size_t>(keep))) << keep << " pages";
   }
 }
 

@@ -1,0 +1,300 @@
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "kernels/coded.hpp"
+#include "kernels/host/attend_run.hpp"
+#include "kernels/host/coded_unit.hpp"
+#include "kernels/host/parallel.hpp"
+#include "kernels/host/scratch.hpp"
+#include "kernels/own_basis.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/host/attend_coded.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/host/attend_coded_few-inl.hpp"
+#include "kernels/host/attend_coded_many-inl.hpp"
+#include "kernels/host/coded_map-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace pikv::kernels::host {
+namespace HWY_NAMESPACE {
+
+/// Decode: up to this many records read pages unit by unit, four records at a time, straight from the codes.
+inline constexpr std::size_t few_coded_records = 8;
+
+#define PIKV_BY_ELEMENT(element, call)     \
+  switch (element) {                       \
+    case Element::f32: {                   \
+      constexpr Element E = Element::f32;  \
+      call;                                \
+    } break;                               \
+    case Element::bf16: {                  \
+      constexpr Element E = Element::bf16; \
+      call;                                \
+    } break;                               \
+    case Element::f16: {                   \
+      constexpr Element E = Element::f16;  \
+      call;                                \
+    } break;                               \
+    case Element::int8: {                  \
+      constexpr Element E = Element::int8; \
+      call;                                \
+    } break;                               \
+    case Element::int4: {                  \
+      constexpr Element E = Element::int4; \
+      call;                                \
+    } break;                               \
+    case Element::fp8: {                   \
+      constexpr Element E = Element::fp8;  \
+      call;                                \
+    } break;                               \
+  }
+
+/// Up to four records of a run that read its pages unit by unit.
+class FewRecords {
+ public:
+  FewRecords(AttendJob const& job, Run const& run, std::size_t first, std::size_t count, float* scratch)
+      : job_{job}, run_{run}, layout_{job.coded->layout}, first_{first}, count_{count} {
+    auto const take = [&scratch](std::size_t floats) { return std::exchange(scratch, scratch + (floats + 15) / 16 * 16); };
+    std::size_t const k_width = k_head().width, v_width = v_head().width;
+    dots_ = take(unit_records * unit_tokens);
+    denoms_ = take(unit_records * lanes);
+    scaled_ = take(unit_records * std::max<std::size_t>(k_width, unit_tokens));
+    mapped_ = take(unit_records * k_width);
+    latent_ = take(unit_records * v_width);
+    for (std::size_t m = 0; m < count; ++m) {
+      std::size_t const record = first + m;
+      row_[m] = job.plan.row_offsets[run.group] + static_cast<std::int32_t>(record / job.share());
+      head_[m] = run.kv_head * job.share() + record % job.share();
+      query_[m] = job.q + (static_cast<std::size_t>(row_[m]) * job.q_heads + head_[m]) * job.key_width;
+    }
+    if (lanes == 16) integers_ = integer_kernels();
+    if (integers_) prepared_ = reinterpret_cast<std::byte*>(take(integers_->prepared_bytes(k_head().width) / sizeof(float)));
+    if (is_fast(layout_.k_element, k_head()) && k_head().basis == 0) integers_->prepare(query_, count, k_head().width, prepared_);
+  }
+
+  void do_unit(std::int32_t page, std::int32_t first, std::byte const* next) {
+    std::byte const* const bytes = job_.coded->page(job_.plan.slots[page]);
+    std::size_t visible[unit_records], most = 0;
+    for (std::size_t m = 0; m < count_; ++m) {
+      std::int32_t const seen = std::min(job_.plan.row_position[row_[m]] - job_.plan.first_position[page] + 1, job_.plan.tokens[page]) - first;
+      visible[m] = static_cast<std::size_t>(std::max(seen, 0));
+      most = std::max(most, visible[m]);
+    }
+    if (most == 0) return;
+    std::ptrdiff_t const fetch = next - bytes;
+    score(bytes, first, fetch);
+    for (std::size_t m = 0; m < count_; ++m)
+      top_[m] =
+          soften_unit(dots_ + m * unit_tokens, std::min(layout_.page_tokens, unit_tokens), visible[m], shift_[m], job_.scale, denoms_ + m * lanes);
+    join_denominators();
+    if (job_.page_lse) report(page);
+    weigh(bytes, first, fetch);
+  }
+
+ private:
+  CodedHead const& k_head() const { return layout_.k[run_.kv_head]; }
+  CodedHead const& v_head() const { return layout_.v[run_.kv_head]; }
+  float* result(std::size_t m) const { return run_.result + (first_ + m) * job_.record_floats(); }
+  bool is_fast(Element element, CodedHead const& head) const {
+    return integers_ && (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && head.width <= integers_->most_width && layout_.page_tokens >= 16;
+  }
+
+  void score(std::byte const* page, std::int32_t first, std::ptrdiff_t fetch) {
+    CodedUnit keys = unit_of(layout_, Part::keys, run_.kv_head, page, first);
+    keys.fetch = fetch;
+    float const* queries[unit_records];
+    std::copy_n(query_, count_, queries);
+    if (k_head().basis != 0) {
+      StoredBasis const basis{page + k_head().basis, job_.key_width, k_head().rank};
+      for (std::size_t m = 0; m < count_; ++m) {
+        queries[m] = mapped_ + m * keys.width;
+        shift_[m] = query_in_basis(basis, query_[m], mapped_ + m * keys.width, keys.width);
+      }
+    } else if (is_fast(layout_.k_element, k_head())) {
+      return integers_->score(layout_.k_element, keys, prepared_, count_, dots_);
+    }
+    PIKV_BY_ELEMENT(layout_.k_element, score_records<E>(count_, keys, queries, scaled_, dots_));
+  }
+
+  /// Denominators and maxima of the run take the unit in; keep_ and add_ are what the run's sums and the unit's are to be scaled by.
+  void join_denominators() {
+    hn::CappedTag<float, 4> const four;
+    Floats const d;
+    alignas(16) float raised[unit_records];
+    float* const maxima = run_.result + job_.records(run_.group) * job_.record_floats() + first_;
+    for (std::size_t m = 0; m < count_; ++m) raised[m] = std::max({maxima[m], top_[m], std::numeric_limits<float>::lowest()});
+    for (std::size_t m = 0; m < count_; ++m) keep_[m] = maxima[m] - raised[m], add_[m] = top_[m] - raised[m];
+    for (std::size_t m = 0; m < unit_records; m += hn::MaxLanes(four)) {
+      hn::Store(hn::Exp(four, hn::Load(four, keep_ + m)), four, keep_ + m);
+      hn::Store(hn::Exp(four, hn::Load(four, add_ + m)), four, add_ + m);
+    }
+    for (std::size_t m = 0; m < count_; ++m) {
+      maxima[m] = std::max(maxima[m], top_[m]);
+      float* const denom = result(m) + job_.columns();
+      FloatVec const added = hn::Mul(hn::Set(d, add_[m]), hn::Load(d, denoms_ + m * lanes));
+      hn::Store(hn::MulAdd(hn::Set(d, keep_[m]), hn::Load(d, denom), added), d, denom);
+    }
+  }
+
+  void report(std::int32_t page) const {
+    Floats const d;
+    for (std::size_t m = 0; m < count_; ++m) {
+      float const sum = hn::GetLane(hn::SumOfLanes(d, hn::Load(d, denoms_ + m * lanes)));
+      if (sum == 0) continue;
+      std::size_t const page_row = static_cast<std::size_t>(page - job_.plan.page_offsets[run_.group]) * job_.rows(run_.group) +
+                                   static_cast<std::size_t>(row_[m] - job_.plan.row_offsets[run_.group]);
+      float& lse = job_.page_lse[run_.group_lse + page_row * job_.q_heads + head_[m]];
+      lse = log_add_exp(lse, top_[m] + std::log(sum));
+    }
+  }
+
+  void weigh(std::byte const* page, std::int32_t first, std::ptrdiff_t fetch) {
+    CodedUnit values = unit_of(layout_, Part::values, run_.kv_head, page, first);
+    values.fetch = fetch;
+    if (v_head().basis != 0) return weigh_own(page, values);
+    if (is_fast(layout_.v_element, v_head()))
+      return integers_->weigh(layout_.v_element, values, dots_, count_, keep_, add_, result(0), job_.record_floats());
+    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, dots_, scaled_, keep_, add_, result(0), job_.record_floats()));
+  }
+
+  void weigh_own(std::byte const* page, CodedUnit const& values) {
+    constexpr float none[unit_records] = {}, all[unit_records] = {1, 1, 1, 1};
+    std::size_t const width = values.width;
+    std::fill_n(latent_, count_ * width, 0.0f);
+    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, dots_, scaled_, none, all, latent_, width));
+    StoredBasis const basis{page + v_head().basis, job_.value_width, v_head().rank};
+    Floats const d;
+    for (std::size_t m = 0; m < count_; ++m) {
+      float const weight = hn::GetLane(hn::SumOfLanes(d, hn::Load(d, denoms_ + m * lanes)));
+      add_rebuilt(basis, latent_ + m * width, weight, keep_[m], add_[m], result(m));
+    }
+  }
+
+  AttendJob const& job_;
+  Run const& run_;
+  CodedLayout const& layout_;
+  std::size_t first_, count_;
+  IntegerKernels const* integers_ = nullptr;
+  float const* query_[unit_records] = {};
+  std::int32_t row_[unit_records] = {};
+  std::size_t head_[unit_records] = {};
+  float *dots_, *denoms_, *scaled_, *mapped_, *latent_;
+  std::byte* prepared_ = nullptr;
+  float top_[unit_records] = {}, shift_[unit_records] = {};
+  alignas(16) float keep_[unit_records] = {};
+  alignas(16) float add_[unit_records] = {};
+};
+
+void do_few(AttendJob const& job, Run const& run, std::size_t records, float* scratch) {
+  std::size_t const each = job.tile_floats(0) / (few_coded_records / unit_records) / 16 * 16;
+  std::optional<FewRecords> quads[few_coded_records / unit_records];
+  for (std::size_t first = 0; first < records; first += unit_records)
+    quads[first / unit_records].emplace(job, run, first, std::min(unit_records, records - first), scratch + first / unit_records * each);
+  for (std::int32_t page = run.page_begin; page < run.page_end; ++page) {
+    std::byte const* const next = job.coded->page(job.plan.slots[std::min(page + 1, run.page_end - 1)]);
+    for (std::int32_t first = 0; first < job.plan.tokens[page]; first += unit_tokens)
+      for (auto& quad : quads)
+        if (quad) quad->do_unit(page, first, next);
+  }
+}
+
+std::size_t widest(AttendJob const& job) {
+  std::size_t width = std::max(job.key_width, job.value_width);
+  for (std::int32_t head = 0; head < job.kv_heads; ++head)
+    width = std::max<std::size_t>(width, std::max(job.coded->layout.k[head].width, job.coded->layout.v[head].width));
+  return std::max<std::size_t>(width, unit_tokens);
+}
+
+std::size_t unpacking_floats(AttendJob const& job) { return Unpacked::floats(widest(job)); }
+
+void do_coded_run(AttendJob const& job, Run const& run, float* scratch) {
+  std::size_t const records = job.records(run.group);
+  if (records == 0) return;
+  std::fill_n(run.result, records * job.record_floats(), 0.0f);
+  std::fill_n(run.result + records * job.record_floats(), records, empty_max);
+  Work work{job, run, records, scratch};
+  Unpacked const unpacked{scratch + (job.tile_floats(records) + 15) / 16 * 16, widest(job)};
+  if (job.page_lse)
+    for (std::int32_t page = run.page_begin; page < run.page_end; ++page)
+      for (std::size_t record = 0; record < records; ++record) work.page_lse(page, record) = empty_max;
+  if (records <= few_coded_records && job.page_tokens % 8 == 0) return do_few(job, run, records, scratch);
+  while (work.next_tile()) {
+    PIKV_BY_ELEMENT(job.coded->layout.k_element, convert_coded_keys<E>(work, unpacked));
+    all_blocks(Score{work});
+    PIKV_BY_ELEMENT(job.coded->layout.v_element, convert_coded_values<E>(work, unpacked));
+    all_blocks(Weigh{work});
+  }
+}
+
+/// out.max is that of the mapped queries still.
+void join_coded_runs(AttendJob const& job, Run const* runs, std::size_t count) {
+  CodedLayout const& layout = job.coded->layout;
+  std::size_t const d = layout.head_dim;
+  for (std::size_t record = 0; record < job.records(runs->group); ++record) {
+    std::size_t const at = join_record(job, runs, count, record);
+    float const* const sum = runs->result + record * job.record_floats();
+    if (layout.v_map && !layout.v_map[runs->kv_head].identity())
+      decode_sum(layout.v_map[runs->kv_head], d, sum, job.out.denom[at], job.out.sum + at * d);
+    else
+      std::copy_n(sum, d, job.out.sum + at * d);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace pikv::kernels::host
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pikv::kernels::host {
+namespace {
+
+/// Numbers of a key or value as host::attend sees it: the model's where each page has a basis of its own, else those that are kept.
+std::size_t width_of(CodedHead const* heads, CodedLayout const& layout) {
+  std::int32_t width = 0;
+  for (std::int32_t head = 0; head < layout.kv_heads; ++head) width = std::max(width, heads[head].basis != 0 ? layout.head_dim : heads[head].width);
+  return static_cast<std::size_t>(width);
+}
+
+}  // namespace
+
+HWY_EXPORT(do_coded_run);
+HWY_EXPORT(unpacking_floats);
+HWY_EXPORT(join_coded_runs);
+HWY_EXPORT(map_query);
+
+void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
+                  Stream&) {
+  thread_local Scratch<float> mapped_queries, shifts;
+  CodedLayout const& layout = pool.layout;
+  std::size_t const d = layout.head_dim, key_width = width_of(layout.k, layout), heads = q_heads;
+  std::size_t const rows = plan.groups > 0 ? plan.row_offsets[plan.groups] : 0;
+  bool const as_they_are = !layout.k_map && key_width == d;
+  float* const mapped = as_they_are ? nullptr : mapped_queries.at_least(rows * heads * key_width);
+  float* const shift = as_they_are ? nullptr : shifts.at_least(rows * heads);
+  if (!as_they_are)
+    parallel_for(rows * heads, static_cast<double>(rows * heads * d * key_width), [&](std::size_t at, int) {
+      LinearMap const map = layout.k_map ? layout.k_map[at % heads / (heads / layout.kv_heads)] : LinearMap{};
+      shift[at] = scale * HWY_DYNAMIC_DISPATCH(map_query)(map, d, q + at * d, mapped + at * key_width, key_width);
+    });
+  AttendJob const job{
+      nullptr, &pool, layout.kv_heads, layout.page_tokens, key_width, width_of(layout.v, layout), plan, as_they_are ? q : mapped, q_heads,
+      scale,   out,   page_lse};
+  do_all_runs(job, HWY_DYNAMIC_DISPATCH(unpacking_floats)(job), HWY_DYNAMIC_DISPATCH(do_coded_run), HWY_DYNAMIC_DISPATCH(join_coded_runs));
+  if (!layout.k_map) return;
+  for (std::size_t at = 0; at < rows * heads; ++at) out.max[at] += shift[at];
+  if (!page_lse) return;
+  for (std::int32_t g = 0; g < plan.groups; ++g) {
+    std::size_t const first = static_cast<std::size_t>(plan.row_offsets[g]) * heads,
+                      count = static_cast<std::size_t>(plan.row_offsets[g + 1]) * heads - first;
+    for (std::int32_t page = plan.page_offsets[g]; page < plan.page_offsets[g + 1]; ++page, page_lse += count)
+      for (std::size_t i = 0; i < count; ++i) page_lse[i] += shift[first + i];
+  }
+}
+
+}  // namespace pikv::kernels::host
+#endif

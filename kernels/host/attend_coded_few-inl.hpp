@@ -1,0 +1,220 @@
+// Included once per Highway target, hence the guard of its own.
+#if defined(PIKV_KERNELS_HOST_ATTEND_CODED_FEW_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef PIKV_KERNELS_HOST_ATTEND_CODED_FEW_INL
+#undef PIKV_KERNELS_HOST_ATTEND_CODED_FEW_INL
+#else
+#define PIKV_KERNELS_HOST_ATTEND_CODED_FEW_INL
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/host/coded_load-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace pikv::kernels::host {
+namespace HWY_NAMESPACE {
+
+/// Queries of up to four records, as a unit's codes want them: q * step [records][width], and q . lo.
+struct ScaledQueries {
+  float const* row[unit_records];
+  float offset[unit_records];
+};
+
+template <Element element>
+HWY_INLINE ScaledQueries scale_queries(CodedUnit const& keys, float const* const* queries, std::size_t records, float* scratch) {
+  ScaledQueries scaled{};
+  auto const width = static_cast<std::size_t>(keys.width);
+  for (std::size_t m = 0; m < records; ++m, scratch += width) {
+    scaled.row[m] = queries[m];
+    if constexpr (element == Element::fp8) {
+      by_vectors(width, [&](auto d, std::size_t i)
+                            HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, queries[m] + i), hn::Set(d, 256 * keys.scale)), d, scratch + i); });
+      scaled.row[m] = scratch;
+    }
+    if constexpr (element == Element::int8 || element == Element::int4) {
+      float sum = 0;
+      by_vectors(width, [&](auto d, std::size_t i) HWY_ATTR {
+        auto const q = hn::LoadU(d, queries[m] + i);
+        hn::StoreU(hn::Mul(q, load_half(d, keys.step + i)), d, scratch + i);
+        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(q, load_half(d, keys.lo + i))));
+      });
+      scaled.row[m] = scratch;
+      scaled.offset[m] = sum;
+    }
+  }
+  return scaled;
+}
+
+/// Dots of M records with T vectors of tokens from `token` of the unit on.
+template <Element element, int M, int T, class D>
+HWY_INLINE void score_tokens(D d, CodedUnit const& keys, ScaledQueries const& queries, std::size_t token, float* dots) {
+  constexpr int n = numbers_together(element);
+  constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
+  using V = hn::Vec<D>;
+  V sum[M][T];
+  HWY_UNROLL(4)
+  for (int m = 0; m < M; ++m)
+    for (int t = 0; t < T; ++t) sum[m][t] = hn::Set(d, queries.offset[m]);
+  std::byte const* at = keys.codes + (keys.first + token) * bytes;
+  for (std::int32_t i = 0; i < keys.width; i += n, at += keys.page_tokens * bytes) {
+    V x[T][n];
+    HWY_UNROLL(2)
+    for (int t = 0; t < T; ++t) {
+      load_codes<element>(d, at + t * wide * bytes, x[t]);
+      __builtin_prefetch(at + t * wide * bytes + keys.fetch, 0, 2);
+    }
+    HWY_UNROLL(8)
+    for (int k = 0; k < n; ++k) {
+      HWY_UNROLL(4)
+      for (int m = 0; m < M; ++m) {
+        V const q = hn::Set(d, queries.row[m][i + k]);
+        HWY_UNROLL(2)
+        for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(q, x[t][k], sum[m][t]);
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (int m = 0; m < M; ++m)
+    for (int t = 0; t < T; ++t) hn::StoreU(sum[m][t], d, dots + m * unit_tokens + token + t * wide);
+}
+
+template <Element element, int M>
+HWY_NOINLINE void score_unit(CodedUnit const& keys, float const* const* queries, float* scratch, float* dots) {
+  ScaledQueries const scaled = scale_queries<element>(keys, queries, M, scratch);
+  std::size_t token = 0;
+  auto const tokens = static_cast<std::size_t>(keys.tokens);
+  for (; token + 2 * lanes <= tokens; token += 2 * lanes) score_tokens<element, M, 2>(Floats(), keys, scaled, token, dots);
+  for (; token + lanes <= tokens; token += lanes) score_tokens<element, M, 1>(Floats(), keys, scaled, token, dots);
+  for (; token < tokens; token += hn::MaxLanes(Eight())) score_tokens<element, M, 1>(Eight(), keys, scaled, token, dots);
+}
+
+/// Weights of up to four records and one group of 32 numbers: weight * step [records][unit_tokens], and the sum of weight * lo.
+struct ScaledWeights {
+  float const* row[unit_records];
+  float offset[unit_records];
+};
+
+template <Element element>
+HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t group, float const* weights, std::size_t records, float* scratch) {
+  ScaledWeights scaled{};
+  auto const tokens = static_cast<std::size_t>(values.tokens);
+  std::size_t const at = group * values.page_tokens + values.first;
+  for (std::size_t m = 0; m < records; ++m, weights += unit_tokens, scratch += unit_tokens) {
+    scaled.row[m] = weights;
+    if constexpr (element == Element::fp8) {
+      by_vectors(tokens, [&](auto d, std::size_t t)
+                             HWY_ATTR { hn::Store(hn::Mul(hn::Load(d, weights + t), hn::Set(d, 256 * values.scale)), d, scratch + t); });
+      scaled.row[m] = scratch;
+    }
+    if constexpr (element == Element::int8 || element == Element::int4) {
+      float sum = 0;
+      by_vectors(tokens, [&](auto d, std::size_t t) HWY_ATTR {
+        auto const w = hn::Load(d, weights + t);
+        hn::Store(hn::Mul(w, load_half(d, values.step + at + t)), d, scratch + t);
+        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(w, load_half(d, values.lo + at + t))));
+      });
+      scaled.row[m] = scratch;
+      scaled.offset[m] = sum;
+    }
+  }
+  return scaled;
+}
+
+template <Element element, int M, int T, class D>
+HWY_INLINE void weigh_numbers(D d, CodedUnit const& values, ScaledWeights const& weights, std::size_t number, float const* keep, float const* add,
+                              float* result, std::size_t stride) {
+  constexpr int n = numbers_together(element);
+  constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
+  using V = hn::Vec<D>;
+  V sum[M][T];
+  HWY_UNROLL(4)
+  for (int m = 0; m < M; ++m)
+    for (int t = 0; t < T; ++t) sum[m][t] = hn::Set(d, weights.offset[m]);
+  std::byte const* at = values.codes + (static_cast<std::size_t>(values.first / n) * values.width + number) * bytes;
+  for (std::int32_t i = 0; i < values.tokens; i += n, at += values.width * bytes) {
+    V x[T][n];
+    HWY_UNROLL(2)
+    for (int t = 0; t < T; ++t) {
+      load_codes<element>(d, at + t * wide * bytes, x[t]);
+      __builtin_prefetch(at + t * wide * bytes + values.fetch, 0, 2);
+    }
+    HWY_UNROLL(8)
+    for (int k = 0; k < n; ++k) {
+      HWY_UNROLL(4)
+      for (int m = 0; m < M; ++m) {
+        V const w = hn::Set(d, weights.row[m][i + k]);
+        HWY_UNROLL(2)
+        for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(w, x[t][k], sum[m][t]);
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (int m = 0; m < M; ++m)
+    for (int t = 0; t < T; ++t) {
+      float* const to = result + m * stride + number + t * wide;
+      hn::StoreU(hn::MulAdd(hn::Set(d, keep[m]), hn::LoadU(d, to), hn::Mul(hn::Set(d, add[m]), sum[m][t])), d, to);
+    }
+}
+
+template <Element element, int M>
+HWY_NOINLINE void weigh_unit(CodedUnit const& values, float const* weights, float* scratch, float const* keep, float const* add, float* result,
+                             std::size_t stride) {
+  auto const width = static_cast<std::size_t>(values.width);
+  for (std::size_t begin = 0; begin < width; begin += 32) {
+    ScaledWeights const scaled = scale_weights<element>(values, begin / 32, weights, M, scratch);
+    std::size_t number = begin, end = std::min(width, begin + 32);
+    for (; number + 2 * lanes <= end; number += 2 * lanes) weigh_numbers<element, M, 2>(Floats(), values, scaled, number, keep, add, result, stride);
+    for (; number + lanes <= end; number += lanes) weigh_numbers<element, M, 1>(Floats(), values, scaled, number, keep, add, result, stride);
+    for (; number < end; number += hn::MaxLanes(Eight())) weigh_numbers<element, M, 1>(Eight(), values, scaled, number, keep, add, result, stride);
+  }
+}
+
+template <Element element>
+void score_records(std::size_t records, CodedUnit const& keys, float const* const* queries, float* scratch, float* dots) {
+  if (records == 1) score_unit<element, 1>(keys, queries, scratch, dots);
+  if (records == 2) score_unit<element, 2>(keys, queries, scratch, dots);
+  if (records == 3) score_unit<element, 3>(keys, queries, scratch, dots);
+  if (records == 4) score_unit<element, 4>(keys, queries, scratch, dots);
+}
+
+template <Element element>
+void weigh_records(std::size_t records, CodedUnit const& values, float const* weights, float* scratch, float const* keep, float const* add,
+                   float* result, std::size_t stride) {
+  if (records == 1) weigh_unit<element, 1>(values, weights, scratch, keep, add, result, stride);
+  if (records == 2) weigh_unit<element, 2>(values, weights, scratch, keep, add, result, stride);
+  if (records == 3) weigh_unit<element, 3>(values, weights, scratch, keep, add, result, stride);
+  if (records == 4) weigh_unit<element, 4>(values, weights, scratch, keep, add, result, stride);
+}
+
+/// Dots of one record [tokens], all of them off by `shift`, become logits and then weights exp(logit - largest of the unit), those from `visible` on
+/// nothing. Returns that largest.
+HWY_INLINE float soften_unit(float* dots, std::size_t tokens, std::size_t visible, float shift, float scale, float* denom_of_unit) {
+  Floats const d;
+  FloatVec top = hn::Set(d, empty_max);
+  FloatVec const hidden = top, factor = hn::Set(d, scale), shifted = hn::Set(d, shift * scale);
+  for (std::size_t t = 0; t < tokens; t += lanes) {
+    FloatVec logit = hn::MulAdd(hn::LoadU(d, dots + t), factor, shifted);
+    if (t + lanes > visible) logit = hn::IfThenElse(hn::FirstN(d, visible > t ? visible - t : 0), logit, hidden);
+    hn::StoreU(logit, d, dots + t);
+    top = hn::Max(top, logit);
+  }
+  float const max = hn::GetLane(hn::MaxOfLanes(d, top));
+  FloatVec const base = hn::Set(d, max == empty_max ? 0.0f : max);
+  FloatVec sum = hn::Zero(d);
+  for (std::size_t t = 0; t < tokens; t += lanes) {
+    FloatVec const weight = hn::Exp(d, hn::Sub(hn::LoadU(d, dots + t), base));
+    hn::StoreU(weight, d, dots + t);
+    sum = hn::Add(sum, weight);
+  }
+  hn::Store(sum, d, denom_of_unit);
+  return max;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace pikv::kernels::host
+HWY_AFTER_NAMESPACE();
+
+#endif

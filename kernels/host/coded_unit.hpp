@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/coded_page.hpp"
+
+namespace pikv::kernels::host {
+
+inline constexpr std::int32_t unit_tokens = 32;   // at most
+inline constexpr std::size_t unit_records = 4;    // at most
+
+constexpr int numbers_together(Element element) {
+  return element == Element::int4 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
+}
+/// Bytes of those numbers in one lane: a token of keys, a number of values.
+constexpr std::size_t bytes_together(Element element) { return element == Element::fp8 ? 1 : element == Element::f16 ? 2 : 4; }
+
+/// Keys or values of one KV head in min(p, 32) tokens of a coded page, those that share a group of keys. `first` is the first token; codes and scales
+/// are the page's, but for keys whose scales are of this block: lo, step [width] of keys, [groups][page_tokens] of values.
+struct CodedUnit {
+  std::byte const* codes;
+  std::uint16_t const *lo, *step;   // int8, int4
+  float scale;                      // fp8
+  std::int32_t page_tokens, first, tokens, width;
+  std::ptrdiff_t fetch;   // from these codes to those to be fetched meanwhile
+};
+
+CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, std::byte const* page, std::int32_t first);
+
+/// The int8 and int4 kernels of one instruction set. Up to four records; widths, up to most_width, and tokens are multiples of 16.
+///   prepare   queries [records][width] fp32 to what score() reads, `bytes` of it: once a run
+///   score     dots [records][unit_tokens] = q . k
+///   weigh     result [records][stride]: result = keep * result + add * sum of weight * value; weights [records][unit_tokens] <= 1
+struct IntegerKernels {
+  char const* name;
+  std::int32_t most_width;
+  std::size_t (*prepared_bytes)(std::int32_t width);
+  void (*prepare)(float const* const* queries, std::size_t records, std::int32_t width, std::byte* prepared);
+  void (*score)(Element element, CodedUnit const& keys, std::byte const* prepared, std::size_t records, float* dots);
+  void (*weigh)(Element element, CodedUnit const& values, float const* weights, std::size_t records, float const* keep, float const* add,
+                float* result, std::size_t stride);
+};
+
+/// Of this processor; null where the general kernels are all there is.
+IntegerKernels const* integer_kernels();
+
+}  // namespace pikv::kernels::host

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/coded.hpp"
+#include "shards/codecs/moments.hpp"
+#include "shards/page.hpp"
+
+namespace pikv::shards {
+
+/// How keys, or values, of a page table are stored.
+struct StoredPart {
+  kernels::Element element = kernels::Element::bf16;
+  std::vector<RankMap> maps;     // of its KV heads; empty: the identity
+  std::int32_t own_rank = 0;     // kernels::PartSpec
+
+  bool as_is(kernels::DType page) const;   // element is the page's type, and nothing is mapped
+};
+
+struct TableCodec {
+  std::string name;   // as a user would write it, keys/values; part of what a header says
+  StoredPart k, v;
+};
+
+/// How sealed pages of each page table are stored (issue 7). A table whose parts are as they are stays uncompressed, in size class 0; others share a
+/// few size classes after it: where there are more page sizes than that, the nearest larger class takes them, which shows as slack.
+class PageCodecs {
+ public:
+  static constexpr std::int32_t most_classes = 8;
+
+  /// `tables`: one each, in the order of a directory.
+  PageCodecs(kernels::PageLayout const& page, std::vector<TableCodec> tables);
+
+  std::int32_t tables() const { return static_cast<std::int32_t>(coded_.size()); }
+  bool codes(std::int32_t table) const { return coded(table).shape != nullptr; }
+  /// Of a table that is coded.
+  kernels::CodedLayout layout(std::int32_t table) const { return coded(table).shape->layout(); }
+  /// Of a sealed page of the table, its first block excepted.
+  std::int32_t size_class(std::int32_t table) const { return coded(table).size_class; }
+  /// What a header says: 0 uncompressed, else the low half of xxh3-64 over the codec's name.
+  std::uint32_t id(std::int32_t table) const { return coded(table).id; }
+  std::string const& name(std::int32_t table) const { return specs_[static_cast<std::size_t>(table)].name; }
+
+  /// Size classes of coded pages, 1 on; class c has pages of class_bytes(c), one for each of tables_in(c) tables in a block.
+  std::int32_t classes() const { return static_cast<std::int32_t>(class_bytes_.size()); }
+  std::size_t class_bytes(std::int32_t size_class) const { return class_bytes_[static_cast<std::size_t>(size_class) - 1]; }
+  std::int32_t tables_in(std::int32_t size_class) const;
+
+  /// Payload and headers of a block's pages over the bytes of the same pages uncompressed.
+  double stated_ratio() const;
+  /// Payload bytes of a block's pages.
+  std::size_t block_bytes() const;
+  /// Over everything that decides what a payload means: names, ranks, matrices.
+  std::uint64_t digest() const { return digest_; }
+
+ private:
+  struct Coded {
+    std::unique_ptr<kernels::CodedShape> shape;   // null: uncompressed
+    std::int32_t size_class = 0;
+    std::uint32_t id = 0;
+  };
+  Coded const& coded(std::int32_t table) const { return coded_[static_cast<std::size_t>(table)]; }
+
+  kernels::PageLayout page_;
+  std::vector<TableCodec> specs_;   // never changes: shapes point into it
+  std::vector<Coded> coded_;
+  std::vector<std::size_t> class_bytes_;
+  std::uint64_t digest_ = 0;
+};
+
+}  // namespace pikv::shards

@@ -1,0 +1,91 @@
+#include "shards/page_reader.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attend.hpp"
+#include "kernels/merge.hpp"
+#include "shards/page_codecs.hpp"
+
+namespace pikv::shards {
+
+void PageReader::reserve(std::size_t pages) {
+  pages_.reserve(pages);
+  plan_.reserve(pages);
+}
+
+void PageReader::clear() {
+  pages_.clear();
+  groups_.clear();
+  tables_.clear();
+  rows_ = 0;
+}
+
+void PageReader::page(Slot slot, std::int64_t first_position, std::int32_t tokens) { pages_.push_back({slot, tokens, first_position}); }
+
+void PageReader::end_group(std::int32_t table, std::int64_t first_position, std::int32_t rows) {
+  auto const first = static_cast<std::size_t>(groups_.empty() ? 0 : groups_.back().end_page);
+  bool const any_coded = std::any_of(pages_.begin() + static_cast<std::ptrdiff_t>(first), pages_.end(), [&](Page const& page) { return coded(page); });
+  if (auto const place = std::ranges::lower_bound(tables_, table); any_coded && (place == tables_.end() || *place != table)) tables_.insert(place, table);
+  groups_.push_back({table, rows, pages(), first_position});
+  rows_ += rows;
+}
+
+// Every group has its rows in the plan, and of its pages the wanted ones.
+template <typename Wanted>
+void PageReader::make_plan(Wanted const& wanted) {
+  plan_.clear();
+  std::int32_t at = 0;
+  for (Group const& group : groups_) {
+    for (; at < group.end_page; ++at) {
+      Page const& page = pages_[static_cast<std::size_t>(at)];
+      if (wanted(group, page)) plan_.page(arena_.place(page.slot), page.first_position, page.tokens);
+    }
+    plan_.end_group(group.first_position, group.rows);
+  }
+}
+
+// lse_ has the wanted pages alone.
+template <typename Wanted>
+void PageReader::place_lse(Wanted const& wanted, float* page_lse) const {
+  float const* from = lse_.data();
+  std::int32_t at = 0;
+  for (Group const& group : groups_) {
+    std::size_t const n = static_cast<std::size_t>(group.rows) * static_cast<std::size_t>(options_.q_heads);
+    for (; at < group.end_page; ++at, page_lse += n)
+      if (wanted(group, pages_[static_cast<std::size_t>(at)])) {
+        std::copy_n(from, n, page_lse);
+        from += n;
+      }
+  }
+}
+
+void PageReader::attend(float const* q, kernels::PartialView out, float* page_lse, kernels::Stream& stream) {
+  float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
+  if (tables_.empty()) {
+    make_plan([](Group const&, Page const&) { return true; });
+    return kernels::host::attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, page_lse, stream);
+  }
+  std::size_t lse_floats = 0;
+  for (std::int32_t begin = 0; Group const& group : groups_) {
+    lse_floats += static_cast<std::size_t>(group.end_page - begin) * static_cast<std::size_t>(group.rows) * static_cast<std::size_t>(options_.q_heads);
+    begin = group.end_page;
+  }
+  lse_.resize(page_lse != nullptr ? lse_floats : 0);
+  float* const lse = page_lse != nullptr ? lse_.data() : nullptr;
+  auto const plain = [&](Group const&, Page const& page) { return !coded(page); };
+  make_plan(plain);
+  kernels::host::attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, lse, stream);
+  if (page_lse != nullptr) place_lse(plain, page_lse);
+  kernels::PartialView const part = part_.resize(rows_, options_.q_heads, options_.layout.head_dim);
+  PageCodecs const& codecs = *options_.codecs;
+  for (std::int32_t const table : tables_) {
+    auto const of_table = [&](Group const& group, Page const& page) { return group.table == table && coded(page); };
+    make_plan(of_table);
+    kernels::host::attend_coded(arena_.coded(codecs.size_class(table), codecs.layout(table)), plan_.view(), q, options_.q_heads, scale, part, lse, stream);
+    if (page_lse != nullptr) place_lse(of_table, page_lse);
+    kernels::host::merge(out, part, rows_, options_.q_heads, options_.layout.head_dim, stream);
+  }
+}
+
+}  // namespace pikv::shards

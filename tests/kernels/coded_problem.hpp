@@ -1,0 +1,108 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attend_problem.hpp"
+#include "kernels/coded.hpp"
+
+namespace pikv::kernels {
+
+inline char const* name_of(Element element) {
+  constexpr std::array<char const*, 6> names{"f32", "bf16", "f16", "int8", "int4", "fp8"};
+  return names[static_cast<std::size_t>(element)];
+}
+
+/// Owns one head's map: `decode` has orthonormal columns, `encode` is its transpose, a little off; the mean is not 0.
+struct OwnedMap {
+  std::vector<float> encode, decode, mean;
+  LinearMap map;
+
+  OwnedMap(std::int32_t d, std::int32_t rank, std::uint32_t seed) : encode(d * rank), decode(d * rank), mean(random_floats(d, seed + 2)) {
+    auto columns = random_floats(static_cast<std::size_t>(d) * rank, seed);
+    auto const noise = random_floats(static_cast<std::size_t>(d) * rank, seed + 1, 1e-3f);
+    for (std::int32_t j = 0; j < rank && j < d; ++j) {
+      float* const own = columns.data() + j * d;
+      for (std::int32_t k = 0; k <= j; ++k) {
+        float const* const other = columns.data() + k * d;
+        double dot = 0;
+        for (std::int32_t i = 0; i < d; ++i) dot += static_cast<double>(own[i]) * other[i];
+        if (k == j) dot = 1 - 1 / std::sqrt(dot);
+        for (std::int32_t i = 0; i < d; ++i) own[i] -= static_cast<float>(dot) * other[i];
+      }
+      for (std::int32_t i = 0; i < d; ++i) {
+        decode[i * rank + j] = own[i];
+        encode[j * d + i] = own[i] + noise[j * d + i];
+      }
+    }
+    map = {rank, encode.data(), decode.data(), mean.data()};
+  }
+};
+
+enum class Kind { identity, map, own };
+
+struct Codec {
+  Element element;
+  Kind kind;
+  std::int32_t rank;
+  std::string text() const {
+    return std::string{name_of(element)} + (kind == Kind::identity ? "" : (kind == Kind::map ? " map " : " own ") + std::to_string(rank));
+  }
+};
+
+/// A problem whose pages are full, as coded pages, and what these stand for as pages of f32.
+struct CodedProblem {
+  Problem plain, rebuilt;
+  std::vector<OwnedMap> maps;
+  std::unique_ptr<CodedShape> shape;
+  CodedLayout layout;
+  std::vector<std::byte> memory;
+  std::size_t slot_bytes = 0;
+
+  CodedProblem(Problem const& given, Codec const& k, Codec const& v) : plain{given}, rebuilt{given} {
+    std::int32_t const d = plain.layout.head_dim, heads = plain.layout.kv_heads;
+    maps.reserve(2 * heads);
+    for (std::int32_t i = 0; i < 2 * heads; ++i) {
+      Codec const& codec = i < heads ? k : v;
+      if (codec.kind == Kind::map) maps.emplace_back(d, codec.rank, 10u * i);
+    }
+    std::vector<LinearMap> k_maps, v_maps;
+    std::size_t next = 0;
+    if (k.kind == Kind::map)
+      for (std::int32_t i = 0; i < heads; ++i) k_maps.push_back(maps[next++].map);
+    if (v.kind == Kind::map)
+      for (std::int32_t i = 0; i < heads; ++i) v_maps.push_back(maps[next++].map);
+    shape = std::make_unique<CodedShape>(plain.layout, PartSpec{k.element, k_maps, k.kind == Kind::own ? k.rank : 0},
+                                         PartSpec{v.element, v_maps, v.kind == Kind::own ? v.rank : 0});
+    layout = shape->layout();
+    slot_bytes = (layout.bytes + 63) / 64 * 64 + 64;
+    memory.assign((plain.slots.size() + 2) * slot_bytes + 64, std::byte{0xFF});
+    rebuilt.layout.dtype = DType::f32;
+    rebuilt.memory.assign((plain.slots.size() + 2) * rebuilt.slot_bytes(), std::byte{0xFF});
+  }
+
+  CodedPool pool() {
+    auto const at = reinterpret_cast<std::uintptr_t>(memory.data());
+    return {memory.data() + (64 - at % 64) % 64, slot_bytes, layout};
+  }
+  template <class EncodePage, class DecodePage>
+  void encode_all(EncodePage const& encode_page, DecodePage const& decode_page) {
+    for (std::int32_t slot : plain.slots) {
+      encode_page(plain.pool(), slot, layout, pool().page(slot));
+      decode_page(layout, pool().page(slot), rebuilt.pool(), slot);
+    }
+  }
+  template <class Attend>
+  Partial attend(Attend const& attend_coded, std::vector<float>* page_lse = nullptr) {
+    Partial out{plain.rows(), static_cast<std::size_t>(plain.q_heads), static_cast<std::size_t>(plain.layout.head_dim)};
+    std::fill(out.sum.begin(), out.sum.end(), std::numeric_limits<float>::quiet_NaN());
+    if (page_lse) page_lse->assign(plain.lse_count(), std::numeric_limits<float>::quiet_NaN());
+    attend_coded(pool(), rebuilt.plan(), plain.q.data(), plain.q_heads, plain.scale, out.view(), page_lse ? page_lse->data() : nullptr);
+    return out;
+  }
+};
+
+}  // namespace pikv::kernels
