@@ -221,6 +221,28 @@ void CacheManager::tell_router(Stream const& stream, std::int32_t layer) {
   }
 }
 
+std::string CacheManager::save(Stream const& stream) const {
+  Tracked const& state = streams_.at(&stream);
+  StateWriter out;
+  out.value(static_cast<std::uint8_t>(state.over ? 1 : 0));
+  for (Layer const& layer : state.layers) {
+    if (layer.scheduler) layer.scheduler->save(out);
+    for (PageSummaries const& summaries : layer.summaries) summaries.save(out);
+  }
+  return out.take();
+}
+
+void CacheManager::restore(Stream const& stream, std::string_view bytes) {
+  Tracked& state = tracked(stream);
+  StateReader in{bytes};
+  state.over = in.value<std::uint8_t>() != 0;
+  for (Layer& layer : state.layers) {
+    if (layer.scheduler) layer.scheduler->restore(in);
+    for (PageSummaries& summaries : layer.summaries) summaries.restore(in);
+  }
+  if (!in.empty()) throw RunError("the state of a policy is longer than its form allows; resume from an older checkpoint");
+}
+
 std::size_t CacheManager::summary_bytes() const {
   std::size_t bytes = 0;
   for (auto const& [stream, state] : streams_)

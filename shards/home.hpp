@@ -24,9 +24,9 @@
 
 namespace pikv::shards {
 
-/// Brings a page from where it was kept: its header first, which says how long the payload is to be.
+/// Brings a page from where it was kept: its header first, which says how long the payload is to be. False: it was evicted, and stays so.
 struct ReadPage {
-  comm::FunctionRef<void(std::int32_t layer, PageHeader& header)> header;
+  comm::FunctionRef<bool(std::int32_t layer, PageHeader& header)> header;
   comm::FunctionRef<void(std::int32_t layer, std::span<std::byte> payload)> payload;
 };
 

@@ -122,7 +122,7 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
   all.attention.recall = gather(world, attention.recall, deadline_s);
   all.attention.output_error = gather(world, attention.output_error, deadline_s);
   std::vector<std::uint64_t> const pages = gather(world, std::vector{attention.pages_read, attention.pages_kept, attention.pages_ever, attention.bytes_read, attention.bytes_kept}, deadline_s);
-  for (std::size_t i = 0; i < pages.size(); i += 3) {
+  for (std::size_t i = 0; i < pages.size(); i += 5) {
     all.attention.pages_read += pages[i];
     all.attention.pages_kept += pages[i + 1];
     all.attention.pages_ever += pages[i + 2];

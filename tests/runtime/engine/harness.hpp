@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/world.hpp"
+#include "runtime/calibration/calibration.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/options.hpp"
 #include "runtime/request.hpp"
@@ -29,6 +30,7 @@ struct Decoded {
 
 struct Watch {
   bool logits = false;
+  runtime::Calibration const* calibration = nullptr;   // where the codec wants one
   std::string rank_plan{};   // as in a file of --rank-plan
   std::function<void(comm::World const&, shards::Step)> before_step{};
   std::function<void(comm::World const&, runtime::StepRecord const&, shards::Store&)> after_step{};
