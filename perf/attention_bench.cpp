@@ -1,21 +1,26 @@
-// Question: how near to its limits does decode attention over pages run? One sequence, all keys visible. The two limits, measured in turn with it:
-// a loop that only reads the same bytes, and a loop of as many fp32 multiply-adds in registers with the same SIMD target, all threads each.
-// Run: attention_bench [--threads 2] [--repeats 51]; other shapes: --help. Prefill: --rows 256.
+// Question: how near to its limits does decode attention over pages run, plain and coded, and what do coded pages gain? One sequence, all keys
+// visible. The two limits, measured in turn with it: a loop that only reads the same bytes, and a loop of as many multiply-adds in registers with the
+// instruction used, all threads each: fp32 FMA of the same SIMD target, or VNNI, twice as many since a query's numbers are two bytes.
+// Run: attention_bench [--threads 2] [--repeats 51] [--page-tokens 32]; other shapes: --help. Prefill: --rows 256.
 #include <fmt/core.h>
 #include <omp.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <sstream>
+#include <string>
 #include <vector>
 
 #include "kernels/attend.hpp"
-#include "kernels/merge.hpp"
+#include "dot_loops.hpp"
+#include "kernels/coded.hpp"
 #include "kernels/swiglu.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -45,12 +50,14 @@ float read_all(std::byte const* bytes, std::size_t count) {
 float multiply_add(double count) {
   Floats const d;
   FloatVec sum[12];
+  HWY_UNROLL(12)
   for (int i = 0; i < 12; ++i) sum[i] = hn::Set(d, static_cast<float>(i));
   FloatVec const a = hn::Set(d, 0.999f), b = hn::Set(d, 0.001f);
-  for (double done = 0; done < count; done += 12.0 * lanes) {
-    HWY_UNROLL(12)
-    for (int i = 0; i < 12; ++i) sum[i] = hn::MulAdd(sum[i], a, b);
+  for (auto left = static_cast<long>(count / (24.0 * lanes)); left > 0; --left) {
+    HWY_UNROLL(24)
+    for (int i = 0; i < 24; ++i) sum[i % 12] = hn::MulAdd(sum[i % 12], a, b);
   }
+  HWY_UNROLL(12)
   for (int i = 1; i < 12; ++i) sum[0] = hn::Add(sum[0], sum[i]);
   return hn::GetLane(sum[0]);
 }
@@ -70,7 +77,7 @@ namespace {
 using namespace pikv::kernels;
 
 struct Shape {
-  int rows, q_heads, kv_heads, head_dim, keys;
+  int rows, q_heads, kv_heads, head_dim, keys, page_tokens;
 };
 
 float volatile sink;
@@ -89,100 +96,211 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// One group whose pages lie in shuffled slots, and what attend gives for it.
-class Sequence {
+/// Zeroed memory from a multiple of 2 MiB, in huge pages where the system gives them, as comm/zeroed_memory.cpp has it.
+class Memory {
  public:
-  Sequence(Shape const& shape, int page_tokens)
-      : shape_{shape},
-        layout_{DType::bf16, shape.kv_heads, page_tokens, shape.head_dim},
-        pages_{shape.keys / page_tokens},
-        memory_(static_cast<std::size_t>(pages_) * slot_bytes()),
-        q_(static_cast<std::size_t>(shape.rows) * shape.q_heads * shape.head_dim),
-        row_offsets_{0, shape.rows},
-        page_offsets_{0, pages_},
-        slots_(pages_),
-        first_position_(pages_),
-        tokens_(pages_, page_tokens),
-        row_position_(shape.rows, shape.keys) {
+  explicit Memory(std::size_t bytes) : bytes_{(bytes + huge - 1) / huge * huge}, data_{static_cast<std::byte*>(std::aligned_alloc(huge, bytes_))} {
+    ::madvise(data_.get(), bytes_, MADV_HUGEPAGE);
+    std::fill_n(data_.get(), bytes_, std::byte{0});
+  }
+  std::byte* data() const { return data_.get(); }
+
+ private:
+  static constexpr std::size_t huge = 2u << 20;
+  struct Free {
+    void operator()(std::byte* at) const { std::free(at); }
+  };
+  std::size_t bytes_;
+  std::unique_ptr<std::byte, Free> data_;
+};
+
+struct Result {
+  std::vector<float> sum, max, denom;
+  explicit Result(Shape const& s)
+      : sum(static_cast<std::size_t>(s.rows) * s.q_heads * s.head_dim), max(static_cast<std::size_t>(s.rows) * s.q_heads), denom(max.size()) {}
+  PartialView view() { return {sum.data(), max.data(), denom.data()}; }
+  double distance(Result const& other) const {
+    double most = 0;
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      std::size_t const head = i / (sum.size() / max.size());
+      most = std::max(most, std::abs(static_cast<double>(sum[i]) / denom[head] - static_cast<double>(other.sum[i]) / other.denom[head]));
+    }
+    return most;
+  }
+};
+
+/// One group whose pages lie in shuffled slots, as plain pages of bf16.
+struct Sequence {
+  explicit Sequence(Shape const& of)
+      : shape{of},
+        layout{DType::bf16, of.kv_heads, of.page_tokens, of.head_dim},
+        pages{of.keys / of.page_tokens},
+        slot_bytes{(layout.bytes() + 4095) / 4096 * 4096},
+        memory{static_cast<std::size_t>(pages) * slot_bytes},
+        q(static_cast<std::size_t>(of.rows) * of.q_heads * of.head_dim),
+        row_offsets{0, of.rows},
+        page_offsets{0, pages},
+        slots(pages),
+        first_position(pages),
+        tokens(pages, of.page_tokens),
+        row_position(of.rows, of.keys) {
     std::mt19937 bits{1};
     std::normal_distribution<float> normal;
-    for (float& x : q_) x = normal(bits);
-    for (std::size_t i = 0; i < memory_.size() / 2; ++i) store_scalar(DType::bf16, memory_.data(), i, normal(bits));
-    std::iota(slots_.begin(), slots_.end(), 0);
-    std::shuffle(slots_.begin(), slots_.end(), bits);
-    for (int page = 0; page < pages_; ++page) first_position_[page] = page * page_tokens;
-    std::size_t const heads = static_cast<std::size_t>(shape.rows) * shape.q_heads;
-    for (auto* out : {&host_, &reference_}) *out = {std::vector<float>(heads * shape.head_dim), std::vector<float>(heads), std::vector<float>(heads)};
+    for (float& x : q) x = normal(bits);
+    for (std::size_t i = 0; i < pages * slot_bytes / 2; ++i) store_scalar(DType::bf16, memory.data(), i, normal(bits));
+    std::iota(slots.begin(), slots.end(), 0);
+    std::shuffle(slots.begin(), slots.end(), bits);
+    for (int page = 0; page < pages; ++page) first_position[page] = page * of.page_tokens;
+  }
+  float scale() const { return 1 / std::sqrt(static_cast<float>(shape.head_dim)); }
+  PoolView pool() const { return {memory.data(), slot_bytes, layout}; }
+  AttendPlan plan() const {
+    return {1, row_offsets.data(), page_offsets.data(), slots.data(), first_position.data(), tokens.data(), row_position.data()};
   }
 
-  void attend() { host::attend(pool(), plan(), q_.data(), shape_.q_heads, scale(), host_.view(), nullptr, stream_); }
+  Shape shape;
+  PageLayout layout;
+  int pages;
+  std::size_t slot_bytes;
+  Memory memory;
+  std::vector<float> q;
+  std::vector<std::int32_t> row_offsets, page_offsets, slots, first_position, tokens, row_position;
+};
 
-  void check() {
-    attend();
-    reference::attend(pool(), plan(), q_.data(), shape_.q_heads, scale(), reference_.view(), nullptr);
-    for (std::size_t i = 0; i < host_.sum.size(); ++i) {
-      std::size_t const head = i / layout_.head_dim;
-      float const got = host_.sum[i] / host_.denom[head], wanted = reference_.sum[i] / reference_.denom[head];
-      if (std::abs(got - wanted) <= 1e-5f) continue;
-      fmt::print(stderr, "attention_bench: number {} is {} where the reference has {}; nothing was timed\n", i, got, wanted);
-      std::exit(1);
-    }
+/// One way to store the sequence's pages: what attends on them, the bytes it reads, and its multiply-adds.
+class Stored {
+ public:
+  Stored(Sequence const& sequence, std::string called) : name{std::move(called)}, sequence_{sequence}, result_{sequence.shape}, wanted_{sequence.shape} {}
+  virtual ~Stored() = default;
+  virtual void attend(Result& to) = 0;
+  virtual void attend_by_reference(Result& to) = 0;
+  virtual std::byte const* page(int slot) const = 0;
+  virtual std::size_t page_bytes() const = 0;
+  virtual double multiply_adds() const = 0;   // of the instruction used
+  virtual bool of_bytes() const { return false; }
+
+  void check(double tolerance) {
+    attend(result_);
+    attend_by_reference(wanted_);
+    double const off = result_.distance(wanted_);
+    if (off <= tolerance) return;
+    fmt::print(stderr, "attention_bench: {} is off by {} from the reference; nothing was timed\n", name, off);
+    std::exit(1);
   }
-
+  double bytes() const { return static_cast<double>(sequence_.pages) * static_cast<double>(page_bytes()); }
   void read() const {
 #pragma omp parallel for schedule(static)
-    for (int page = 0; page < pages_; ++page)
-      if (HWY_DYNAMIC_DISPATCH(host::read_all)(memory_.data() + static_cast<std::size_t>(slots_[page]) * slot_bytes(), layout_.bytes()) == 1)
-        sink = 1;
+    for (int i = 0; i < sequence_.pages; ++i)
+      if (HWY_DYNAMIC_DISPATCH(host::read_all)(page(sequence_.slots[i]), page_bytes()) == 1) sink = 1;
   }
-
   void multiply() const {
     int const threads = omp_get_max_threads();
 #pragma omp parallel for schedule(static)
-    for (int t = 0; t < threads; ++t)
-      if (HWY_DYNAMIC_DISPATCH(host::multiply_add)(multiply_adds() / threads) == 1) sink = 1;
+    for (int t = 0; t < threads; ++t) {
+      double const count = multiply_adds() / threads;
+      if (of_bytes() ? pikv::perf::multiply_bytes(count) == 1 : HWY_DYNAMIC_DISPATCH(host::multiply_add)(count) == 1) sink = 1;
+    }
+  }
+  void turn() {
+    attend_seconds.push_back(seconds([&] { attend(result_); }));
+    read_seconds.push_back(seconds([&] { read(); }));
+    multiply_seconds.push_back(seconds([&] { multiply(); }));
+    shares.push_back(std::max(read_seconds.back(), multiply_seconds.back()) / attend_seconds.back());
   }
 
-  double bytes() const { return static_cast<double>(pages_) * static_cast<double>(layout_.bytes()); }
-  double multiply_adds() const { return 2.0 * shape_.rows * shape_.q_heads * shape_.head_dim * shape_.keys; }
+  std::string name;
+  std::vector<double> attend_seconds, read_seconds, multiply_seconds, shares;
+
+ protected:
+  Sequence const& sequence_;
+  Stream stream_;
 
  private:
-  struct Result {
-    std::vector<float> sum, max, denom;
-    PartialView view() { return {sum.data(), max.data(), denom.data()}; }
-  };
-
-  std::size_t slot_bytes() const { return (layout_.bytes() + 4095) / 4096 * 4096; }
-  float scale() const { return 1 / std::sqrt(static_cast<float>(layout_.head_dim)); }
-  PoolView pool() { return {memory_.data(), slot_bytes(), layout_}; }
-  AttendPlan plan() const {
-    return {1, row_offsets_.data(), page_offsets_.data(), slots_.data(), first_position_.data(), tokens_.data(), row_position_.data()};
-  }
-
-  Shape shape_;
-  PageLayout layout_;
-  int pages_;
-  std::vector<std::byte> memory_;
-  std::vector<float> q_;
-  std::vector<std::int32_t> row_offsets_, page_offsets_, slots_, first_position_, tokens_, row_position_;
-  Result host_, reference_;
-  Stream stream_;
+  Result result_, wanted_;
 };
 
-void measure(Shape const& shape, int page_tokens, int repeats) {
-  Sequence sequence{shape, page_tokens};
-  sequence.check();
-  std::vector<double> attend, read, multiply, share;
-  for (int i = 0; i < repeats; ++i) {
-    attend.push_back(seconds([&] { sequence.attend(); }));
-    read.push_back(seconds([&] { sequence.read(); }));
-    multiply.push_back(seconds([&] { sequence.multiply(); }));
-    share.push_back(std::max(read.back(), multiply.back()) / attend.back());
+class Plain : public Stored {
+ public:
+  explicit Plain(Sequence const& sequence) : Stored{sequence, "plain bf16"} {}
+  void attend(Result& to) override {
+    host::attend(sequence_.pool(), sequence_.plan(), sequence_.q.data(), sequence_.shape.q_heads, sequence_.scale(), to.view(), nullptr, stream_);
   }
-  fmt::print("{:>4} {:>10.0f} {:>8.1f} {:>8.1f} {:>9.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>8.0f} % {:>8.0f} %\n", page_tokens, median(attend) * 1e6,
-             sequence.bytes() / median(attend) / 1e9, sequence.multiply_adds() / median(attend) / 1e9, median(read) * 1e6,
-             sequence.bytes() / median(read) / 1e9, median(multiply) * 1e6, sequence.multiply_adds() / median(multiply) / 1e9, median(share) * 100,
-             std::max(least(read), least(multiply)) / least(attend) * 100);
+  void attend_by_reference(Result& to) override {
+    reference::attend(sequence_.pool(), sequence_.plan(), sequence_.q.data(), sequence_.shape.q_heads, sequence_.scale(), to.view(), nullptr);
+  }
+  std::byte const* page(int slot) const override { return sequence_.pool().keys(slot); }
+  std::size_t page_bytes() const override { return sequence_.layout.bytes(); }
+  double multiply_adds() const override {
+    Shape const& s = sequence_.shape;
+    return 2.0 * s.rows * s.q_heads * s.head_dim * s.keys;
+  }
+};
+
+class Coded : public Stored {
+ public:
+  Coded(Sequence const& sequence, std::string called, Element element, int rank)
+      : Stored{sequence, std::move(called)}, element_{element}, rank_{rank}, matrix_(static_cast<std::size_t>(rank) * sequence.shape.head_dim) {
+    std::size_t const d = sequence.shape.head_dim;
+    std::mt19937 bits{3};
+    std::normal_distribution<float> normal{0, 1 / std::sqrt(static_cast<float>(d))};
+    for (float& x : matrix_) x = normal(bits);
+    mean_.assign(d, 0.1f);
+    std::vector<LinearMap> maps;
+    if (rank < sequence.shape.head_dim) maps.assign(sequence.shape.kv_heads, {rank, matrix_.data(), matrix_.data(), mean_.data()});
+    shape_ = std::make_unique<CodedShape>(sequence.layout, PartSpec{element, maps, 0}, PartSpec{element, maps, 0});
+    std::size_t const slot_bytes = shape_->layout().bytes;
+    memory_ = std::make_unique<Memory>(slot_bytes * sequence.pages);
+    pool_ = {memory_->data(), slot_bytes, shape_->layout()};
+    for (int slot = 0; slot < sequence.pages; ++slot) host::encode_page(sequence.pool(), slot, pool_.layout, pool_.page(slot));
+  }
+  void attend(Result& to) override {
+    host::attend_coded(pool_, sequence_.plan(), sequence_.q.data(), sequence_.shape.q_heads, sequence_.scale(), to.view(), nullptr, stream_);
+  }
+  void attend_by_reference(Result& to) override {
+    reference::attend_coded(pool_, sequence_.plan(), sequence_.q.data(), sequence_.shape.q_heads, sequence_.scale(), to.view(), nullptr);
+  }
+  std::byte const* page(int slot) const override { return pool_.page(slot); }
+  std::size_t page_bytes() const override { return pool_.layout.bytes; }
+  double multiply_adds() const override {
+    Shape const& s = sequence_.shape;
+    return 2.0 * s.rows * s.q_heads * rank_ * s.keys * (of_bytes() ? 2 : 1);
+  }
+  bool of_bytes() const override {
+    return (element_ == Element::int8 || element_ == Element::int4) && std::string{host::coded_simd()} == "VNNI" && sequence_.shape.rows == 1;
+  }
+
+ private:
+  Element element_;
+  int rank_;
+  std::vector<float> matrix_, mean_;
+  std::unique_ptr<CodedShape> shape_;
+  std::unique_ptr<Memory> memory_;
+  CodedPool pool_;
+};
+
+void measure(Shape const& shape, int repeats, int check_keys) {
+  Sequence const sequence{shape};
+  std::vector<std::unique_ptr<Stored>> stored;
+  stored.push_back(std::make_unique<Plain>(sequence));
+  auto const add = [&](std::string name, Element element, int rank) { stored.push_back(std::make_unique<Coded>(sequence, std::move(name), element, rank)); };
+  add("bf16", Element::bf16, shape.head_dim);
+  add("fp8", Element::fp8, shape.head_dim);
+  add("int8", Element::int8, shape.head_dim);
+  add("int4", Element::int4, shape.head_dim);
+  add("bf16, rank d/2", Element::bf16, shape.head_dim / 2);
+  add("bf16, rank d/4", Element::bf16, shape.head_dim / 4);
+  add("int8, rank d/4", Element::int8, shape.head_dim / 4);
+  if (shape.keys <= check_keys)
+    for (auto& one : stored) one->check(1e-4);
+  for (int i = 0; i < repeats; ++i)
+    for (auto& one : stored) one->turn();
+  double const plain = median(stored[0]->attend_seconds);
+  for (auto const& one : stored) {
+    double const attend = median(one->attend_seconds), read = median(one->read_seconds), multiply = median(one->multiply_seconds);
+    fmt::print("{:<16} {:>10.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>11.0f} {:>8.0f} {:>6.0f} % {:>6.0f} % {:>8.2f}\n", one->name, attend * 1e6,
+               one->bytes() / attend / 1e9, read * 1e6, one->bytes() / read / 1e9, multiply * 1e6, one->multiply_adds() / multiply / 1e9,
+               median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100, plain / attend);
+  }
 }
 
 }  // namespace
@@ -190,12 +308,14 @@ void measure(Shape const& shape, int page_tokens, int repeats) {
 int main(int argc, char** argv) {
   namespace po = boost::program_options;
   Shape shape{};
-  int threads = 0, repeats = 0;
+  int threads = 0, repeats = 0, check_keys = 0;
   po::options_description options{"attention_bench"};
   options.add_options()("help", "this text")("threads", po::value(&threads)->default_value(omp_get_max_threads()), "OpenMP threads")(
       "repeats", po::value(&repeats)->default_value(51), "medians of so many")("rows", po::value(&shape.rows)->default_value(1), "query rows")(
       "q-heads", po::value(&shape.q_heads)->default_value(32), "")("kv-heads", po::value(&shape.kv_heads)->default_value(8), "")(
-      "head-dim", po::value(&shape.head_dim)->default_value(128), "")("keys", po::value(&shape.keys)->default_value(16384), "a multiple of 64");
+      "head-dim", po::value(&shape.head_dim)->default_value(128), "a multiple of 32")("keys", po::value(&shape.keys)->default_value(16384), "")(
+      "page-tokens", po::value(&shape.page_tokens)->default_value(32), "8 or more; divides keys")(
+      "check-keys", po::value(&check_keys)->default_value(2048), "results are held against the reference up to so many keys, which takes its time");
   po::variables_map given;
   try {
     po::store(po::parse_command_line(argc, argv, options), given);
@@ -211,10 +331,17 @@ int main(int argc, char** argv) {
     return 0;
   }
   omp_set_num_threads(threads);
-  fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, bf16; {}, {} threads, medians of {}\n", shape.rows, shape.q_heads, shape.kv_heads,
-             shape.head_dim, shape.keys, host::simd_target(), threads, repeats);
-  fmt::print("page  attend us     GB/s   GMAC/s   read us     GB/s    fma us   GMAC/s   share of the slower limit: median, and of the best times\n");
-  for (int page_tokens : {16, 32, 64}) measure(shape, page_tokens, repeats);
+  fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, pages of {}; {}, int8 and int4 with {}; {} threads, medians of {}\n", shape.rows,
+             shape.q_heads, shape.kv_heads, shape.head_dim, shape.keys, shape.page_tokens, host::simd_target(), host::coded_simd(), threads, repeats);
+  fmt::print("stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
+  if (shape.keys > check_keys) {
+    Shape small = shape;
+    small.keys = 16 * shape.page_tokens;
+    Sequence const sequence{small};
+    for (Element element : {Element::bf16, Element::int8, Element::int4}) Coded{sequence, "small", element, shape.head_dim / 4}.check(1e-4);
+    Plain{sequence}.check(1e-5);
+  }
+  measure(shape, repeats, check_keys);
   return 0;
 }
 #endif

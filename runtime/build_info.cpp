@@ -6,6 +6,7 @@
 #include "comm/mpi_world.hpp"
 #include "comm/transports.hpp"
 #include "comm/ucx.hpp"
+#include "kernels/coded.hpp"
 #include "kernels/swiglu.hpp"
 #include "pikv_commit.hpp"
 #include "runtime/model/sentencepiece.hpp"
@@ -35,7 +36,8 @@ std::vector<BuildFact> build_facts() {
           {"CUDA", "not built in"},
           {"NCCL", "not built in"},
           {"transports", shards::names_in(comm::transports())},
-          {"SIMD", kernels::host::simd_target()}};
+          {"SIMD", kernels::host::simd_target()},
+          {"SIMD of int8 and int4 pages", kernels::host::coded_simd()}};
 }
 
 }  // namespace pikv::runtime

@@ -12,7 +12,7 @@
 #include "runtime/routing/routers.hpp"
 #include "runtime/scheduling/schedulers.hpp"
 #include "runtime/units.hpp"
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 #include "shards/codec.hpp"
 #include "shards/homes.hpp"
 #include "shards/names.hpp"
@@ -223,7 +223,10 @@ void check_policies(Options const& options) {
   StorageChoice const storage = storage_choice(options);
   if (storage.wants_calibration() && options.calibration.empty())
     throw InputError(fmt::format("the codec {} has a basis that comes from calibration; make one with `pikv calibrate` and add --calibration FILE",
-                                 storage.k.map ? storage.k.text : storage.v.text));
+                                 storage.automatic ? "auto" : storage.k.map ? storage.k.text : storage.v.text));
+  if (storage.automatic && options.kv_budget == 0) throw InputError("--codec auto chooses what fits a budget; add --kv-budget SIZE");
+  if (storage.automatic && (!options.checkpoint.empty() || !options.resume.empty()))
+    throw InputError("--codec auto chooses by what a job is to hold, which is another when it goes on; name the codec, or leave out --checkpoint and --resume");
   if (storage.codes() && places(options))
     throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
   if (auto const missing = not_saved_of(options); !missing.empty() && (!options.checkpoint.empty() || !options.resume.empty()))

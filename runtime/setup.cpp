@@ -8,12 +8,13 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
 
 #include "comm/cores.hpp"
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 #include "runtime/model/embedded.hpp"
 
 namespace pikv::runtime {
@@ -55,7 +56,14 @@ void load_codecs(Job& job) {
   }
   Calibration const calibration = Calibration::read(job.options.calibration);
   calibration.check_model(job.model->config(), job.model->fingerprint(), "--calibration=" + job.options.calibration);
-  job.codecs = make_page_codecs(job.options, job.model->config(), &calibration);
+  auto const fits = [&](shards::PageCodecs const& codecs) {
+    GenerateOptions without = job.options;
+    without.kv_budget = 0;
+    Sizing const all = size_store(without, job.model->config(), job.requests, job.world.size(), 1, std::numeric_limits<std::uint64_t>::max() / 16, job.ranks.least_storing(), &codecs);
+    return all.arena_bytes + all.summary_bytes <= job.options.kv_budget;
+  };
+  job.codecs = storage_choice(job.options).automatic ? choose_page_codecs(job.options, job.model->config(), calibration, fits)
+                                                     : make_page_codecs(job.options, job.model->config(), &calibration);
 }
 
 void read_rank_plan(Job& job) {

@@ -14,6 +14,7 @@ std::map<std::string_view, CodecEntry> const& codecs() {
   constexpr std::string_view rank = "numbers kept of each key and value", share = "share of the tokens kept";
   static std::map<std::string_view, CodecEntry> const table{
       {"none", {"stores pages as they are", none}},
+      {"auto", {"chosen by layer and head, from calibration, so that --kv-budget is met with the least loss", automatic}},
       {"bf16", {"16 bits a number, where --kv-dtype has more", element, Element::bf16}},
       {"int8", {"8 bits a number, keys in groups by channel, values by token", element, Element::int8}},
       {"int4", {"4 bits a number, keys in groups by channel, values by token", element, Element::int4}},
@@ -63,7 +64,7 @@ CodecSpec parse_codec(std::string_view text, std::string_view option) {
     auto const found = codecs().find(name);
     if (found == codecs().end()) refuse(option, text, "is unknown: no codec is named '" + std::string{name} + "'; choose of: " + names_in(codecs()));
     CodecEntry const& entry = found->second;
-    if (!first && (last == CodecKind::none || entry.kind <= last))
+    if (!first && (last <= CodecKind::automatic || entry.kind <= last))
       refuse(option, text, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, fp8)");
     CodecStage made{std::string{name}, {}};
     if (stage.find(':') != std::string_view::npos) {

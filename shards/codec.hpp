@@ -11,7 +11,8 @@
 namespace pikv::shards {
 
 /// What a stage of a codec does: chooses tokens that stay (runtime/scheduling), maps keys and values linearly, or says what their numbers are kept as.
-enum class CodecKind { none, selection, map, element };
+/// `automatic` chooses the last two.
+enum class CodecKind { none, automatic, selection, map, element };
 
 struct CodecEntry {
   std::string_view sentence;          // for `pikv list codecs`

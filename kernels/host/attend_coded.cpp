@@ -66,15 +66,15 @@ class FewRecords {
     scaled_ = take(unit_records * std::max<std::size_t>(k_width, unit_tokens));
     mapped_ = take(unit_records * k_width);
     latent_ = take(unit_records * v_width);
-    prepared_ = reinterpret_cast<std::byte*>(take(unit_records * k_width));
     for (std::size_t m = 0; m < count; ++m) {
       std::size_t const record = first + m;
       row_[m] = job.plan.row_offsets[run.group] + static_cast<std::int32_t>(record / job.share());
       head_[m] = run.kv_head * job.share() + record % job.share();
       query_[m] = job.q + (static_cast<std::size_t>(row_[m]) * job.q_heads + head_[m]) * job.key_width;
     }
-    integers_ = integer_kernels();
-    if (integers_ && is_fast(layout_.k_element, k_head()) && k_head().basis == 0) integers_->prepare(query_, count, k_head().width, prepared_);
+    if (lanes == 16) integers_ = integer_kernels();
+    if (integers_) prepared_ = reinterpret_cast<std::byte*>(take(integers_->prepared_bytes(k_head().width) / sizeof(float)));
+    if (is_fast(layout_.k_element, k_head()) && k_head().basis == 0) integers_->prepare(query_, count, k_head().width, prepared_);
   }
 
   void do_unit(std::int32_t page, std::int32_t first, std::byte const* next) {
@@ -101,7 +101,7 @@ class FewRecords {
   CodedHead const& v_head() const { return layout_.v[run_.kv_head]; }
   float* result(std::size_t m) const { return run_.result + (first_ + m) * job_.record_floats(); }
   bool is_fast(Element element, CodedHead const& head) const {
-    return (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && layout_.page_tokens >= 16;
+    return integers_ && (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && head.width <= integers_->most_width && layout_.page_tokens >= 16;
   }
 
   void score(std::byte const* page, std::int32_t first, std::ptrdiff_t fetch) {
@@ -115,7 +115,7 @@ class FewRecords {
         queries[m] = mapped_ + m * keys.width;
         shift_[m] = query_in_basis(basis, query_[m], mapped_ + m * keys.width, keys.width);
       }
-    } else if (integers_ && is_fast(layout_.k_element, k_head())) {
+    } else if (is_fast(layout_.k_element, k_head())) {
       return integers_->score(layout_.k_element, keys, prepared_, count_, dots_);
     }
     PIKV_BY_ELEMENT(layout_.k_element, score_records<E>(count_, keys, queries, scaled_, dots_));
@@ -157,7 +157,7 @@ class FewRecords {
     CodedUnit values = unit_of(layout_, Part::values, run_.kv_head, page, first);
     values.fetch = fetch;
     if (v_head().basis != 0) return weigh_own(page, values);
-    if (integers_ && is_fast(layout_.v_element, v_head()))
+    if (is_fast(layout_.v_element, v_head()))
       return integers_->weigh(layout_.v_element, values, dots_, count_, keep_, add_, result(0), job_.record_floats());
     PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, dots_, scaled_, keep_, add_, result(0), job_.record_floats()));
   }
@@ -184,7 +184,7 @@ class FewRecords {
   std::int32_t row_[unit_records] = {};
   std::size_t head_[unit_records] = {};
   float *dots_, *denoms_, *scaled_, *mapped_, *latent_;
-  std::byte* prepared_;
+  std::byte* prepared_ = nullptr;
   float top_[unit_records] = {}, shift_[unit_records] = {};
   alignas(16) float keep_[unit_records] = {};
   alignas(16) float add_[unit_records] = {};

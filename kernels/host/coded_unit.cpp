@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/coded_page.hpp"
+#include "kernels/swiglu.hpp"
 
 namespace pikv::kernels::host {
 
@@ -21,5 +22,7 @@ CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, st
   unit.step += static_cast<std::ptrdiff_t>(first / tokens) * head.width;
   return unit;
 }
+
+char const* coded_simd() { return integer_kernels() ? integer_kernels()->name : simd_target(); }
 
 }  // namespace pikv::kernels::host

@@ -28,12 +28,13 @@ struct CodedUnit {
 
 CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, std::byte const* page, std::int32_t first);
 
-/// The int8 and int4 kernels of one instruction set. Up to four records; widths and tokens are multiples of 16.
+/// The int8 and int4 kernels of one instruction set. Up to four records; widths, up to most_width, and tokens are multiples of 16.
 ///   prepare   queries [records][width] fp32 to what score() reads, `bytes` of it: once a run
 ///   score     dots [records][unit_tokens] = q . k
 ///   weigh     result [records][stride]: result = keep * result + add * sum of weight * value; weights [records][unit_tokens] <= 1
 struct IntegerKernels {
   char const* name;
+  std::int32_t most_width;
   std::size_t (*prepared_bytes)(std::int32_t width);
   void (*prepare)(float const* const* queries, std::size_t records, std::int32_t width, std::byte* prepared);
   void (*score)(Element element, CodedUnit const& keys, std::byte const* prepared, std::size_t records, float* dots);

@@ -13,9 +13,10 @@
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/calibration/calibration_file.hpp"
+#include "runtime/calibration/calibration_probe.hpp"
 #include "runtime/calibration/error_table.hpp"
+#include "runtime/calibration/fit_heads.hpp"
 #include "runtime/calibration/make_maps.hpp"
-#include "runtime/calibration/moment_probe.hpp"
 #include "runtime/fidelity/task.hpp"
 #include "runtime/model/embedded.hpp"
 #include "runtime/output_file.hpp"
@@ -61,7 +62,7 @@ std::string hash_of(std::vector<Request> const& requests) {
   return fmt::format("{:016x}", comm::checksum(std::as_bytes(std::span{ids})));
 }
 
-void run_windows(Job& job, MomentProbe& probe) {
+void run_windows(Job& job, CalibrationProbe& probe) {
   std::vector<Request const*> mine;
   for (Request const& request : job.requests)
     if (request.index % job.world.size() == job.world.rank()) mine.push_back(&request);
@@ -80,7 +81,19 @@ void say_what_is_scarce(CalibrationFacts const& facts) {
                  enough_tokens_a_channel * facts.head_dim, enough_sequences);
 }
 
-CalibrationFacts facts_of(Job const& job, CalibrateOptions const& options, MomentProbe& probe) {
+std::vector<std::int32_t> distill_ranks(CalibrateOptions const& options, ModelConfig const& config) {
+  std::vector<std::int32_t> ranks = options.distill.value_or(std::vector{config.head_dim / 4, config.head_dim / 2});
+  for (std::int32_t& rank : ranks) {
+    if (rank > config.head_dim)
+      throw InputError(fmt::format("--distill asks for rank {}, and heads have {} numbers; give less", rank, config.head_dim));
+    rank = (rank + 7) / 8 * 8;
+  }
+  std::ranges::sort(ranks);
+  ranks.erase(std::ranges::unique(ranks).begin(), ranks.end());
+  return ranks;
+}
+
+CalibrationFacts facts_of(Job const& job, CalibrateOptions const& options, CalibrationProbe& probe) {
   ModelConfig const& config = job.model->config();
   return {.architecture = config.architecture,
           .layers = config.layers,
@@ -104,20 +117,24 @@ CalibrationData calibrated(comm::World& world, CalibrateOptions const& options, 
   read_rank_plan(job);
   std::string const path = options.text.empty() ? held_out_file().string() : options.text;
   std::string const text = text_of_file(world, options.cache, path, "--text");
-  agree(world, options.cache.deadline_s, [&] { job.requests = windows_of(job, options, ids_of(job, path, text)); });
+  std::vector<std::int32_t> ranks;
+  agree(world, options.cache.deadline_s, [&] {
+    ranks = distill_ranks(options, job.model->config());
+    job.requests = windows_of(job, options, ids_of(job, path, text));
+  });
   size_job(job);
   if (world.rank() == 0) spdlog::info("calibrating on {} windows of {} tokens", job.requests.size(), options.window);
-  MomentProbe probe{job.model->config(), static_cast<std::int64_t>(job.requests.size())};
+  CalibrationProbe probe{job.model->config(), static_cast<std::int64_t>(job.requests.size()), options.window};
   run_windows(job, probe);
   probe.calibration().reduce(world, options.cache.deadline_s);
   probe.held_out().reduce(world, options.cache.deadline_s);
   CalibrationData data;
   agree(world, deadline_s, [&] {
-    if (world.rank() != 0) return;
     data.facts = facts_of(job, options, probe);
-    say_what_is_scarce(data.facts);
+    if (world.rank() == 0) say_what_is_scarce(data.facts);
     make_maps(*job.model, probe.calibration(), probe.held_out(), data);
   });
+  fit_heads(world, deadline_s, ranks, probe.samples(), data);
   return data;
 }
 

@@ -17,6 +17,19 @@ std::string file_named(Given const& given) {
   return given.value;
 }
 
+std::vector<std::int32_t> ranks_in(Given const& given) {
+  std::vector<std::int32_t> ranks;
+  if (given.value == "none") return ranks;
+  std::string_view list = given.value;
+  while (true) {
+    auto const end = std::min(list.find(','), list.size());
+    ranks.push_back(static_cast<std::int32_t>(whole_number({std::string{list.substr(0, end)}, given.said}, 1, 1 << 16)));
+    if (ranks.back() % 8 != 0) throw InputError(fmt::format("{}: ranks are multiples of 8; give 8, 16, ... or none", given.said));
+    if (end == list.size()) return ranks;
+    list.remove_prefix(end + 1);
+  }
+}
+
 struct CalibrateRow {
   OptionSpec spec;
   void (*set)(CalibrateOptions&, Given const&);
@@ -30,6 +43,8 @@ std::vector<CalibrateRow> const calibrate_rows{
      [](CalibrateOptions& o, Given const& g) { o.tokens = whole_number(g, 1, std::int64_t{1} << 40); }},
     {{"window", "TOKENS", "512", "of each sequence that the text is cut into"},
      [](CalibrateOptions& o, Given const& g) { o.window = static_cast<std::int32_t>(whole_number(g, 16, 1 << 24)); }},
+    {{"distill", "RANKS", "a quarter, half of head_dim", "for which maps are fitted to attention itself, which takes the longest: 16,32, or none"},
+     [](CalibrateOptions& o, Given const& g) { o.distill = ranks_in(g); }},
 };
 
 constexpr std::array<std::string_view, 11> of_generate{"model",   "batch",    "prefill-chunk", "kv-budget",     "transport",      "progress-thread",

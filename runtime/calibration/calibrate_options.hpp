@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct CalibrateOptions {
   std::string output;
   std::int64_t tokens = 32768;   // at most, those held out included
   std::int32_t window = 512;     // tokens of a sequence
+  std::optional<std::vector<std::int32_t>> distill;   // ranks, multiples of 8; none given: a quarter and half of head_dim, rounded up to one
 };
 
 std::vector<OptionSpec> calibrate_option_specs();

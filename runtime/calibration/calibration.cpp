@@ -58,13 +58,25 @@ RankMap Calibration::map_of_rank(std::string_view name, Part part, std::int32_t 
   return shards::map_of_rank(map(name, part, layer, head), rank);
 }
 
-MapError Calibration::held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const {
-  if (data_.fitted.contains(name)) return error(fitted(name, rank).held_out[index(part)][at(layer, head)], 0);
+std::size_t Calibration::step_of(std::int32_t rank) const {
   auto const steps = shards::rank_steps(facts().head_dim);
   auto const step = std::ranges::find(steps, rank);
-  auto const& errors = family(name).held_out[index(part)][at(layer, head)];
-  if (step == steps.end()) throw InputError(fmt::format("the calibration has errors of the ranks {}, not of {}", fmt::join(steps, ", "), rank));
-  return error(errors, static_cast<std::size_t>(step - steps.begin()));
+  if (step == steps.end()) throw InputError(fmt::format("the calibration has errors of the ranks {}, not of {}; choose one of these", fmt::join(steps, ", "), rank));
+  return static_cast<std::size_t>(step - steps.begin());
+}
+
+MapError Calibration::held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const {
+  if (data_.fitted.contains(name)) return error(fitted(name, rank).held_out[index(part)][at(layer, head)], 0);
+  return error(family(name).held_out[index(part)][at(layer, head)], step_of(rank));
+}
+
+MapError Calibration::held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const {
+  bool const whole = name == no_map;
+  if (element != kernels::Element::int8 && element != kernels::Element::int4) return whole ? MapError{} : held_out(name, part, layer, head, rank);
+  auto const found = data_.coded.find(name);
+  if (found == data_.coded.end()) throw InputError(fmt::format("the calibration has no errors of codes over maps named '{}'", name));
+  auto const& errors = found->second[element == kernels::Element::int8 ? 0 : 1][index(part)][at(layer, head)];
+  return error(errors, whole ? 0 : step_of(rank));
 }
 
 }   // namespace pikv::runtime

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/coded.hpp"
 #include "runtime/model/config.hpp"
 #include "shards/codecs/map_error.hpp"
 #include "shards/codecs/moments.hpp"
@@ -50,19 +51,27 @@ struct CalibratedFamily {
   ByHead<FullMap> maps;
   ByHead<HeldOut> held_out;
 };
-/// Maps fitted for one rank; one held-out error.
+/// Maps fitted for one rank; one held-out error, and what of attention is lost by the start and by the map (shards/codecs/maps/distill.hpp).
 struct CalibratedRank {
   ByHead<RankMap> maps;
   ByHead<HeldOut> held_out;
+  ByHead<std::vector<double>> loss;
 };
+
+/// The family of no map at all.
+inline constexpr std::string_view no_map = "none";
+/// Codes whose errors are measured, and those errors, the map's included: by rank_steps(head_dim), or of no map, one.
+inline constexpr std::array<int, 2> coded_bits{8, 4};
+using CodedErrors = std::array<ByHead<HeldOut>, 2>;
 
 /// What a calibration file holds (docs/calibration.md).
 struct CalibrationData {
   CalibrationFacts facts;
-  std::vector<HeadMoments> moments;                        // of the calibration tokens
+  std::vector<HeadMoments> moments, held_out_moments;      // of the tokens for calibration, of those held out (these are not in the file)
   ByHead<HeldOut> held_out_size;                           // what keys and values of held-out tokens amount to: one entry
   std::map<std::string, CalibratedFamily, std::less<>> families;
   std::map<std::string, std::map<std::int32_t, CalibratedRank>, std::less<>> fitted;   // by name ("distill") and rank
+  std::map<std::string, CodedErrors, std::less<>> coded;   // by name of a family
 };
 
 /// A calibration that can be trusted: of one model, whole, finite. Look-ups throw InputError for a name or rank that it does not have, naming those it has.
@@ -84,6 +93,8 @@ class Calibration {
   RankMap map_of_rank(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const;
   /// Held-out errors: mean squares, absolute, and the size they are relative to. rank: one of rank_steps, or of those that were fitted.
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const;
+  /// With int8 or int4 codes on top, of a family that has maps of all ranks, or of no map ("none", rank head_dim); any other element adds nothing.
+  MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;
   MapError held_out_size(Part part, std::int32_t layer, std::int32_t head) const { return error(data_.held_out_size[index(part)][at(layer, head)], 0); }
   std::vector<std::string> names() const;
 
@@ -91,6 +102,7 @@ class Calibration {
   static MapError error(HeldOut const& held_out, std::size_t i) { return {held_out.squared[i], held_out.weighted[i]}; }
   static std::size_t index(Part part) { return static_cast<std::size_t>(part); }
   std::size_t at(std::int32_t layer, std::int32_t head) const { return static_cast<std::size_t>(layer * data_.facts.kv_heads + head); }
+  std::size_t step_of(std::int32_t rank) const;
   CalibratedFamily const& family(std::string_view name) const;
   CalibratedRank const& fitted(std::string_view name, std::int32_t rank) const;
 

@@ -112,7 +112,12 @@ void pass(Archive const& archive, CalibrationData& data) {
     for (auto& [rank, fitted] : ranks) {
       pass_maps(archive, fmt::format("/fitted/{}/{}", name, rank), static_cast<std::size_t>(rank), d, fitted.maps);
       pass_held_out(archive, fmt::format("/fitted/{}/{}/held_out", name, rank), 1, fitted.held_out);
+      for (std::size_t part = 0; part < 2; ++part)
+        archive.array<double>(fmt::format("/fitted/{}/{}/loss/{}", name, rank, part_names[part]), {2}, [&](std::size_t head) -> auto& { return fitted.loss[part][head]; });
     }
+  for (auto& [name, errors] : data.coded)
+    for (std::size_t i = 0; i < coded_bits.size(); ++i)
+      pass_held_out(archive, fmt::format("/coded/{}/int{}", name, coded_bits[i]), name == no_map ? 1 : steps, errors[i]);
 }
 
 Attributes attributes_of(CalibrationFacts const& facts, std::string const& command) {
@@ -201,7 +206,10 @@ void make_room(hid_t file, CalibrationData& data) {
       CalibratedRank& fitted = data.fitted[name][rank];
       make_room(fitted.maps, heads, {d, rank, {}, {}, {}});
       make_room(fitted.held_out, heads);
+      make_room(fitted.loss, heads);
     }
+  for (auto const& name : hdf5::members_of(file, "/coded"))
+    for (auto& errors : data.coded[name]) make_room(errors, heads);
 }
 
 }   // namespace

@@ -56,6 +56,7 @@ void make_maps(Model const& model, MomentSums const& calibration, MomentSums con
           if (family.from_moments != nullptr) add_map(family, moments, later, part, data.families[std::string{name}]);
       }
       data.moments.push_back(std::move(moments));
+      data.held_out_moments.push_back(std::move(later));
     }
 }
 

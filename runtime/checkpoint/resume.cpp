@@ -68,15 +68,15 @@ Continuation::Continuation(comm::World& world, GenerateOptions const& options) {
 
 std::string Continuation::name() const { return fmt::format("{} (step {})", checkpoint_->path().string(), checkpoint_->facts().step); }
 
-void Continuation::verify(comm::World& world, Model const& model, GenerateOptions const& options) {
+void Continuation::verify(comm::World& world, Model const& model, GenerateOptions const& options, shards::PageCodecs const* codecs) {
   std::string const path = checkpoint_->path().string();
   CheckpointFacts const& facts = checkpoint_->facts();
   agree(world, patience * options.deadline_s, [&] {
     auto const layout = page_layout(options, model.config());
     std::string const differs = difference(facts.model, model_attributes(model.config(), model.parameters()));
     if (!differs.empty()) throw InputError(fmt::format("{} is of another model: {}; give --model the folder of the one it was made with", path, differs));
-    if (facts.fingerprint != shards::page_fingerprint(model.fingerprint(), layout) || facts.payload_bytes != layout.bytes())
-      throw InputError(fmt::format("{} is of a model of the same shape with other weights (fingerprint {}); give --model the folder of the one it was made with",
+    if (facts.fingerprint != shards::page_fingerprint(model.fingerprint(), layout, codecs) || facts.payload_bytes != layout.bytes())
+      throw InputError(fmt::format("{} is of a model of the same shape with other weights, or of another calibration (fingerprint {}); give --model and --calibration what it was made with",
                                    path, hex(facts.fingerprint)));
   });
   agree(world, patience * options.deadline_s, [&] {

@@ -88,6 +88,23 @@ def evaluations():
     yield Row("evaluate nothing", ["evaluate", "--windows", "0"], "nothing to measure")
 
 
+def calibrations():
+    def of(name, args, says, **more):
+        return Row(f"calibrate {name}", ["calibrate", *args], says, **more)
+
+    to = ["--output", "c.h5"]
+    yield of("without a place", [], "add --output FILE.h5")
+    yield of("to no folder", ["--output", "no/folder/c.h5"], "--output=no/folder/c.h5")
+    yield of("text too short", ["--text", "t.txt", *to], "5 tokens make 0 windows of 512, and calibration needs 5", files={"t.txt": b"short"})
+    yield of("text missing", ["--text", "gone.txt", *to], "--text=gone.txt could not be read")
+    yield of("window longer than the model", ["--window", "8192", *to], "--window=8192 leaves no room in the model's 8192 positions")
+    yield of("window too small", ["--window", "8", *to], "--window=8 .*from 16 to")
+    yield of("distill at a rank that is no multiple of 8", ["--distill", "16,20", *to], "--distill=16,20: ranks are multiples of 8")
+    yield of("distill past the head", ["--distill", "128", *to], "--distill asks for rank 128, and heads have 64 numbers")
+    yield of("option of generate", ["--codec", "none", *to], "--codec is not an option")
+    yield of("ids that are none", ["--text", "t.jsonl", *to], "line 1 of --text=t.jsonl", files={"t.jsonl": b"Once upon a time"})
+
+
 def options():
     yield Row("command unknown", ["generat"], "did you mean generate.*generate, list, model")
     yield Row("command of a later version", ["plan"], "generate, list, model")
@@ -103,6 +120,7 @@ def options():
     yield Row("checkpoint that is text", ["checkpoint", "show", "a.h5"], r"a\.h5 is not an HDF5 file", code=1, files={"a.h5": b"step,rank\n"})
     yield from replays()
     yield from evaluations()
+    yield from calibrations()
     yield Row("model without folder", ["model"], "pikv model DIR")
     yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [

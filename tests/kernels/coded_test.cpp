@@ -313,7 +313,7 @@ TEST(Coded, AThousandTokensOfUnlikeElementsForKeysAndValues) {
         coded.rebuilt.tokens.back() = 8;   // 1000
         coded.encode_all(host::encode_page, host::decode_page);
         auto const wanted = quotients(attend_by_reference(coded.rebuilt), 64);
-        on_each_target([&] { EXPECT_LE(largest_difference(quotients(coded.attend(attend_on_host), 64), wanted), 3e-5); });
+        on_each_target([&] { EXPECT_LE(largest_difference(quotients(coded.attend(attend_on_host), 64), wanted), 3e-4); });   // 16 bits, logits of 10
       }
   }
 }

@@ -3,52 +3,57 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
-#include <vector>
-
 #include "comm/error.hpp"
 
-namespace pikv::shards {
+namespace pikv::test {
 namespace {
 
-constexpr kernels::PageLayout layout{kernels::DType::f32, 2, 8, 6};
+using namespace shards;
+using ::testing::HasSubstr;
 
-TEST(Codecs, EachNameMakesACodecWithAnIdOfItsOwn) {
-  std::set<std::uint32_t> ids;
-  for (auto const& [name, entry] : codecs()) {
-    auto const codec = make_codec(name);
-    ASSERT_NE(codec, nullptr) << name;
-    EXPECT_TRUE(ids.insert(codec->id()).second) << name;
-    EXPECT_FALSE(entry.sentence.empty()) << name;
-  }
-}
-
-TEST(Codecs, EachStatesItsSizeExactly) {
-  for (auto const& [name, entry] : codecs()) {
-    auto const codec = make_codec(name);
-    EXPECT_EQ(static_cast<double>(codec->payload_bytes(layout)), codec->stated_ratio(layout) * static_cast<double>(layout.bytes())) << name;
-  }
-}
-
-TEST(Codecs, AnUnknownNameIsAnErrorThatListsTheNames) {
+std::string refusal(std::string_view text) {
   try {
-    (void)make_codec("zip");
-    FAIL() << "zip was accepted";
+    (void)parse_codec(text, "--codec");
   } catch (InputError const& error) {
-    EXPECT_STREQ(error.what(), "no codec named 'zip'; choose one of: none");
+    return error.what();
   }
+  return {};
 }
 
-TEST(CodecNone, KeepsEveryByteOfThePageAndWritesNoMore) {
-  auto const codec = make_codec("none");
-  std::vector<std::byte> page(layout.bytes());
-  for (std::size_t i = 0; i < page.size(); ++i) page[i] = static_cast<std::byte>(i * 37);
-  std::vector<std::byte> payload(layout.bytes() + 8, std::byte{0xEE});
-  codec->encode(layout, page, payload);
-  EXPECT_TRUE(std::equal(page.begin(), page.end(), payload.begin()));
-  EXPECT_THAT(std::vector(payload.end() - 8, payload.end()), ::testing::Each(std::byte{0xEE}));
-  EXPECT_EQ(codec->id(), 0u);
+TEST(Codec, EveryNameStandsAloneAndHasASentence) {
+  for (auto const& [name, entry] : codecs()) {
+    CodecSpec const spec = parse_codec(name, "--codec");
+    EXPECT_EQ(spec.text, name);
+    EXPECT_FALSE(entry.sentence.empty());
+    EXPECT_EQ(spec.selection.has_value(), entry.kind == CodecKind::selection) << name;
+    EXPECT_EQ(spec.map.has_value(), entry.kind == CodecKind::map) << name;
+    EXPECT_EQ(spec.element.has_value(), entry.kind == CodecKind::element) << name;
+  }
+  EXPECT_TRUE(parse_codec("none", "--codec").stores_as_is());
+}
+
+TEST(Codec, StagesAreJoinedInOrder) {
+  CodecSpec const spec = parse_codec("chunk_select:0.5+svd:32+int8", "--codec");
+  EXPECT_EQ(spec.selection, (CodecStage{"chunk_select", .5}));
+  EXPECT_EQ(spec.map, (CodecStage{"svd", 32.0}));
+  EXPECT_EQ(spec.element, kernels::Element::int8);
+  EXPECT_FALSE(spec.stores_as_is());
+  EXPECT_TRUE(parse_codec("pyramid", "--codec").stores_as_is());
+}
+
+TEST(Codec, RefusesWhatItCannotReadNamingIt) {
+  EXPECT_THAT(refusal("zip"), HasSubstr("--codec=zip is unknown: no codec is named 'zip'; choose of: "));
+  EXPECT_THAT(refusal("int8+svd"), HasSubstr("in no order that works"));
+  EXPECT_THAT(refusal("svd+lora"), HasSubstr("in no order that works"));
+  EXPECT_THAT(refusal("none+int8"), HasSubstr("in no order that works"));
+  EXPECT_THAT(refusal("svd:"), HasSubstr("has '' where the numbers kept"));
+  EXPECT_THAT(refusal("svd:x"), HasSubstr("has 'x' where the numbers kept"));
+  EXPECT_THAT(refusal("svd:-8"), HasSubstr("has '-8'"));
+  EXPECT_THAT(refusal("svd:8.5"), HasSubstr("whole number"));
+  EXPECT_THAT(refusal("int8:4"), HasSubstr("gives 'int8' a number, which it does not take"));
+  EXPECT_THAT(refusal("svd+"), HasSubstr("ends with '+'"));
+  EXPECT_THAT(refusal(""), HasSubstr("no codec is named ''"));
 }
 
 }  // namespace
-}  // namespace pikv::shards
+}  // namespace pikv::test

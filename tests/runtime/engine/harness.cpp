@@ -9,7 +9,7 @@
 
 #include "comm/inprocess_world.hpp"
 #include "runtime/model/model.hpp"
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 #include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
 

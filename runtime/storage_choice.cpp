@@ -1,15 +1,17 @@
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "comm/error.hpp"
 #include "runtime/cache_settings.hpp"
-#include "shards/codecs/rank_allocation.hpp"
+#include "runtime/calibration/codec_choice.hpp"
+#include "shards/codecs/quantised_error.hpp"
 
 namespace pikv::runtime {
 
@@ -71,20 +73,15 @@ std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t laye
   return std::max(8, round_up(rank));
 }
 
-// In one unit over all heads, keys and values: share of what attention makes of the part.
-std::vector<double> weighted_spectrum(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head) {
-  std::vector<double> spectrum = calibration.map("lora_plus", part, layer, head).spectrum;
-  double const size = calibration.held_out_size(part, layer, head).weighted;
-  for (double& one : spectrum) one /= size;
-  return spectrum;
-}
-
 }  // namespace
 
-bool StorageChoice::wants_calibration() const { return maps_by_calibration(k) || maps_by_calibration(v); }
+bool StorageChoice::wants_calibration() const { return automatic || maps_by_calibration(k) || maps_by_calibration(v); }
 
 StorageChoice storage_choice(GenerateOptions const& options) {
   StorageChoice choice;
+  choice.automatic = options.codec == "auto";
+  if (choice.automatic && (!options.codec_k.empty() || !options.codec_v.empty()))
+    throw InputError("--codec auto chooses for keys and for values; leave out --codec-k and --codec-v");
   choice.selection = shards::parse_codec(options.codec, "--codec").selection;
   choice.k = part_of(options.codec_k, options.codec, "--codec-k");
   choice.v = part_of(options.codec_v, options.codec, "--codec-v");
@@ -93,31 +90,45 @@ StorageChoice storage_choice(GenerateOptions const& options) {
 
 namespace {
 
-// Of the families that spread their numbers over layers, heads, keys and values: by [part][layer * kv_heads + head].
+bool spreads(shards::CodecSpec const& spec) { return spec.map && spec.map->name == "lora_plus"; }
+
+// By layer * kv_heads + head. lora_plus spreads its numbers over layers, heads, keys and values.
 ByHead<std::int32_t> ranks_of(StorageChoice const& choice, ModelConfig const& config, Calibration const& calibration) {
   ByHead<std::int32_t> ranks;
-  std::vector<std::vector<double>> spectra;
-  double mean = 0;
-  auto const spreads = [](shards::CodecSpec const& spec) { return spec.map && spec.map->name == "lora_plus"; };
   for (Part const part : {Part::keys, Part::values}) {
-    shards::CodecSpec const& spec = part == Part::keys ? choice.k : choice.v;
-    if (!has_maps(spec, part)) continue;
-    for (std::int32_t layer = 0; layer < config.layers; ++layer)
-      for (std::int32_t head = 0; head < config.kv_heads; ++head) {
-        std::int32_t const rank = rank_of(spec, part, layer, head, config.head_dim, calibration);
-        ranks[static_cast<std::size_t>(part)].push_back(rank);
-        if (!spreads(spec)) continue;
-        spectra.push_back(weighted_spectrum(calibration, part, layer, head));
-        mean += rank;
-      }
+    shards::CodecSpec const& spec = choice.of(part);
+    for (std::int32_t layer = 0; layer < config.layers && has_maps(spec, part); ++layer)
+      for (std::int32_t head = 0; head < config.kv_heads; ++head)
+        ranks[static_cast<std::size_t>(part)].push_back(rank_of(spec, part, layer, head, config.head_dim, calibration));
   }
-  if (spectra.empty()) return ranks;
-  auto const spread = shards::allocate_ranks(spectra, mean / static_cast<double>(spectra.size()));
-  auto next = spread.begin();
-  for (Part const part : {Part::keys, Part::values})
-    if (spreads(part == Part::keys ? choice.k : choice.v))
-      for (std::int32_t& rank : ranks[static_cast<std::size_t>(part)]) rank = *next++;
+  if (spreads(choice.k) && spreads(choice.v)) return pooled_ranks(calibration, (ranks[0].front() + ranks[1].front()) / 2.0);
   return ranks;
+}
+
+shards::RankMap map_of(Calibration const& calibration, PartChoice const& choice, Part part, std::int32_t layer, std::int32_t head) {
+  if (choice.map == no_map) return shards::map_of_rank(shards::identity_map(calibration.facts().head_dim), round_up(choice.rank));
+  return calibration.map_of_rank(choice.map, part, layer, head, choice.rank);
+}
+
+// What `auto` chose, as a codec of each table.
+std::vector<shards::TableCodec> tables_of(CodecChoice const& choice, PageTables const& tables, ModelConfig const& config, Calibration const& calibration) {
+  std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all));
+  for (std::int32_t table = 0; table < tables.all; ++table) {
+    shards::TableCodec& of = all[static_cast<std::size_t>(table)];
+    std::int32_t const layer = table / tables.per_layer, first = table % tables.per_layer * tables.layout.kv_heads;
+    for (Part const part : {Part::keys, Part::values}) {
+      shards::StoredPart& stored = part == Part::keys ? of.k : of.v;
+      auto const heads = std::span{choice.parts[static_cast<std::size_t>(part)]}.subspan(static_cast<std::size_t>(layer * config.kv_heads + first), static_cast<std::size_t>(tables.layout.kv_heads));
+      bool const maps = std::ranges::any_of(heads, [](PartChoice const& chosen) { return chosen.map != no_map; });
+      for (std::int32_t head = first; head < first + tables.layout.kv_heads; ++head) {
+        PartChoice const& chosen = choice.parts[static_cast<std::size_t>(part)][static_cast<std::size_t>(layer * config.kv_heads + head)];
+        stored.element = chosen.element;
+        of.name += fmt::format("{}{}:{}+{}", of.name.empty() ? "" : "/", chosen.map, chosen.rank, static_cast<int>(chosen.element));
+        if (maps) stored.maps.push_back(map_of(calibration, chosen, part, layer, head));
+      }
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -135,16 +146,40 @@ std::shared_ptr<shards::PageCodecs const> make_page_codecs(GenerateOptions const
   ByHead<std::int32_t> const ranks = ranks_of(choice, config, *calibration);
   for (std::int32_t table = 0; table < tables.all; ++table)
     for (Part const part : {Part::keys, Part::values}) {
-      shards::CodecSpec const& spec = part == Part::keys ? choice.k : choice.v;
-      if (!has_maps(spec, part)) continue;
+      if (!has_maps(choice.of(part), part)) continue;
       auto& of = all[static_cast<std::size_t>(table)];
       std::int32_t const layer = table / tables.per_layer, first = table % tables.per_layer * tables.layout.kv_heads;
-      for (std::int32_t head = first; head < first + tables.layout.kv_heads; ++head)
-        (part == Part::keys ? of.k : of.v)
-            .maps.push_back(calibration->map_of_rank(spec.map->name, part, layer, head,
-                                                     ranks[static_cast<std::size_t>(part)][static_cast<std::size_t>(layer * config.kv_heads + head)]));
+      for (std::int32_t head = first; head < first + tables.layout.kv_heads; ++head) {
+        std::int32_t const rank = ranks[static_cast<std::size_t>(part)][static_cast<std::size_t>(layer * config.kv_heads + head)];
+        (part == Part::keys ? of.k : of.v).maps.push_back(map_of(*calibration, {choice.of(part).map->name, rank}, part, layer, head));
+      }
     }
   return std::make_shared<shards::PageCodecs>(tables.layout, std::move(all));
+}
+
+std::shared_ptr<shards::PageCodecs const> choose_page_codecs(GenerateOptions const& options, ModelConfig const& config, Calibration const& calibration,
+                                                             FitsBudget const& fits) {
+  PageTables const tables = page_tables(options, config);
+  auto const made = [&](double bytes) {
+    CodecChoice const choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) {
+      return part_bytes(part, rank, element, options.page_tokens);
+    });
+    return std::make_shared<shards::PageCodecs>(tables.layout, tables_of(choice, tables, config, calibration));
+  };
+  double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
+  if (auto best = made(most); fits(*best)) return best;
+  std::shared_ptr<shards::PageCodecs const> best = made(least);
+  constexpr int halvings = 12;   // to 1/4096 of a page
+  for (int i = 0; i < halvings; ++i) {
+    double const middle = (least + most) / 2;
+    if (auto one = made(middle); fits(*one)) {
+      best = one;
+      least = middle;
+    } else {
+      most = middle;
+    }
+  }
+  return best;
 }
 
 }  // namespace pikv::runtime

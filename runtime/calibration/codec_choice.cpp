@@ -1,0 +1,123 @@
+#include "runtime/calibration/codec_choice.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "shards/codecs/auto_choice.hpp"
+#include "shards/codecs/maps/matrix.hpp"
+#include "shards/codecs/rank_allocation.hpp"
+
+namespace pikv::runtime {
+namespace {
+
+using kernels::Element;
+
+constexpr std::array<Element, 3> elements{Element::bf16, Element::int8, Element::int4};
+constexpr std::array<std::string_view, 2> families{"svd", "lora_plus"};
+
+double weighted_spread(HeadMoments const& moments) {
+  shards::PartMoments const v = shards::part_moments(moments, Part::values);
+  return v.covariance().cwiseProduct(v.weight).sum();
+}
+
+/// What a weighted square of this head counts.
+double unit(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head) {
+  double whole = 0;
+  for (std::int32_t other = 0; other < calibration.facts().kv_heads; ++other) whole += weighted_spread(calibration.moments(layer, other));
+  if (whole <= 0) return 0;
+  return part == Part::values ? 1 / whole : weighted_spread(calibration.moments(layer, head)) / whole / calibration.facts().head_dim;
+}
+
+/// All ways to store one head's part with one element.
+struct Options {
+  std::vector<PartChoice> choices;
+  std::vector<shards::Candidate> candidates;
+};
+
+Options options_of(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, Element element, PartBytes const& bytes_of) {
+  Options options;
+  double const counts = unit(calibration, part, layer, head);
+  auto const add = [&](std::string_view name, std::int32_t rank) {
+    options.choices.push_back({std::string{name}, rank, element});
+    options.candidates.push_back({bytes_of(part, rank, element), counts * calibration.held_out(name, part, layer, head, rank, element).weighted});
+  };
+  std::int32_t const d = calibration.facts().head_dim;
+  add(no_map, d);
+  for (std::string_view const name : families)
+    for (std::int32_t const rank : shards::rank_steps(d))
+      if (rank < d) add(name, rank);
+  return options;
+}
+
+/// The heads of one layer's keys, or values: ways to store them all.
+struct Together {
+  std::vector<std::vector<PartChoice>> choices;   // by way, head
+  std::vector<shards::Candidate> candidates;
+};
+
+Together together(Calibration const& calibration, Part part, std::int32_t layer, PartBytes const& bytes_of) {
+  Together ways;
+  for (Element const element : elements) {
+    std::vector<std::vector<PartChoice>> choices;
+    std::vector<std::vector<shards::Candidate>> candidates;
+    for (std::int32_t head = 0; head < calibration.facts().kv_heads; ++head) {
+      Options options = options_of(calibration, part, layer, head, element, bytes_of);
+      choices.push_back(std::move(options.choices));
+      candidates.push_back(std::move(options.candidates));
+    }
+    for (shards::Choice const& choice : shards::frontier(candidates)) {
+      auto& of_heads = ways.choices.emplace_back();
+      for (std::size_t head = 0; head < choices.size(); ++head) of_heads.push_back(choices[head][choice.places[head]]);
+      ways.candidates.push_back(choice.sum);
+    }
+  }
+  return ways;
+}
+
+}   // namespace
+
+double output_error(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, MapError const& lost) {
+  return unit(calibration, part, layer, head) * lost.weighted;
+}
+
+ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_rank) {
+  std::vector<std::vector<double>> spectra;
+  for (Part const part : {Part::keys, Part::values})
+    for (std::int32_t layer = 0; layer < calibration.facts().layers; ++layer)
+      for (std::int32_t head = 0; head < calibration.facts().kv_heads; ++head) {
+        spectra.push_back(calibration.map("lora_plus", part, layer, head).spectrum);
+        double const counts = unit(calibration, part, layer, head);
+        for (double& value : spectra.back()) value *= counts;
+      }
+  auto const ranks = shards::allocate_ranks(spectra, mean_rank);
+  auto const values = ranks.begin() + static_cast<std::ptrdiff_t>(calibration.facts().heads());
+  return {std::vector<std::int32_t>{ranks.begin(), values}, std::vector<std::int32_t>{values, ranks.end()}};
+}
+
+double part_bytes(Part part, std::int32_t rank, Element element, std::int32_t page_tokens) {
+  constexpr double full = 2, pair = 4, group = 32;
+  if (element != Element::int8 && element != Element::int4) return full * rank;
+  double const codes = element == Element::int8 ? rank : rank / 2.0;
+  return codes + (part == Part::keys ? pair * rank / std::min<double>(page_tokens, group) : pair * ((rank + 31) / 32));
+}
+
+CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes const& bytes_of) {
+  CalibrationFacts const& facts = calibration.facts();
+  std::vector<Together> all;
+  std::vector<std::vector<shards::Candidate>> candidates;
+  for (Part const part : {Part::keys, Part::values})
+    for (std::int32_t layer = 0; layer < facts.layers; ++layer) {
+      all.push_back(together(calibration, part, layer, bytes_of));
+      candidates.push_back(all.back().candidates);
+    }
+  shards::Choice const choice = shards::choose(candidates, bytes);
+  CodecChoice codec{{}, choice.sum.bytes, choice.sum.error};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto const& of_heads = all[i].choices[choice.places[i]];
+    auto& part = codec.parts[i / static_cast<std::size_t>(facts.layers)];
+    part.insert(part.end(), of_heads.begin(), of_heads.end());
+  }
+  return codec;
+}
+
+}   // namespace pikv::runtime

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "kernels/coded.hpp"
+#include "runtime/calibration/calibration.hpp"
+
+namespace pikv::runtime {
+
+/// What an error of keys or values of one head does to the output of its layer's attention, to first order and as a share of what the layer's values
+/// amount to, so that errors of keys and values, heads and layers add. With independent errors of tokens the output moves by sum P_t^2 times
+///   of values: E|W_o (v - v^)|^2;   of keys: E(q.k - q.k^)^2 / d  E|W_o (v - mean)|^2
+/// and the sum is common to both.
+double output_error(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, MapError const& lost);
+
+/// Ranks of lora_plus maps by methods 3.2 (2): weighted eigenvalues of all layers, heads, keys and values in one pool, in the unit of output_error.
+/// Multiples of 8, whose mean is at most mean_rank, from 8 on.
+ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_rank);
+
+/// How one head's keys or values are stored. map: a family's name, or `none`, then rank is head_dim. element: bf16, int8 or int4.
+struct PartChoice {
+  std::string map{no_map};
+  std::int32_t rank = 0;
+  kernels::Element element = kernels::Element::bf16;
+};
+struct CodecChoice {
+  ByHead<PartChoice> parts;
+  double bytes = 0;   // of a token, in all layers
+  double error = 0;   // sum of output_error
+};
+
+/// Bytes a token of one head takes.
+using PartBytes = std::function<double(Part part, std::int32_t rank, kernels::Element element)>;
+/// Two bytes a number, or its codes and the two fp16 of its group: 32 tokens of a channel of keys (page_tokens, if that is less), 32 numbers of a
+/// token of values.
+double part_bytes(Part part, std::int32_t rank, kernels::Element element, std::int32_t page_tokens);
+
+/// `--codec auto`: map (none, svd, lora_plus), rank and element of every layer, head, keys and values, so that a token takes at most `bytes` in all layers
+/// and the least is lost by held-out errors (shards/codecs/auto_choice.hpp). The heads of a layer share the element, as pages want it; keys and values
+/// differ. If even the least takes more, that is what is chosen.
+CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes const& bytes_of);
+
+}   // namespace pikv::runtime
