@@ -200,6 +200,16 @@ EffectRow const effects[] = {
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 
+/// Of policies, what a checkpoint does not hold; empty if it holds everything.
+std::string not_saved_of(Options const& o) {
+  bool const routed = routes(o) && o.experts > 0;
+  if (places(o)) return fmt::format("the tiers of --scheduler {}", o.scheduler);
+  if (routed && routers().at(o.router).remembers) return fmt::format("what --router {} has learned from all streams of a home", o.router);
+  if (routed && evicts(o)) return "which experts a home has read of late, by which --attention routed weighs what is evicted";
+  if (routed && o.home == "router") return "the model's gate over pages that are being filled, which --home router counts";
+  return {};
+}
+
 void check_policies(Options const& options) {
   bool const chooses = options.attention != "exact";
   if (options.attention == "certified" && options.max_error == 0)
@@ -219,8 +229,8 @@ void check_policies(Options const& options) {
     throw InputError("--codec auto chooses by what a job is to hold, which is another when it goes on; name the codec, or leave out --checkpoint and --resume");
   if (storage.codes() && places(options))
     throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
-  if ((chooses || options.selection || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
-    throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
+  if (auto const missing = not_saved_of(options); !missing.empty() && (!options.checkpoint.empty() || !options.resume.empty()))
+    throw InputError(fmt::format("a checkpoint does not hold {}; leave out --checkpoint and --resume, or choose another", missing));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "comm/inprocess_world.hpp"
 #include "runtime/calibration/calibrate.hpp"
 #include "runtime/model/model.hpp"
-#include "runtime/storage_choice.hpp"
+#include "runtime/page_storage.hpp"
 #include "tests/runtime/engine/agreement.hpp"
 #include "tests/runtime/reference_data.hpp"
 
@@ -118,7 +118,7 @@ TEST_P(CodedPages, MoveToOtherOwners) {
 TEST_P(CodedPages, TakeTheBytesThatAreStatedAndNoMore) {
   auto options = coded(GetParam(), 2);
   auto const model = runtime::Model::load(options.model, 0, 1);
-  auto const codecs = runtime::make_page_codecs(options, model.config(), &calibration());
+  auto const codecs = runtime::make_page_storage(options, model.config(), &calibration()).codecs;
   std::size_t looked = 0;
   decode(options, prompts(), {.calibration = &calibration(), .after_step = [&](comm::World const&, runtime::StepRecord const&, shards::Store& store) {
     shards::Arena& arena = store.arena();
@@ -184,7 +184,7 @@ TEST(CodedPagesThatFitABudget, LoseLessWithMore) {
   runtime::ModelConfig const config = runtime::Model::load(options.model, 0, 1).config();
   double before = 0;
   for (double const share : {.2, .3, .4, .5}) {   // of f32 pages
-    auto const codecs = runtime::choose_page_codecs(options, config, calibration(), [&](shards::PageCodecs const& some) { return some.stated_ratio() <= share + .04; });
+    auto const codecs = runtime::choose_page_storage(options, config, calibration(), [&](shards::PageCodecs const& some) { return some.stated_ratio() <= share + .04; }).codecs;
     EXPECT_LE(codecs->stated_ratio(), share + .04);
     EXPECT_GT(codecs->stated_ratio(), before);
     before = codecs->stated_ratio();
