@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
 
 #include "comm/error.hpp"
 
@@ -12,11 +13,9 @@ namespace {
 
 bool maps_by_calibration(shards::CodecSpec const& spec) { return spec.map && spec.map->name != "chunk_pca"; }
 
-shards::CodecSpec part_of(std::string const& own, std::string const& both, char const* option) {
-  if (own.empty()) return shards::parse_codec(both, "--codec");
-  shards::CodecSpec const spec = shards::parse_codec(own, option);
-  if (spec.selection)
-    throw InputError(fmt::format("{}={} selects tokens, which is for keys and values together; write {} in --codec", option, own, spec.selection->name));
+shards::CodecSpec part_of(std::string_view text, std::string const& said) {
+  shards::CodecSpec const spec = shards::parse_codec(text, said);
+  if (spec.selection) throw InputError(fmt::format("{} selects tokens, which is for keys and values together; write {} first in --codec", said, spec.selection->name));
   return spec;
 }
 
@@ -24,14 +23,21 @@ shards::CodecSpec part_of(std::string const& own, std::string const& both, char 
 
 bool StorageChoice::wants_calibration() const { return automatic || maps_by_calibration(k) || maps_by_calibration(v); }
 
+CodecPair parse_codec_pair(std::string_view text, std::string const& said) {
+  auto const slash = text.find('/');
+  shards::CodecSpec const first = shards::parse_codec(text.substr(0, slash), said);
+  return {first, slash == std::string_view::npos ? first : part_of(text.substr(slash + 1), said)};
+}
+
 StorageChoice storage_choice(GenerateOptions const& options) {
   StorageChoice choice;
   choice.automatic = options.codec == "auto";
   if (choice.automatic && (!options.codec_k.empty() || !options.codec_v.empty()))
     throw InputError("--codec auto chooses for keys and for values; leave out --codec-k and --codec-v");
-  choice.selection = shards::parse_codec(options.codec, "--codec").selection;
-  choice.k = part_of(options.codec_k, options.codec, "--codec-k");
-  choice.v = part_of(options.codec_v, options.codec, "--codec-v");
+  CodecPair const pair = parse_codec_pair(options.codec, "--codec=" + options.codec);
+  choice.selection = pair.k.selection;
+  choice.k = options.codec_k.empty() ? pair.k : part_of(options.codec_k, "--codec-k=" + options.codec_k);
+  choice.v = options.codec_v.empty() ? pair.v : part_of(options.codec_v, "--codec-v=" + options.codec_v);
   return choice;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "runtime/options.hpp"
 #include "shards/codec.hpp"
@@ -18,6 +20,12 @@ struct StorageChoice {
   bool codes() const { return automatic || !k.stores_as_is() || !v.stores_as_is(); }
   bool wants_calibration() const;
 };
+
+/// One codec for both, or two with a '/' between, of keys and of values. Throws InputError, which begins with `said`.
+struct CodecPair {
+  shards::CodecSpec k, v;
+};
+CodecPair parse_codec_pair(std::string_view text, std::string const& said);
 
 /// Throws InputError.
 StorageChoice storage_choice(GenerateOptions const& options);

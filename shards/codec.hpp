@@ -38,7 +38,7 @@ struct CodecSpec {
   bool stores_as_is() const { return !map && !element; }
 };
 
-/// Throws InputError, which begins with `option`=`text`.
-CodecSpec parse_codec(std::string_view text, std::string_view option);
+/// Throws InputError, which begins with what the user said, "--codec=zip".
+CodecSpec parse_codec(std::string_view text, std::string_view said);
 
 }  // namespace pikv::shards
