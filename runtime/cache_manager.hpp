@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -43,6 +44,11 @@ class CacheManager : public shards::CachePolicy {
   /// Between steps: what this step's streams no longer need is evicted.
   void after_step(shards::Store& store, std::span<shards::Segment const> stepped);
 
+  /// What its policies know of a stream, for a checkpoint between steps; not what a router has learned from all streams of this home.
+  std::string save(shards::Stream const& stream) const;
+  /// Into a stream that has begun, as long as it was then, whose pages are back or evicted: it goes on as if nothing had happened. Throws RunError.
+  void restore(shards::Stream const& stream, std::string_view state);
+
   /// Bytes of summaries now, for the account.
   std::size_t summary_bytes() const;
   /// Per page that is sealed, at most.
@@ -55,6 +61,7 @@ class CacheManager : public shards::CachePolicy {
   bool watches(shards::TableRows const& rows) const override;
   void observe(shards::PageMasses const& found, float const* q) override;
   void sealed(shards::Stream const& stream, std::int32_t table, shards::Block block, kernels::PoolView const& pool, std::int32_t slot) override;
+  void encoded(shards::Stream const& stream, std::int32_t table, shards::Block block, kernels::CodedErrors const& errors) override;
   void forgotten(shards::Stream const& stream, shards::Block from) override;
 
  private:

@@ -170,11 +170,11 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
     load_model(job);
-    load_codecs(job);
+    if (continued) load_codecs(job);
   });
   std::optional<Resumed> resumed;
   if (continued) {
-    continued->verify(world, *job.model, options);
+    continued->verify(world, *job.model, options, job.codecs.get());
     resumed.emplace(Resumed{continued->checkpoint().requests(), continued->pages()});
     for (SavedRequest const& saved : resumed->requests) {
       job.requests.push_back(saved.request);
@@ -184,6 +184,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     read_prompts_of(job);
   }
   read_rank_plan(job);
+  if (!continued) agree(world, patience * options.deadline_s, [&] { load_codecs(job); });
   size_job(job);
   say_transport(world, options);
   if (world.rank() == 0) say_start(job, resumed ? &*resumed : nullptr);

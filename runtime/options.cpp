@@ -12,7 +12,7 @@
 #include "runtime/routing/routers.hpp"
 #include "runtime/scheduling/schedulers.hpp"
 #include "runtime/units.hpp"
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 #include "shards/codec.hpp"
 #include "shards/homes.hpp"
 #include "shards/names.hpp"
@@ -102,9 +102,9 @@ Row const rows[] = {
     {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads; flexgen: keeps in the fast tier), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
     {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
     {"pin-window", "N", "64", "newest tokens that are always kept and read; so are a stream's first page and the one being filled", [](Options& o, Given const& g) { o.pin_window = count(g, 0, 1 << 30); }},
-    {"codec", "NAME", "none", "how full pages are stored, but for a stream's first: names joined by +, as svd:32+int8; `pikv list codecs`", [](Options& o, Given const& g) { o.codec = shards::parse_codec(g.value, "--codec").text; }},
-    {"codec-k", "NAME", "as --codec", "how keys are", [](Options& o, Given const& g) { o.codec_k = shards::parse_codec(g.value, "--codec-k").text; }},
-    {"codec-v", "NAME", "as --codec", "how values are", [](Options& o, Given const& g) { o.codec_v = shards::parse_codec(g.value, "--codec-v").text; }},
+    {"codec", "NAME", "none", "how full pages are stored, but for a stream's first: names joined by +, as svd:32+int8; a / between what keys and what values get; `pikv list codecs`", [](Options& o, Given const& g) { (void)parse_codec_pair(g.value, g.said), o.codec = g.value; }},
+    {"codec-k", "NAME", "as --codec", "how keys are", [](Options& o, Given const& g) { o.codec_k = shards::parse_codec(g.value, g.said).text; }},
+    {"codec-v", "NAME", "as --codec", "how values are", [](Options& o, Given const& g) { o.codec_v = shards::parse_codec(g.value, g.said).text; }},
     {"calibration", "FILE", "", "what `pikv calibrate` wrote of this model: bases for svd, lora, lora_plus, prune and distill", [](Options& o, Given const& g) { o.calibration = file(g); }},
     {"exact-window", "N", "0", "newest tokens that stay uncompressed even where their page is full", [](Options& o, Given const& g) { o.exact_window = count(g, 0, 1 << 30); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
@@ -200,6 +200,16 @@ EffectRow const effects[] = {
     {"schedule-seed", in_process, "over real processes; add --in-process N"},
 };
 
+/// Of policies, what a checkpoint does not hold; empty if it holds everything.
+std::string not_saved_of(Options const& o) {
+  bool const routed = routes(o) && o.experts > 0;
+  if (places(o)) return fmt::format("the tiers of --scheduler {}", o.scheduler);
+  if (routed && routers().at(o.router).remembers) return fmt::format("what --router {} has learned from all streams of a home", o.router);
+  if (routed && evicts(o)) return "which experts a home has read of late, by which --attention routed weighs what is evicted";
+  if (routed && o.home == "router") return "the model's gate over pages that are being filled, which --home router counts";
+  return {};
+}
+
 void check_policies(Options const& options) {
   bool const chooses = options.attention != "exact";
   if (options.attention == "certified" && options.max_error == 0)
@@ -213,11 +223,14 @@ void check_policies(Options const& options) {
   StorageChoice const storage = storage_choice(options);
   if (storage.wants_calibration() && options.calibration.empty())
     throw InputError(fmt::format("the codec {} has a basis that comes from calibration; make one with `pikv calibrate` and add --calibration FILE",
-                                 storage.k.map ? storage.k.text : storage.v.text));
+                                 storage.automatic ? "auto" : storage.k.map ? storage.k.text : storage.v.text));
+  if (storage.automatic && options.kv_budget == 0) throw InputError("--codec auto chooses what fits a budget; add --kv-budget SIZE");
+  if (storage.automatic && (!options.checkpoint.empty() || !options.resume.empty()))
+    throw InputError("--codec auto chooses by what a job is to hold, which is another when it goes on; name the codec, or leave out --checkpoint and --resume");
   if (storage.codes() && places(options))
     throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
-  if ((chooses || options.selection || options.scheduler != "none") && (!options.checkpoint.empty() || !options.resume.empty()))
-    throw InputError("a checkpoint does not hold the state of policies; leave out --checkpoint and --resume, or --scheduler and --attention");
+  if (auto const missing = not_saved_of(options); !missing.empty() && (!options.checkpoint.empty() || !options.resume.empty()))
+    throw InputError(fmt::format("a checkpoint does not hold {}; leave out --checkpoint and --resume, or choose another", missing));
 }
 
 }  // namespace

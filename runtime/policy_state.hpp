@@ -15,6 +15,9 @@
 
 namespace pikv::runtime {
 
+/// Of what policies save: of every scheduler, page summaries and cache_manager.cpp together.
+inline constexpr std::int32_t policy_state_version = 1;
+
 /// State of policies as bytes, for a checkpoint: plain values and lists of them, each list after its length (u64), in the order in which they are
 /// written, without padding. Little-endian, as memory is.
 class StateWriter {

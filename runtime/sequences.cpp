@@ -109,6 +109,11 @@ void Sequences::admit() {
     sequence->result.home = rank_;
     sequence->result.generated_before = static_cast<std::int32_t>(known->result.tokens.size());
     sequence->unread_end = resumed_->pages.blocks(known->stream);
+    if (cache_ != nullptr) {   // policies go on from the whole stream, or with it from its beginning
+      bool const whole = sequence->unread_end >= shards::blocks_for(known->length, store_.options().layout.page_tokens);
+      if (!whole || known->policy.empty()) sequence->unread_end = 0;
+      sequence->policy_unread = sequence->unread_end > 0;
+    }
   }
   sequence->result.tokens.reserve(static_cast<std::size_t>(request.max_new_tokens));
   running_.push_back(std::move(sequence));
@@ -146,8 +151,12 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
   while (sequence.unread_from < sequence.unread_end && free_slots >= layers && bytes_left > 0) {
     CheckpointReader const& from = resumed_->pages.checkpoint();
     auto const row = [&](std::int32_t layer) { return resumed_->pages.row(sequence.stream->id(), layer, sequence.unread_from); };
-    bool const sound = store_.restore(*sequence.stream, {[&](std::int32_t layer, shards::PageHeader& header) { from.read_header(row(layer), header); },
-                                                         [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(row(layer), payload); }});
+    auto const header_of = [&](std::int32_t layer, shards::PageHeader& header) {
+      auto const at = row(layer);
+      if (at) from.read_header(*at, header);
+      return at.has_value();
+    };
+    bool const sound = store_.restore(*sequence.stream, {header_of, [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(*row(layer), payload); }});
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;
     ++blocks_read_;
@@ -155,6 +164,14 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
     free_slots -= layers;
     bytes_left -= std::min(bytes_left, block_bytes);
   }
+  if (sequence.policy_unread && sequence.unread_from == sequence.unread_end) load_policy(sequence);
+}
+
+void Sequences::load_policy(Sequence& sequence) {
+  sequence.policy_unread = false;
+  SavedRequest const& known = *saved(*sequence.request);
+  if (sequence.stream->length() == known.length) return cache_->restore(*sequence.stream, known.policy);
+  store_.rewind(*sequence.stream, 0);   // a page has rotted since it was verified: what policies saw comes again
 }
 
 void Sequences::add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots) {
@@ -254,18 +271,32 @@ void Sequences::retire_ended(shards::Step step) {
   std::erase_if(running_, [](auto const& sequence) { return sequence->ended; });
 }
 
+void Sequences::add_policy(Sequence const& sequence, HomeState::Progress& progress) const {
+  if (sequence.policy_unread) {
+    progress.policy = saved(*sequence.request)->policy;
+    progress.evicted = saved(*sequence.request)->evicted;
+    return;
+  }
+  progress.policy = cache_->save(*sequence.stream);
+  shards::Directory const& directory = sequence.stream->directory();
+  for (shards::Block block = 0; block < directory.blocks(); ++block)
+    for (std::int32_t table = 0; table < store_.options().layers; ++table)
+      if (!directory.at(table, block).exists()) progress.evicted.push_back({table, block});
+}
+
 HomeState Sequences::state() const {
   HomeState state;
   for (Result const& result : results_) state.progress.push_back({result.index, Phase::done, result, {}, 0});
   auto const add_unread = [&](shards::StreamId const& id, shards::Block from, shards::Block end) {
     for (shards::Block block = from; block < end; ++block)
       for (std::int32_t layer = 0; layer < store_.options().layers; ++layer) {
-        std::size_t const row = resumed_->pages.row(id, layer, block);
-        PageRow page = resumed_->pages.checkpoint().pages()[row];
+        auto const row = resumed_->pages.row(id, layer, block);
+        if (!row) continue;
+        PageRow page = resumed_->pages.checkpoint().pages()[*row];
         page.rank = rank_;
         page.slot = -1;
         page.indexed = 0;
-        state.unread.push_back({static_cast<std::int64_t>(row), page});
+        state.unread.push_back({static_cast<std::int64_t>(*row), page});
       }
   };
   for (auto const& sequence : running_) {
@@ -273,13 +304,14 @@ HomeState Sequences::state() const {
     bool const reading = sequence->unread_from < sequence->unread_end;
     std::int64_t const length = reading ? saved(*sequence->request)->length : stream.length();
     state.progress.push_back({sequence->result.index, Phase::running, sequence->result, stream.id(), length});
+    if (cache_ != nullptr) add_policy(*sequence, state.progress.back());
     auto const pages = shards::pages_of(store_, stream, rank_);
     state.pages.insert(state.pages.end(), pages.begin(), pages.end());
     add_unread(stream.id(), sequence->unread_from, sequence->unread_end);
   }
   for (Request const* request : std::span{waiting_}.subspan(next_waiting_))
     if (SavedRequest const* const known = saved(*request)) {
-      state.progress.push_back({request->index, Phase::running, known->result, known->stream, known->length});
+      state.progress.push_back({request->index, Phase::running, known->result, known->stream, known->length, known->policy, known->evicted});
       add_unread(known->stream, 0, resumed_->pages.blocks(known->stream));
     }
   return state;

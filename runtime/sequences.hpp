@@ -80,6 +80,7 @@ class Sequences {
     std::string text;                   // generated, for stop strings
     std::int64_t pages = 0;
     shards::Block unread_from = 0, unread_end = 0;   // blocks that are still only in the checkpoint
+    bool policy_unread = false;                      // so is the state of its policies
     bool ended = false;
     Result result;
   };
@@ -92,6 +93,8 @@ class Sequences {
   /// The request's state in the checkpoint, null without one or where it had not begun.
   SavedRequest const* saved(Request const& request) const;
   void load(Sequence& sequence, std::size_t& free_slots, std::size_t& bytes_left);
+  void load_policy(Sequence& sequence);
+  void add_policy(Sequence const& sequence, HomeState::Progress& progress) const;
   void add_rows(Batch& batch, Sequence& sequence, std::int32_t rows, std::size_t& free_slots);
   void take_token(Sequence& sequence, std::span<float const> logits, double now);
   void damaged(Sequence& sequence, shards::Damage const& damage, double now);

@@ -11,7 +11,8 @@
 namespace pikv::shards {
 
 /// What a stage of a codec does: chooses tokens that stay (runtime/scheduling), maps keys and values linearly, or says what their numbers are kept as.
-enum class CodecKind { none, selection, map, element };
+/// `automatic` chooses the last two.
+enum class CodecKind { none, automatic, selection, map, element };
 
 struct CodecEntry {
   std::string_view sentence;          // for `pikv list codecs`
@@ -37,7 +38,7 @@ struct CodecSpec {
   bool stores_as_is() const { return !map && !element; }
 };
 
-/// Throws InputError, which begins with `option`=`text`.
-CodecSpec parse_codec(std::string_view text, std::string_view option);
+/// Throws InputError, which begins with what the user said, "--codec=zip".
+CodecSpec parse_codec(std::string_view text, std::string_view said);
 
 }  // namespace pikv::shards

@@ -4,8 +4,10 @@
 #include <string>
 
 #include "shards/block_hash.hpp"
+#include "shards/encode_watch.hpp"
 #include "shards/page_codecs.hpp"
 #include "shards/page_key.hpp"
+#include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
 
@@ -95,9 +97,15 @@ kernels::PoolView Home::decoded(std::int32_t layer, Slot slot) {
 
 bool Home::read_block(Stream& stream, ReadPage const& read, std::uint32_t& tokens) {
   Block const block = stream.directory_.blocks() - 1;
+  auto const whole = static_cast<std::uint32_t>(options_.layout.page_tokens);
+  bool evicted = false;
   for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
     PageHeader header;
-    read.header(layer, header);
+    if (!read.header(layer, header)) {
+      stream.directory_.at(layer, block).life = PageLife::evicted;
+      evicted = true;
+      continue;
+    }
     std::int32_t const size_class = header.codec == 0 ? 0 : sealed_class(options_, layer);
     if (header.codec != 0 && (size_class == 0 || header.codec != options_.codecs->id(layer))) return false;
     DirectoryEntry& entry = stream.directory_.at(layer, block);
@@ -106,10 +114,11 @@ bool Home::read_block(Stream& stream, ReadPage const& read, std::uint32_t& token
     read.payload(layer, arena_.payload(entry.local).first(std::min<std::size_t>(header.payload_bytes, arena_.payload(entry.local).size())));
     ++counts_.checked;
     bool const sound = verify(header, arena_.payload(entry.local), key_of(options_, stream.id_, layer, block), header.generation, options_.fingerprint) == Verdict::good;
-    if (!sound || header.tokens < 1 || header.tokens > static_cast<std::uint32_t>(options_.layout.page_tokens) || (layer > 0 && header.tokens != tokens)) return false;
+    if (!sound || header.tokens < 1 || header.tokens > whole || (tokens > 0 && header.tokens != tokens)) return false;
     tokens = header.tokens;
   }
-  return true;
+  if (tokens == 0) tokens = whole;   // gone from every table
+  return !evicted || tokens == whole;
 }
 
 bool Home::restore(Stream& stream, ReadPage const& read) {
@@ -127,9 +136,14 @@ bool Home::restore(Stream& stream, ReadPage const& read) {
   bool const full = static_cast<std::int32_t>(tokens) == options_.layout.page_tokens;
   bool sealed = full && stream.sealed_ == block;
   for (std::int32_t layer = 0; layer < options_.layers; ++layer)   // a page that waits to be encoded is still open
-    sealed = sealed && (block == 0 || arena_.size_class(stream.directory_.at(layer, block).local) == sealed_class(options_, layer));
+    if (DirectoryEntry const& entry = stream.directory_.at(layer, block); entry.life != PageLife::evicted)
+      sealed = sealed && (block == 0 || arena_.size_class(entry.local) == sealed_class(options_, layer));
   for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
     DirectoryEntry& entry = stream.directory_.at(layer, block);
+    if (entry.life == PageLife::evicted) {
+      ++stream.evicted_pages_;
+      continue;
+    }
     PageHeader& header = arena_.header(entry.local);
     arena_.book(entry.local, header.payload_bytes, false);
     arena_.events().record(PageEvent::restore, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
@@ -191,12 +205,14 @@ void Home::seal_full(Stream& stream, Step step) {
     for (std::int32_t layer = 0; layer < options_.layers; ++layer) seal_page(stream, layer, stream.sealed_, step);
 }
 
-void Home::encode(DirectoryEntry& entry, std::int32_t layer) {
+void Home::encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key) {
+  Stopwatch const watch{encode_seconds_};
   kernels::CodedLayout const layout = options_.codecs->layout(layer);
   Slot const coded = arena_.take(sealed_class(options_, layer));
   kernels::host::encode_page(arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
   arena_.book(coded, layout.bytes, false);
   arena_.header(coded).codec = options_.codecs->id(layer);
+  if (options_.encode_watch != nullptr) options_.encode_watch->encoded(key, arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
   arena_.give_back(entry.local);
   entry.local = coded;
 }
@@ -208,8 +224,10 @@ void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step)
   std::size_t bytes = options_.layout.bytes();
   arena_.header(entry.local) = {};
   if (block > 0 && sealed_class(options_, layer) > 0) {
-    encode(entry, layer);
+    encode(entry, layer, key_of(options_, stream.id_, layer, block));
     bytes = options_.codecs->layout(layer).bytes;
+    if (cache_policy_ != nullptr)
+      cache_policy_->encoded(stream, layer, block, kernels::coded_errors(options_.codecs->layout(layer), arena_.payload(entry.local).data()));
   }
   PageHeader& header = arena_.header(entry.local);
   header.key = key_of(options_, stream.id_, layer, block);

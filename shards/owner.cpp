@@ -8,7 +8,7 @@ namespace {
 Slot in_arena(std::int32_t index) { return {index}; }
 }  // namespace
 
-Owner::Owner(Arena& arena, comm::Rank self, int ranks, std::span<std::size_t const> quota, Fingerprint const& fingerprint, Counts& counts)
+Owner::Owner(Arena& arena, comm::Rank self, int ranks, std::vector<std::size_t> const& quota, Fingerprint const& fingerprint, Counts& counts)
     : arena_{arena},
       self_{self},
       ranks_{ranks},

@@ -57,7 +57,7 @@ struct IndexedPage {
 class Owner {
  public:
   /// `quota`, by size class: slots of the arena that pages of others and own placed pages may fill; the rest is the home's.
-  Owner(Arena& arena, comm::Rank self, int ranks, std::span<std::size_t const> quota, Fingerprint const& fingerprint, Counts& counts);
+  Owner(Arena& arena, comm::Rank self, int ranks, std::vector<std::size_t> const& quota, Fingerprint const& fingerprint, Counts& counts);
 
   static constexpr std::size_t most_grants = 512;     // per control message and size class
   static constexpr std::size_t control_bytes = 64 + most_grants * sizeof(Grant);   // per size class

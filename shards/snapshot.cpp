@@ -10,7 +10,7 @@ namespace {
 
 PageRef ref_of(Store const& store, std::int32_t table, DirectoryEntry const& entry, comm::Rank home) {
   PageRef page;
-  if (entry.rotten) return page;
+  if (entry.rotten || !entry.exists()) return page;
   if (entry.local.valid()) {
     page.at = home;
     page.slot = entry.local.index;

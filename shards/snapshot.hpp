@@ -16,7 +16,7 @@ struct PageRef {
   Block block = 0;
   std::int32_t tokens = 0;         // fewer than a page's where it is still being filled
   std::int32_t open = 0;           // 1: not sealed yet
-  comm::Rank at = -1;              // the rank that holds it; -1: nobody does any more
+  comm::Rank at = -1;              // the rank that holds it; -1: nobody does any more, or it was evicted
   std::int32_t slot = -1;          // in that rank's arena
   std::int32_t indexed = 0;        // 1: it lies there as an owner's, else as its home's own
   std::uint64_t generation = 0;    // of the slot, if it is an owner's

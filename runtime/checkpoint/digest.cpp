@@ -54,6 +54,11 @@ std::string tables_digest(CheckpointFacts const& facts, PackedRequests const& re
   bytes.number(static_cast<std::uint64_t>(requests.tokens.size()));
   bytes.add(requests.tokens.data(), requests.tokens.size() * sizeof(std::int32_t));
   bytes.text(requests.text);
+  if (!requests.policies.empty()) {
+    bytes.rows(policy_rows(), requests.policies);
+    bytes.text(requests.policy_state);
+    bytes.rows(evicted_rows(), requests.evicted);
+  }
   return fmt::format("{:016x}", comm::checksum(std::as_bytes(std::span{bytes.all})));
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "comm/error.hpp"
+#include "runtime/policy_state.hpp"
 
 namespace pikv::runtime {
 
@@ -35,20 +36,21 @@ Enum named(std::string_view name, std::initializer_list<Enum> values) {
 template <typename List>
 class Parts {
  public:
-  Parts(List const& list, char const* name) : list_{list}, name_{name} {}
+  Parts(List const& list, char const* name, char const* rows = "/requests") : list_{list}, name_{name}, rows_{rows} {}
   auto take(std::int64_t at, std::int64_t count) {
     auto const size = static_cast<std::int64_t>(list_.size());
-    if (at != taken_ || count < 0 || count > size - at) throw RunError(fmt::format("/requests points to other than its part of {}", name_));
+    if (at != taken_ || count < 0 || count > size - at) throw RunError(fmt::format("{} points to other than its part of {}", rows_, name_));
     taken_ += count;
     return List(list_.begin() + at, list_.begin() + at + count);
   }
   void expect_end() const {
-    if (taken_ != static_cast<std::int64_t>(list_.size())) throw RunError(fmt::format("{} holds more than /requests points to", name_));
+    if (taken_ != static_cast<std::int64_t>(list_.size())) throw RunError(fmt::format("{} holds more than {} points to", name_, rows_));
   }
 
  private:
   List const& list_;
   char const* name_;
+  char const* rows_;
   std::int64_t taken_ = 0;
 };
 
@@ -89,6 +91,18 @@ hdf5::RowType saved_request_rows() {
       .add("stream_lo", &RequestRow::stream_lo)
       .add("length", &RequestRow::length);
 }
+
+hdf5::RowType policy_rows() {
+  return hdf5::RowType{}
+      .add("index", &PolicyRow::index)
+      .add("version", &PolicyRow::version)
+      .add("state_at", &PolicyRow::state_at)
+      .add("state_bytes", &PolicyRow::state_bytes)
+      .add("evicted_at", &PolicyRow::evicted_at)
+      .add("evicted_pages", &PolicyRow::evicted_pages);
+}
+
+hdf5::RowType evicted_rows() { return hdf5::RowType{}.add("layer", &EvictedPage::layer).add("block", &EvictedPage::block); }
 
 hdf5::RowType page_rows() {
   return hdf5::RowType{}
@@ -136,9 +150,34 @@ PackedRequests pack(std::vector<SavedRequest> const& requests) {
     row.stream_lo = saved.stream.lo;
     row.length = saved.length;
     packed.rows.push_back(row);
+    if (saved.policy.empty()) continue;
+    packed.policies.push_back({row.index, policy_state_version, static_cast<std::int64_t>(packed.policy_state.size()), static_cast<std::int64_t>(saved.policy.size()),
+                               static_cast<std::int64_t>(packed.evicted.size()), static_cast<std::int64_t>(saved.evicted.size())});
+    packed.policy_state += saved.policy;
+    packed.evicted.insert(packed.evicted.end(), saved.evicted.begin(), saved.evicted.end());
   }
   return packed;
 }
+
+namespace {
+
+void unpack_policies(PackedRequests const& packed, std::vector<SavedRequest>& requests) {
+  Parts state{packed.policy_state, "/policy_state", "/policies"};
+  Parts evicted{packed.evicted, "/evicted", "/policies"};
+  for (PolicyRow const& row : packed.policies) {
+    if (row.index < 0 || row.index >= std::ssize(requests)) throw RunError("/policies has a row of no request");
+    if (row.version != policy_state_version)
+      throw RunError(fmt::format("the state of its policies has form {}, and this pikv reads form {}", row.version, policy_state_version));
+    SavedRequest& saved = requests[static_cast<std::size_t>(row.index)];
+    if (saved.phase != Phase::running || !saved.policy.empty() || row.state_bytes == 0) throw RunError("/policies has a row that no running request has");
+    saved.policy = state.take(row.state_at, row.state_bytes);
+    saved.evicted = evicted.take(row.evicted_at, row.evicted_pages);
+  }
+  state.expect_end();
+  evicted.expect_end();
+}
+
+}   // namespace
 
 std::vector<SavedRequest> unpack(PackedRequests const& packed) {
   std::vector<SavedRequest> requests;
@@ -172,6 +211,7 @@ std::vector<SavedRequest> unpack(PackedRequests const& packed) {
   }
   tokens.expect_end();
   text.expect_end();
+  unpack_policies(packed, requests);
   return requests;
 }
 

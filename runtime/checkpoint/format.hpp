@@ -20,6 +20,12 @@ inline constexpr std::int64_t checkpoint_format = 2;   // 1 had pages of one len
 enum class Phase { waiting, running, done };
 char const* to_string(Phase phase);
 
+/// A page that a policy has evicted. `layer`: as in PageRow.
+struct EvictedPage {
+  std::int32_t layer = 0, block = 0;
+  friend bool operator==(EvictedPage const&, EvictedPage const&) = default;
+};
+
 /// A request as a checkpoint holds it: what was asked, and how far it is.
 struct SavedRequest {
   Request request;
@@ -27,6 +33,8 @@ struct SavedRequest {
   Result result;              // running: tokens so far; done: all
   shards::StreamId stream{};  // running: under which its pages are keyed
   std::int64_t length = 0;    // running: tokens whose keys and values are in pages
+  std::string policy{};       // running: the state of its policies (CacheManager::save); empty without any
+  std::vector<EvictedPage> evicted{};   // running
 };
 
 /// A row of /requests: numbers, and where in /tokens (prompt, then generated) and /text the rest is.
@@ -43,7 +51,7 @@ struct RequestRow {
   std::int64_t length = 0;
 };
 
-/// A row of /pages: which page row i of /page_headers is, where its payload is, and where it lay.
+/// A row of /pages (`layer` counts page tables: of a scheduler by head, layer * KV heads + head): which page row i of /page_headers is, where its payload is, and where it lay.
 struct PageRow {
   std::uint64_t stream_hi = 0, stream_lo = 0;
   std::int32_t layer = 0, block = 0, tokens = 0, rank = 0, slot = 0, indexed = 0;   // indexed: 1 at an owner, 0 at its home
@@ -51,7 +59,16 @@ struct PageRow {
   std::uint64_t at = 0, bytes = 0;   // of its payload in /page_payloads
 };
 
+/// A row of /policies, of a running request with policies: where in /policy_state (bytes) and /evicted (rows) its part is.
+struct PolicyRow {
+  std::int64_t index = 0;   // of the request
+  std::int32_t version = 0;   // of the form of the state
+  std::int64_t state_at = 0, state_bytes = 0, evicted_at = 0, evicted_pages = 0;
+};
+
 hdf5::RowType saved_request_rows();
+hdf5::RowType policy_rows();
+hdf5::RowType evicted_rows();
 hdf5::RowType page_rows();
 
 /// The requests as rows and as what they point into.
@@ -59,9 +76,12 @@ struct PackedRequests {
   std::vector<RequestRow> rows;
   std::vector<std::int32_t> tokens;
   std::string text;
+  std::vector<PolicyRow> policies;   // these three are empty of a job without policies
+  std::string policy_state;
+  std::vector<EvictedPage> evicted;
 };
 PackedRequests pack(std::vector<SavedRequest> const& requests);
-/// Throws RunError if a row points outside, or names a phase or finish that does not exist.
+/// Throws RunError if a row points outside, or names a phase, finish or version that does not exist.
 std::vector<SavedRequest> unpack(PackedRequests const& packed);
 
 /// What a checkpoint says of the job besides its requests and pages.

@@ -141,6 +141,11 @@ void CheckpointReader::read_all() {
   packed.rows = hdf5::TableInput{file_.get(), "requests", file_bytes_}.rows<RequestRow>(saved_request_rows());
   read_list(file_.get(), "tokens", H5T_NATIVE_INT32, file_bytes_, packed.tokens);
   read_list(file_.get(), "text", H5T_NATIVE_UINT8, file_bytes_, packed.text);
+  if (H5Lexists(file_.get(), "policies", H5P_DEFAULT) > 0) {
+    packed.policies = hdf5::TableInput{file_.get(), "policies", file_bytes_}.rows<PolicyRow>(policy_rows());
+    read_list(file_.get(), "policy_state", H5T_NATIVE_UINT8, file_bytes_, packed.policy_state);
+    packed.evicted = hdf5::TableInput{file_.get(), "evicted", file_bytes_}.rows<EvictedPage>(evicted_rows());
+  }
   pages_ = hdf5::TableInput{file_.get(), "pages", file_bytes_}.rows<PageRow>(page_rows());
   if (text_in(hdf5::read_attributes(file_.get()), "tables_xxh3") != tables_digest(facts_, packed, pages_))
     throw RunError("its tables are not what was written (tables_xxh3 differs)");
@@ -175,13 +180,22 @@ shards::Verdict CheckpointReader::verdict(std::size_t row, std::span<std::byte> 
   return read_verified(row, header, payload);
 }
 
+namespace {
+
+// How many KV heads lie in a page is the fingerprint's to judge.
+shards::PageKey key_of(PageRow const& page, std::int32_t heads, std::int64_t of_layer) {
+  auto const tables = static_cast<std::int32_t>(std::max<std::int64_t>(1, of_layer / std::max(heads, 1)));
+  std::int32_t const head = page.layer % tables * heads;
+  return {{page.stream_hi, page.stream_lo}, static_cast<std::uint16_t>(page.layer / tables), static_cast<std::uint16_t>(head),
+          static_cast<std::uint16_t>(head + heads), 0, page.block};
+}
+
+}  // namespace
+
 shards::Verdict CheckpointReader::read_verified(std::size_t row, shards::PageHeader& header, std::span<std::byte> payload) const {
   PageRow const& page = pages_[row];
   read_page(row, header, payload);
-  shards::PageKey key = header.key;   // the head range is the fingerprint's to judge
-  key.stream = {page.stream_hi, page.stream_lo};
-  key.layer = static_cast<std::uint16_t>(page.layer);
-  key.block = page.block;
+  shards::PageKey const key = key_of(page, header.key.head_end - header.key.head_begin, number_in(facts_.model, "kv_heads", 1));
   if (shards::PageHeader const left_out{}; header.state != shards::PageState::ready)
     return std::memcmp(&header, &left_out, sizeof header) == 0 ? shards::Verdict::not_ready : shards::Verdict::bad_header;
   auto const found = shards::verify(header, payload.first(page.bytes), key, header.generation, facts_.fingerprint);

@@ -12,6 +12,7 @@
 #include "runtime/agree.hpp"
 #include "runtime/apart.hpp"
 #include "runtime/attributes.hpp"
+#include "runtime/cache_settings.hpp"
 #include "runtime/checkpoint/files.hpp"
 #include "runtime/checkpoint/tables_check.hpp"
 #include "runtime/log.hpp"
@@ -22,8 +23,11 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> decide_the_result{"codec-k", "codec-v",     "calibration",   "exact-window",   "prompts", "prompt",      "prompt-format", "max-new-tokens", "temperature", "top-k",
-                                                            "top-p",   "seed",        "page-tokens",   "kv-dtype",       "codec",       "scheduler"};
+constexpr std::array<std::string_view, 24> decide_the_result{"prompts",     "prompt",    "prompt-format", "max-new-tokens", "temperature",  "top-k",
+                                                            "top-p",       "seed",      "page-tokens",   "kv-dtype",       "codec",        "codec-k",
+                                                            "codec-v",     "scheduler", "keep",          "redundancy",     "pin-window",   "calibration",
+                                                            "attention",   "router",    "experts",       "read-pages",     "exact-window", "max-error"};
+constexpr std::array<std::string_view, 2> decide_what_is_routed{"home", "kv-experts"};
 constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
                                                       "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",
                                                       "resume",       "time-limit", "time-margin", "log-level",     "config",    "deadline"};
@@ -64,15 +68,15 @@ Continuation::Continuation(comm::World& world, GenerateOptions const& options) {
 
 std::string Continuation::name() const { return fmt::format("{} (step {})", checkpoint_->path().string(), checkpoint_->facts().step); }
 
-void Continuation::verify(comm::World& world, Model const& model, GenerateOptions const& options) {
+void Continuation::verify(comm::World& world, Model const& model, GenerateOptions const& options, shards::PageCodecs const* codecs) {
   std::string const path = checkpoint_->path().string();
   CheckpointFacts const& facts = checkpoint_->facts();
   agree(world, patience * options.deadline_s, [&] {
     auto const layout = page_layout(options, model.config());
     std::string const differs = difference(facts.model, model_attributes(model.config(), model.parameters()));
     if (!differs.empty()) throw InputError(fmt::format("{} is of another model: {}; give --model the folder of the one it was made with", path, differs));
-    if (facts.fingerprint != shards::page_fingerprint(model.fingerprint(), layout) || facts.payload_bytes != layout.bytes())
-      throw InputError(fmt::format("{} is of a model of the same shape with other weights (fingerprint {}); give --model the folder of the one it was made with",
+    if (facts.fingerprint != shards::page_fingerprint(model.fingerprint(), layout, codecs) || facts.payload_bytes != layout.bytes())
+      throw InputError(fmt::format("{} is of a model of the same shape with other weights, or of another calibration (fingerprint {}); give --model and --calibration what it was made with",
                                    path, hex(facts.fingerprint)));
   });
   agree(world, patience * options.deadline_s, [&] {
@@ -89,7 +93,7 @@ void Continuation::verify(comm::World& world, Model const& model, GenerateOption
       throw RunError(fmt::format("page {} of {} is damaged ({}); nothing was restored, resume from an older checkpoint", row, path, to_string(verdict)));
     }
   });
-  pages_.emplace(*checkpoint_, model.config().layers);
+  pages_.emplace(*checkpoint_, page_tables(options, model.config()).all);
 }
 
 GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts const& checkpoint, std::string const& from) {
@@ -97,10 +101,11 @@ GenerateOptions resumed_options(GenerateOptions const& now, CheckpointFacts cons
   for (Attribute const& option : checkpoint.options)
     if (!is_in(of_one_run, option.name))
       merged[option.name] = {text_in(checkpoint.options, option.name), fmt::format("{}={} in {}", option.name, text_in(checkpoint.options, option.name), from)};
+  bool const routed = merged.contains("attention") && merged.at("attention").value == "routed";
   for (auto const& [name, given] : now.given) {
     auto const saved = merged.find(name);
     std::string const before = saved != merged.end() ? saved->second.value : initial_value(name);
-    if (is_in(decide_the_result, name) && given.value != before)
+    if ((is_in(decide_the_result, name) || (routed && is_in(decide_what_is_routed, name))) && given.value != before)
       throw InputError(fmt::format("{} would change the result of the job that {} goes on from ({}); leave it out", given.said, from,
                                    before.empty() ? "which was given none" : "which has " + before));
     if (name == "arrivals" && given.value != before)

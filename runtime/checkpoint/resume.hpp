@@ -26,7 +26,7 @@ class Continuation {
 
   /// Collective, once the model is known: refuses another model or page shape by the name of the field, then all ranks together verify every
   /// page, before any is used. Throws AgreedError.
-  void verify(comm::World& world, Model const& model, GenerateOptions const& options);
+  void verify(comm::World& world, Model const& model, GenerateOptions const& options, shards::PageCodecs const* codecs);
   RestoredPages const& pages() const { return *pages_; }
 
  private:

@@ -2,13 +2,13 @@
 
 #include <string>
 
-#include "kernels/pool.hpp"
+#include "runtime/cache_settings.hpp"
 #include "runtime/checkpoint/reader.hpp"
 
 namespace pikv::runtime {
 
-/// The shape of its pages, from its options and model. Throws RunError if they say none, or another size than payload_bytes.
-kernels::PageLayout page_layout(CheckpointFacts const& facts);
+/// The model's page tables and the shape of a page, from its options and model. Throws RunError if they say none, or another size than payload_bytes.
+PageTables page_tables(CheckpointFacts const& facts);
 
 /// The first thing in which a checkpoint's tables disagree with each other, or that no job writes (a running request without its next token, a
 /// page of no request, a page twice, ...), as a sentence without the file's name; empty if there is none. Pages that are missing are fine: what

@@ -48,6 +48,12 @@ void write_tables(std::filesystem::path const& part, CheckpointFacts const& fact
   hsize_t const tokens = requests.tokens.size(), text = requests.text.size();
   write_whole(make_list(file.get(), "tokens", H5T_STD_I32LE, {&tokens, 1}), H5T_NATIVE_INT32, requests.tokens.data(), tokens);
   write_whole(make_list(file.get(), "text", H5T_STD_U8LE, {&text, 1}), H5T_NATIVE_UINT8, requests.text.data(), text);
+  if (!requests.policies.empty()) {
+    hsize_t const state = requests.policy_state.size();
+    write_table(file.get(), "policies", policy_rows(), requests.policies);
+    write_whole(make_list(file.get(), "policy_state", H5T_STD_U8LE, {&state, 1}), H5T_NATIVE_UINT8, requests.policy_state.data(), state);
+    write_table(file.get(), "evicted", evicted_rows(), requests.evicted);
+  }
   std::array<hsize_t, 2> const headers{pages.size(), shards::header_bytes};
   hsize_t const payloads = pages.empty() ? 0 : pages.back().at + pages.back().bytes;
   (void)make_list(file.get(), "page_headers", H5T_STD_U8LE, headers);

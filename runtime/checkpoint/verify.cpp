@@ -45,19 +45,18 @@ Verification verify_checkpoint(CheckpointReader const& checkpoint) {
   if (auto const wrong = contradiction_in(checkpoint); !wrong.empty()) fail(checkpoint, wrong);
   Verification found;
   auto const left_out = verify_pages(checkpoint, found);
-  auto const layers = static_cast<std::int32_t>(number_in(checkpoint.facts().model, "layers", 0));
-  std::int32_t const page_tokens = page_layout(checkpoint.facts()).page_tokens;
-  RestoredPages const restored{checkpoint, layers};
+  PageTables const tables = page_tables(checkpoint.facts());
+  RestoredPages const restored{checkpoint, tables.all};
   for (SavedRequest const& saved : checkpoint.requests()) {
     if (saved.phase != Phase::running) continue;
     auto const sound = [&](shards::Block block) {
-      for (std::int32_t layer = 0; layer < layers; ++layer)
-        if (left_out[restored.row(saved.stream, layer, block)]) return false;
+      for (std::int32_t layer = 0; layer < tables.all; ++layer)
+        if (auto const row = restored.row(saved.stream, layer, block); row && left_out[*row]) return false;
       return true;
     };
     shards::Block block = 0;
     while (block < restored.blocks(saved.stream) && sound(block)) ++block;
-    std::int64_t const tokens = std::min(saved.length, shards::first_position(block, page_tokens));
+    std::int64_t const tokens = std::min(saved.length, shards::first_position(block, tables.layout.page_tokens));
     found.tokens += saved.length;
     found.restored += tokens;
     if (tokens < saved.length) found.gaps.push_back({saved.request.index, tokens, saved.length});

@@ -22,6 +22,7 @@
 #include "runtime/gather.hpp"
 #include "runtime/hdf5/handle.hpp"
 #include "runtime/output_file.hpp"
+#include "runtime/policy_state.hpp"
 #include "runtime/trouble.hpp"
 
 namespace pikv::runtime {
@@ -40,7 +41,8 @@ struct Known {   // of a Progress, what gather_results does not bring
 };
 
 std::size_t bytes_of(PackedRequests const& packed) {
-  return packed.rows.size() * saved_request_rows().row_bytes() + packed.tokens.size() * sizeof(std::int32_t) + packed.text.size();
+  return packed.rows.size() * saved_request_rows().row_bytes() + packed.tokens.size() * sizeof(std::int32_t) + packed.text.size() +
+         packed.policies.size() * policy_rows().row_bytes() + packed.policy_state.size() + packed.evicted.size() * evicted_rows().row_bytes();
 }
 
 PageRow row_of(shards::PageRef const& page) {
@@ -157,6 +159,15 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
     known.push_back({progress.index, progress.phase, progress.stream, progress.length});
     results.push_back(progress.result);
   }
+  StateWriter policies;
+  for (auto const& progress : mine.progress) {
+    if (progress.policy.empty()) continue;
+    policies.value(progress.index);
+    policies.list(std::vector<char>{progress.policy.begin(), progress.policy.end()});
+    policies.list(progress.evicted);
+  }
+  std::string const my_policies = policies.take();
+  auto const policy_parts = world_.all_gather(std::as_bytes(std::span{my_policies}), world_.in(deadline_s_));
   auto const parts = world_.all_gather(std::as_bytes(std::span{known}), world_.in(deadline_s_));
   std::vector<Result> const all = gather_results(world_, results, deadline_s_);
   std::vector<SavedRequest> saved;
@@ -168,6 +179,14 @@ std::vector<SavedRequest> CheckpointWriter::gather_requests(std::vector<Request>
       request.phase = one.phase;
       request.stream = one.stream;
       request.length = one.length;
+    }
+  std::vector<char> policy;
+  for (comm::Bytes const& part : policy_parts)
+    for (StateReader in{{reinterpret_cast<char const*>(part.data()), part.size()}}; !in.empty();) {
+      SavedRequest& request = saved[static_cast<std::size_t>(in.value<std::int64_t>())];
+      in.list(policy);
+      request.policy.assign(policy.begin(), policy.end());
+      in.list(request.evicted);
     }
   for (Result const& result : all) saved[static_cast<std::size_t>(result.index)].result = result;
   return saved;

@@ -20,6 +20,8 @@ struct HomeState {
     Result result;
     shards::StreamId stream{};
     std::int64_t length = 0;
+    std::string policy{};                    // as in SavedRequest
+    std::vector<EvictedPage> evicted{};
   };
   struct Unread {   // a page that is still only in the checkpoint this job went on from
     std::int64_t row = 0;

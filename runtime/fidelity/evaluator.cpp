@@ -24,6 +24,7 @@ GenerateOptions exact_options(GenerateOptions options) {
   options.scheduler = options.codec = "none";
   options.codec_k = options.codec_v = options.calibration = "";
   options.selection.reset();
+  options.kv_budget = 0;   // of the setting that is measured
   return options;
 }
 

@@ -44,7 +44,7 @@ void add(GivenOptions& options, Axis const& axis, Given const& value) {
   if (scheduler != schedulers().end() && scheduler->second.kind == SchedulerKind::placement) options["store"] = {"local", "--store local"};
 }
 
-std::vector<Given> values_of(Axis const& axis, Json const& list, std::string const& source) {
+std::vector<Given> values_of(Axis const& axis, Json const& list, std::string const& source, GivenOptions const& base) {
   if (!list.is_array() || list.empty()) throw InputError(fmt::format("\"{}\" in {} is not a list of values; write it as [..]", axis.key, source));
   std::vector<Given> values;
   for (Json const& value : list) {
@@ -52,6 +52,8 @@ std::vector<Given> values_of(Axis const& axis, Json const& list, std::string con
       throw InputError(fmt::format("\"{}\" in {} holds {}, which is neither a name nor a number", axis.key, source, value.dump()));
     Given const given{value.is_string() ? value.get<std::string>() : value.dump(), fmt::format("\"{}\": {} in {}", axis.key, value.dump(), source)};
     GivenOptions alone;
+    for (char const* beside : {"calibration", "kv-budget"})   // what some codecs cannot be without
+      if (auto const found = base.find(beside); found != base.end()) alone.insert(*found);
     add(alone, axis, given);
     (void)generate_options_from(alone);   // throws
     values.push_back(given);
@@ -77,7 +79,7 @@ std::vector<GivenOptions> combinations(Json const& grid, std::string const& sour
     if (list == grid.end()) continue;
     std::vector<GivenOptions> longer;
     for (GivenOptions const& shorter : all)
-      for (Given const& value : values_of(axis, *list, source)) {
+      for (Given const& value : values_of(axis, *list, source, base)) {
         longer.push_back(shorter);
         add(longer.back(), axis, value);
       }

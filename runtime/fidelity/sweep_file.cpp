@@ -16,7 +16,7 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::int64_t format = 1;
+constexpr std::int64_t format = 2;   // 1 had room for 32 letters of a codec
 
 void write_table(hid_t file, char const* name, hdf5::RowType const& type, auto const& rows) {
   hdf5::Table table{file, name, type, std::clamp<std::size_t>(rows.size(), 1, 4096)};

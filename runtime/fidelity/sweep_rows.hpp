@@ -40,7 +40,8 @@ consteval std::size_t figure(std::string_view pointer) {
 /// A row of /points: one setting, and what it kept of exact attention.
 struct PointRow {
   std::array<char, 16> router{}, scheduler{};   // router `none`: every page is read
-  std::array<char, 32> codec{}, home{};
+  std::array<char, 64> codec{};
+  std::array<char, 32> home{};
   double keep = 1;
   std::int32_t page_tokens = 0, experts = 0, read_pages = 0;   // 0: all
   std::int32_t baseline = 0;                                   // 1: a published scheduler as it is, without router and codec

@@ -21,6 +21,7 @@ struct RouterEntry {
   bool affinities = true;      // wants RouterQuery::affinity
   bool stats = false;          // wants ExpertStats
   bool learns = false;         // wants StepOutcome
+  bool remembers = false;      // goes by what its home's streams have read before, which no checkpoint holds
   std::unique_ptr<Router> (*make)(RouterMaterial const&) = nullptr;
 };
 

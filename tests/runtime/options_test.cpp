@@ -198,7 +198,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--top-p=0", "--temperature=1"}, "--top-p=0 is not a number"}, BadArguments{{"--top-p=1.1", "--temperature=1"}, "is not a number"},
         BadArguments{{"--page-tokens=24"}, "not a power of two"}, BadArguments{{"--kv-dtype=int8"}, "choose one of: bf16, f16, f32"},
         BadArguments{{"--kv-budget=100"}, "has no unit"}, BadArguments{{"--deadline=30"}, "has no unit"}, BadArguments{{"--home=nowhere"}, "choose one of: "},
-        BadArguments{{"--scheduler=fifo"}, "choose one of: adakv, duo"}, BadArguments{{"--codec=int8"}, "choose one of: none"},
+        BadArguments{{"--scheduler=fifo"}, "choose one of: adakv, duo"}, BadArguments{{"--codec=zip"}, "choose of: auto"},
         BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
         BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=sparse"}, "choose one of: certified, exact, routed"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},

@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 
 std::string refusal(std::string_view text) {
   try {
-    (void)parse_codec(text, "--codec");
+    (void)parse_codec(text, "--codec=" + std::string{text});
   } catch (InputError const& error) {
     return error.what();
   }

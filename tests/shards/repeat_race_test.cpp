@@ -39,8 +39,8 @@ struct ToOwner : test::FakeTransport {
   Arena* owner = nullptr;
   std::function<void(std::byte*, std::span<std::byte const>)> land;
   comm::Op put(comm::Rank, comm::Offset at, std::span<std::byte const> bytes) override {
-    if (at.region == 0) std::memcpy(&owner->header({static_cast<std::int32_t>(at.byte / header_bytes), 0}), bytes.data(), bytes.size());
-    else land(owner->payload({0, 0}).data() + at.byte, bytes);
+    if (at.region == 0) std::memcpy(&owner->header({static_cast<std::int32_t>(at.byte / header_bytes)}), bytes.data(), bytes.size());
+    else land(owner->payload({0}).data() + at.byte, bytes);
     return {};
   }
   comm::Op flush(comm::Rank) override { return {}; }
@@ -69,7 +69,7 @@ struct RepeatRace : ::testing::Test {
   ToOwner of_home;
   FakeWorld world;
   Arena owners{of_owner, {{options.layout, 8}}}, homes{of_home, {{options.layout, 8}}};
-  Owner owner{owners, 0, 2, 4, options.fingerprint, counts}, beside_home{homes, 1, 2, 0, options.fingerprint, counts};
+  Owner owner{owners, 0, 2, {4}, options.fingerprint, counts}, beside_home{homes, 1, 2, {0}, options.fingerprint, counts};
   Home home{world, of_home, homes, beside_home, options, counts};
   Stream stream{on_rank_0, 1};
 
@@ -111,7 +111,8 @@ TEST_F(RepeatRace, APageIsNotIndexedWhileItsRepeatIsLanding) {
   home.extend(stream, 8);
   for (Block block = 0; block < 2; ++block)
     std::memset(homes.payload(stream.directory().at(0, block).local).data(), 17 + block, options.layout.bytes());
-  home.advance(stream, 8, 0);
+  home.advance(stream, 8);
+  home.seal_full(stream, 0);
   home.push(0);
   step(1);   // pushed, damaged
   step(2);   // found damaged

@@ -22,7 +22,7 @@ struct Walk {
     options.slots = slots;
     options.scrub_bytes_per_step = budget;
     arena = std::make_unique<Arena>(transport, std::vector<SizeClass>{{options.layout, slots}});
-    owner = std::make_unique<Owner>(*arena, 0, 1, 0, Fingerprint{}, counts);
+    owner = std::make_unique<Owner>(*arena, 0, 1, std::vector<std::size_t>{0}, Fingerprint{}, counts);
     scrub = std::make_unique<Scrub>(*arena, *owner, options, counts);
     for (std::size_t i = 0; i < slots; ++i) {
       Slot const slot = arena->take(0);

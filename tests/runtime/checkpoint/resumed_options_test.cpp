@@ -54,6 +54,11 @@ std::vector<Deciding> const deciding{
     {"seed", "1", "2", {"--temperature", "1"}},
     {"page-tokens", "8", "16"},
     {"kv-dtype", "f32", "f16"},
+    {"codec", "int8", "int4"},
+    {"codec-k", "int8", "int4"},
+    {"codec-v", "int8", "int4"},
+    {"calibration", "a.h5", "b.h5", {"--codec", "svd"}},
+    {"exact-window", "32", "64", {"--codec", "int8"}},
 };
 
 TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTakenWhenEqual) {

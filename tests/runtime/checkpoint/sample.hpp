@@ -112,6 +112,7 @@ inline WrittenCheckpoint write_sample_on(comm::World& world, std::filesystem::pa
       (void)store.restore(stream, {[&](std::int32_t layer, shards::PageHeader& header) {
                                      fill_sample_page(one.stream, layer, block, one.length, made, bytes);
                                      header = made;
+                                     return true;
                                    },
                                    [&](std::int32_t, std::span<std::byte> payload) { std::ranges::copy(bytes, payload.begin()); }});
     }

@@ -201,6 +201,22 @@ TEST_P(Certified, NoHeadSkipsMoreThanItMay) {
     }
   }
 }
+/// The promise is about exact keys: what pages that were read lack is counted against them.
+TEST_P(Certified, SkipsNoMoreThanItMayOfTheExactKeysWherePagesAreCoded) {
+  for (char const* const codec : {"int4", "fp8"}) {
+    Watched watched{1};
+    auto options = embedded(1);
+    options.page_tokens = 8;
+    options.pin_window = 16;
+    options.attention = "certified";
+    options.max_error = GetParam();
+    options.codec = codec;
+    decode(options, prompts(), watched.watch());
+    auto const recall = watched.recall();
+    ASSERT_GT(recall.size(), 1000u);
+    EXPECT_GE(std::ranges::min(recall), 1 - GetParam() - 1e-4) << codec;
+  }
+}
 INSTANTIATE_TEST_SUITE_P(Errors, Certified, ::testing::Values(.01, .1, .3, .6), [](auto const& i) { return "at_" + std::to_string(static_cast<int>(100 * i.param)) + "_percent"; });
 
 std::vector<std::string> router_names() {

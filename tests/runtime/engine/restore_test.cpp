@@ -1,7 +1,5 @@
 // A job that is saved on N ranks and goes on with M: the tokens of the uninterrupted job, and the stored pages bit by bit.
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,88 +11,16 @@
 #include <tuple>
 #include <vector>
 
-#include "comm/inprocess_world.hpp"
 #include "runtime/checkpoint/files.hpp"
 #include "runtime/checkpoint/reader.hpp"
 #include "runtime/checkpoint/verify.hpp"
-#include "runtime/job.hpp"
 #include "tests/runtime/engine/harness.hpp"
-#include "tests/runtime/reference_data.hpp"
+#include "tests/runtime/engine/saved_jobs.hpp"
 
 namespace pikv::test {
 namespace {
 
-namespace fs = std::filesystem;
-using runtime::GenerateOptions;
-
 constexpr int most_ranks = 6, saved_step = 12;
-
-/// A folder of this test alone, removed at its end.
-class Folder {
- public:
-  Folder() {
-    static int made = 0;
-    path_ = fs::temp_directory_path() / ("pikv-restore-" + std::to_string(::getpid()) + "-" + std::to_string(made++));
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(std::string const& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
-
-using Tokens = std::map<std::string, std::pair<std::vector<std::int32_t>, std::string>>;   // by id: tokens, finish
-
-Tokens tokens_in(fs::path const& output) {
-  Tokens tokens;
-  std::ifstream lines{output};
-  for (std::string line; std::getline(lines, line);) {
-    auto const json = nlohmann::json::parse(line);
-    tokens[json["id"]] = {json["tokens"].get<std::vector<std::int32_t>>(), json["finish"]};
-  }
-  return tokens;
-}
-
-/// Prompts of 1 to 300 tokens; with a small batch some still wait when the job is saved.
-fs::path write_prompts(Folder const& folder, std::size_t more_tokens = 0) {
-  fs::path const path = folder / "prompts.jsonl";
-  std::ofstream out{path};
-  std::vector<std::size_t> const lengths{300, 1, 33, 64, 150, 7, 96};
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    std::string text;
-    while (text.size() < lengths[i]) text += "It was a bright cold day in April, and the clocks were striking. "[(text.size() + 11 * i) % 65];
-    out << nlohmann::json{{"id", "r" + std::to_string(i)}, {"prompt", text}, {"max_new_tokens", 8 + 9 * i + more_tokens}, {"stop", {"zzz"}}}.dump() << "\n";
-  }
-  return path;
-}
-
-GenerateOptions options_with(runtime::GivenOptions given, int ranks, fs::path const& output) {
-  given["output"] = {output.string(), "--output"};
-  given["in-process"] = {std::to_string(ranks), "--in-process"};
-  return runtime::generate_options_from(given);
-}
-
-int run(GenerateOptions const& options) {
-  spdlog::set_level(spdlog::level::err);
-  int code = -1;
-  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
-    int const mine = runtime::run_generate(world, options, "test");
-    if (world.rank() == 0) code = mine;
-  });
-  return code;
-}
-
-runtime::GivenOptions job_on(fs::path const& prompts, std::string const& batch) {
-  return {{"prompts", {prompts.string(), ""}}, {"page-tokens", {"8", ""}}, {"prefill-chunk", {"64", ""}}, {"batch", {batch, ""}}, {"kv-dtype", {"bf16", ""}}};
-}
-
-runtime::GivenOptions saved_to(runtime::GivenOptions given, fs::path const& folder, int every) {
-  given["checkpoint"] = {folder.string(), ""};
-  given["checkpoint-every"] = {std::to_string(every), ""};
-  return given;
-}
 
 /// Payload and checksums of every full page, by key; open pages go on being filled.
 using Pages = std::map<std::tuple<std::uint64_t, std::uint64_t, std::int32_t, std::int32_t>, std::vector<std::byte>>;
@@ -148,6 +74,24 @@ TEST_P(Restore, GoesOnOnAnyNumberOfRanksAsIfNothingHadHappened) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Restore, ::testing::Range(1, small_form() ? 3 : most_ranks + 1));
+
+TEST(RestoreOnce, CodedPagesGoOnAsTheyWereStoredOnAnotherNumberOfRanks) {
+  Folder const folder;
+  auto job = job_on(write_prompts(folder), "2");
+  job["codec"] = {"int4", ""};
+  job["exact-window"] = {"16", ""};
+  ASSERT_EQ(run(options_with(job, 3, folder / "whole.jsonl")), 0);
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), 3, folder / "same.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "same.jsonl"), tokens_in(folder / "whole.jsonl"));
+  auto const from = runtime::checkpoints_in(folder / "saved").back();
+  runtime::CheckpointReader const checkpoint{from};
+  EXPECT_GT(std::ranges::count_if(checkpoint.pages(), [&](runtime::PageRow const& page) { return page.bytes < checkpoint.facts().payload_bytes / 2; }), 0);
+  (void)full_pages(from, 8);
+  for (int const ranks : {1, 2, 4}) {
+    ASSERT_EQ(run(options_with({{"resume", {from.string(), ""}}}, ranks, folder / "on.jsonl")), 0) << ranks;
+    EXPECT_EQ(tokens_in(folder / "on.jsonl"), tokens_in(folder / "whole.jsonl")) << ranks;
+  }
+}
 
 TEST(RestoreOnce, ABudgetThatHoldsAPartOfTheRequestsLetsTheOthersWaitInTheirCheckpoint) {
   Folder const folder;

@@ -1,0 +1,74 @@
+#include "shards/page_codecs.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "shards/header.hpp"
+
+namespace pikv::test {
+namespace {
+
+using namespace shards;
+using kernels::Element;
+
+constexpr kernels::PageLayout page{kernels::DType::bf16, 2, 32, 64};
+
+StoredPart numbers(Element element) { return {element, {}, 0}; }
+
+/// The first `rank` channels of each head.
+StoredPart cut(std::int32_t rank, Element element = Element::bf16) {
+  StoredPart part{element, {}, 0};
+  for (std::int32_t head = 0; head < page.kv_heads; ++head) {
+    RankMap map{page.head_dim, rank, std::vector<float>(static_cast<std::size_t>(rank * page.head_dim)), std::vector<float>(static_cast<std::size_t>(rank * page.head_dim)),
+                std::vector<float>(static_cast<std::size_t>(page.head_dim))};
+    for (std::int32_t r = 0; r < rank; ++r) map.encode[static_cast<std::size_t>(r * page.head_dim + r)] = map.decode[static_cast<std::size_t>(r * rank + r)] = 1;
+    part.maps.push_back(map);
+  }
+  return part;
+}
+
+TEST(PageCodecs, TablesThatStayAsTheyAreHaveNoClassOfTheirOwn) {
+  PageCodecs const codecs{page, {{"none", numbers(Element::bf16), numbers(Element::bf16)}, {"int8", numbers(Element::int8), numbers(Element::int8)}}};
+  EXPECT_FALSE(codecs.codes(0));
+  EXPECT_EQ(codecs.size_class(0), 0);
+  EXPECT_EQ(codecs.id(0), 0u);
+  EXPECT_TRUE(codecs.codes(1));
+  EXPECT_EQ(codecs.size_class(1), 1);
+  EXPECT_NE(codecs.id(1), 0u);
+  EXPECT_EQ(codecs.classes(), 1);
+  EXPECT_EQ(codecs.tables_in(0) + codecs.tables_in(1), 2);
+  EXPECT_EQ(codecs.class_bytes(1), codecs.layout(1).bytes);
+  EXPECT_DOUBLE_EQ(codecs.stated_ratio(), static_cast<double>(page.bytes() + codecs.layout(1).bytes + 2 * header_bytes) / static_cast<double>(2 * page.bytes()));
+}
+
+TEST(PageCodecs, EverySizeFitsItsClassAndTheClassesAreFew) {
+  std::vector<TableCodec> tables;
+  for (std::int32_t rank = 8; rank <= 64; rank += 8)
+    for (Element const element : {Element::bf16, Element::int8}) tables.push_back({"cut", cut(rank, element), cut(rank, element)});
+  PageCodecs const codecs{page, tables};
+  EXPECT_EQ(codecs.classes(), PageCodecs::most_classes);
+  for (std::int32_t table = 0; table < codecs.tables(); ++table) {
+    std::int32_t const own = codecs.size_class(table);
+    EXPECT_LE(codecs.layout(table).bytes, codecs.class_bytes(own));
+    if (own > 1) EXPECT_GT(codecs.layout(table).bytes, codecs.class_bytes(own - 1)) << "a smaller class would do";
+  }
+}
+
+TEST(PageCodecs, DigestTellsNamesTypesAndMatricesApart) {
+  std::set<std::uint64_t> digests;
+  auto const add = [&](TableCodec const& table) { digests.insert(PageCodecs{page, {table}}.digest()); };
+  add({"a", numbers(Element::int8), numbers(Element::int8)});
+  add({"b", numbers(Element::int8), numbers(Element::int8)});
+  add({"a", numbers(Element::int8), numbers(Element::int4)});
+  add({"a", numbers(Element::int4), numbers(Element::int8)});
+  add({"a", cut(16), numbers(Element::int8)});
+  add({"a", cut(24), numbers(Element::int8)});
+  StoredPart other = cut(16);
+  other.maps[1].decode[5] += 1e-6f;
+  add({"a", other, numbers(Element::int8)});
+  EXPECT_EQ(digests.size(), 7u);
+}
+
+}  // namespace
+}  // namespace pikv::test
