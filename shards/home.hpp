@@ -171,7 +171,6 @@ class Home {
   bool afford(Channel const& to);
   void send(comm::Rank to, Pushed const& page);
   void repeat(Channel& to, Step step);
-  void put_headers();
   void wait_for_all(char const* what);
 
   comm::World& world_;
@@ -192,12 +191,11 @@ class Home {
   };
   struct Header {
     comm::Rank owner;
-    comm::Offset at;
+    Slot at;
     PageHeader header;
   };
   std::vector<Started> started_;
   std::vector<Header> headers_;
-  std::vector<PageHeader> headers_put_;   // the same in order of their places
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;
   double encode_seconds_ = 0;
