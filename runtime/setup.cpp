@@ -67,6 +67,8 @@ void load_codecs(Job& job) {
   PageStorage const storage = storage_choice(job.options).automatic ? choose_page_storage(job.options, job.model->config(), calibration, fits)
                                                                     : make_page_storage(job.options, job.model->config(), &calibration);
   job.codecs = storage.codecs;
+  job.drift.reset();
+  if (storage.parts[0].empty()) return;   // this codec has nothing of it
   PageTables const tables = page_tables(job.options, job.model->config());
   job.drift = std::make_unique<DriftWatch>(expected_errors(storage.parts, calibration), job.model->config().kv_heads, tables.layout);
 }

@@ -51,7 +51,9 @@ TEST(PageCodecs, EverySizeFitsItsClassAndTheClassesAreFew) {
   for (std::int32_t table = 0; table < codecs.tables(); ++table) {
     std::int32_t const own = codecs.size_class(table);
     EXPECT_LE(codecs.layout(table).bytes, codecs.class_bytes(own));
-    if (own > 1) EXPECT_GT(codecs.layout(table).bytes, codecs.class_bytes(own - 1)) << "a smaller class would do";
+    if (own > 1) {
+      EXPECT_GT(codecs.layout(table).bytes, codecs.class_bytes(own - 1)) << "a smaller class would do";
+    }
   }
 }
 
