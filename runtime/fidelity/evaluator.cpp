@@ -143,7 +143,7 @@ void Evaluator::run_exact(std::size_t first) {
 }
 
 void Evaluator::run(LogitsObserver observer, AttentionFidelity* attention) {
-  agree(world_, patience * active_.deadline_s, [&] { load_codecs(job_); });
+  load_codecs(job_);
   size_job(job_);
   std::vector<Request const*> mine;
   for (Request const& request : job_.requests)

@@ -65,7 +65,7 @@ class Codecs(unittest.TestCase):
         done = run(PIKV, ["sweep", "--grid", str(grid), "--text", str(TEXT), "--window", "256", "--windows", "1", "--pin-window", "16", "--calibration", self.calibration,
                           "--output", str(self.home / "sweep.h5"), "--csv", str(table)])
         self.assertEqual(done.code, 0, done.stderr)
-        rows = {(row["codec"], row["scheduler"]): row for row in csv.DictReader(table.open())}
+        rows = {(row["codec"], row["scheduler"]): row for row in csv.DictReader(table.read_text().splitlines())}
         self.assertEqual(len(rows), 7)   # a selection of tokens and a scheduler exclude each other
         self.assertLess(float(rows["int8", "none"]["kl"]), 1e-3)
         self.assertLess(float(rows["int8", "h2o"]["bytes_kept_ratio"]), float(rows["none", "h2o"]["bytes_kept_ratio"]))
