@@ -278,11 +278,13 @@ class Coded : public Stored {
   CodedPool pool_;
 };
 
-void measure(Shape const& shape, int repeats, int check_keys) {
+void measure(Shape const& shape, int repeats, int check_keys, std::string const& only) {
   Sequence const sequence{shape};
   std::vector<std::unique_ptr<Stored>> stored;
   stored.push_back(std::make_unique<Plain>(sequence));
-  auto const add = [&](std::string name, Element element, int rank) { stored.push_back(std::make_unique<Coded>(sequence, std::move(name), element, rank)); };
+  auto const add = [&](std::string name, Element element, int rank) {
+    if (name.find(only) != std::string::npos) stored.push_back(std::make_unique<Coded>(sequence, std::move(name), element, rank));
+  };
   add("bf16", Element::bf16, shape.head_dim);
   add("fp8", Element::fp8, shape.head_dim);
   add("int8", Element::int8, shape.head_dim);
@@ -309,12 +311,14 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   Shape shape{};
   int threads = 0, repeats = 0, check_keys = 0;
+  std::string only;
   po::options_description options{"attention_bench"};
   options.add_options()("help", "this text")("threads", po::value(&threads)->default_value(omp_get_max_threads()), "OpenMP threads")(
       "repeats", po::value(&repeats)->default_value(51), "medians of so many")("rows", po::value(&shape.rows)->default_value(1), "query rows")(
       "q-heads", po::value(&shape.q_heads)->default_value(32), "")("kv-heads", po::value(&shape.kv_heads)->default_value(8), "")(
       "head-dim", po::value(&shape.head_dim)->default_value(128), "a multiple of 32")("keys", po::value(&shape.keys)->default_value(16384), "")(
       "page-tokens", po::value(&shape.page_tokens)->default_value(32), "8 or more; divides keys")(
+      "only", po::value(&only)->default_value(""), "beside the plain pages, those with this in their name")(
       "check-keys", po::value(&check_keys)->default_value(2048), "results are held against the reference up to so many keys, which takes its time");
   po::variables_map given;
   try {
@@ -341,7 +345,7 @@ int main(int argc, char** argv) {
     for (Element element : {Element::bf16, Element::int8, Element::int4}) Coded{sequence, "small", element, shape.head_dim / 4}.check(1e-4);
     Plain{sequence}.check(1e-5);
   }
-  measure(shape, repeats, check_keys);
+  measure(shape, repeats, check_keys, only);
   return 0;
 }
 #endif
