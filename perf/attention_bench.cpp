@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/attend.hpp"
 #include "dot_loops.hpp"
+#include "kernels/attend.hpp"
 #include "kernels/coded.hpp"
 #include "kernels/swiglu.hpp"
 
@@ -170,7 +170,8 @@ struct Sequence {
 /// One way to store the sequence's pages: what attends on them, the bytes it reads, and its multiply-adds.
 class Stored {
  public:
-  Stored(Sequence const& sequence, std::string called) : name{std::move(called)}, sequence_{sequence}, result_{sequence.shape}, wanted_{sequence.shape} {}
+  Stored(Sequence const& sequence, std::string called)
+      : name{std::move(called)}, sequence_{sequence}, result_{sequence.shape}, wanted_{sequence.shape} {}
   virtual ~Stored() = default;
   virtual void attend(Result& to) = 0;
   virtual void attend_by_reference(Result& to) = 0;
@@ -301,7 +302,8 @@ void measure(Shape const& shape, int repeats, int check_keys, std::string const&
     double const attend = median(one->attend_seconds), read = median(one->read_seconds), multiply = median(one->multiply_seconds);
     fmt::print("{:<16} {:>10.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>11.0f} {:>8.0f} {:>6.0f} % {:>6.0f} % {:>8.2f}\n", one->name, attend * 1e6,
                one->bytes() / attend / 1e9, read * 1e6, one->bytes() / read / 1e9, multiply * 1e6, one->multiply_adds() / multiply / 1e9,
-               median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100, plain / attend);
+               median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100,
+               plain / attend);
   }
 }
 
@@ -337,7 +339,8 @@ int main(int argc, char** argv) {
   omp_set_num_threads(threads);
   fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, pages of {}; {}, int8 and int4 with {}; {} threads, medians of {}\n", shape.rows,
              shape.q_heads, shape.kv_heads, shape.head_dim, shape.keys, shape.page_tokens, host::simd_target(), host::coded_simd(), threads, repeats);
-  fmt::print("stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
+  fmt::print(
+      "stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
   if (shape.keys > check_keys) {
     Shape small = shape;
     small.keys = 16 * shape.page_tokens;

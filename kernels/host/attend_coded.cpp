@@ -90,16 +90,14 @@ class FewRecords {
     for (std::size_t u = 0; u < count; ++u) {
       keys[u] = unit_of(layout_, Part::keys, run_.kv_head, units[u].bytes, units[u].first);
       values[u] = unit_of(layout_, Part::values, run_.kv_head, units[u].bytes, units[u].first);
-      fetch_ahead(keys[u], units[u].bytes, units[u].next, layout_.k_element, Part::keys);
-      fetch_ahead(values[u], units[u].bytes, units[u].next, layout_.v_element, Part::values);
+      fetch_ahead(layout_, units[u].bytes, units[u].next, keys[u], values[u]);
     }
     if (fast_keys_)
       integers_->score(layout_.k_element, keys, count, prepared_, count_, dots_);
     else
       for (std::size_t u = 0; u < count; ++u) score(units[u].bytes, keys[u], u);
     for (std::size_t m = 0; m < count_; ++m) soften(units, count, m);
-    if (fast_values_)
-      return integers_->weigh(layout_.v_element, values, count, dots_, count_, keep_, add_, result(0), job_.record_floats());
+    if (fast_values_) return integers_->weigh(layout_.v_element, values, count, dots_, count_, keep_, add_, result(0), job_.record_floats());
     for (std::size_t u = 0; u < count; ++u) {
       weigh(units[u].bytes, values[u], dots_ + u * unit_tokens);
       std::fill_n(keep_, count_, 1.0f);

@@ -25,16 +25,17 @@ struct CodedUnit {
   std::uint16_t const *lo, *step;   // int8, int4
   float scale;                      // fp8
   std::int32_t page_tokens, first, tokens, width;
-  std::byte const* ahead;   // codes of a later unit, to be fetched meanwhile from there on
-  std::ptrdiff_t fetch;     // from these scales to that unit's
+  std::byte const* ahead[2];   // codes of a later unit, to be fetched meanwhile: half as many lines as this unit has from each place
+  std::ptrdiff_t fetch;        // from these scales to that unit's
 };
 
 CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, std::byte const* page, std::int32_t first);
 
-/// What is to be fetched while this unit of `page` is at work: the same one of page `next`.
-void fetch_ahead(CodedUnit& unit, std::byte const* page, std::byte const* next, Element element, Part part);
+/// Keys and values of a unit of `page` are to fetch those of the same unit of page `next`: half of both each.
+void fetch_ahead(CodedLayout const& layout, std::byte const* page, std::byte const* next, CodedUnit& keys, CodedUnit& values);
 
-/// The int8 and int4 kernels of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples of 16.
+/// The int8 and int4 kernels of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples
+/// of 16.
 ///   prepare   queries [records][width] fp32 to what score() reads, `bytes` of it: once a run
 ///   score     dots [records][units][unit_tokens] = q . k, rows of batch_tokens
 ///   weigh     result [records][stride]: result = keep * result + add * sum of weight * value; weights <= 1 lie as the dots did

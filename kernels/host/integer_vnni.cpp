@@ -6,8 +6,9 @@
 namespace pikv::kernels::host {
 namespace {
 
-// A query times a step, or a weight times a step, becomes a whole number of 16 bits that is split in two signed bytes, high and low; each is multiplied with the
-// codes by vpdpbusd. Codes count from the middle of their range, so that what the rounding of those numbers costs is small and has no bias.
+// A query times a step, or a weight times a step, becomes a whole number of 16 bits that is split in two signed bytes, high and low; each is
+// multiplied with the codes by vpdpbusd. Codes count from the middle of their range, so that what the rounding of those numbers costs is small and
+// has no bias.
 constexpr float most = 32000;   // of a 16-bit number, so that rounding up its high byte fits
 
 template <Element element>
@@ -17,7 +18,8 @@ inline __m512 halves(std::uint16_t const* at) { return _mm512_cvtph_ps(_mm256_lo
 
 /// [sum of a, of b, of c, of d]
 inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
-  __m512 const ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)), cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  __m512 const ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)),
+               cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
   __m512 const by_lane = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
   __m256 const half = _mm256_add_ps(_mm512_castps512_ps256(by_lane), _mm512_extractf32x8_ps(by_lane, 1));
   return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
@@ -57,7 +59,19 @@ inline void fetch_scales(CodedUnit const& unit, std::uint16_t const* first, std:
   for (std::size_t i = 0; i < 2 * count; i += 64) _mm_prefetch(at + i, _MM_HINT_T1);
 }
 
-inline unsigned char const* ahead_of(CodedUnit const& unit) { return reinterpret_cast<unsigned char const*>(unit.ahead); }
+/// Lines to be fetched while a unit is at work, from two places by turns: what the memory has under way is limited by place too.
+struct Ahead {
+  char const *first, *second;
+  Ahead(CodedUnit const& unit, std::size_t lines)
+      : first{reinterpret_cast<char const*>(unit.ahead[0]) + 32 * lines}, second{reinterpret_cast<char const*>(unit.ahead[1]) + 32 * lines} {}
+  void fetch() {
+    _mm_prefetch(first, _MM_HINT_T1);
+    char const* const next = first + 64;
+    first = second;
+    second = next;
+  }
+  void skip(int lines) { first += 32 * lines, second += 32 * lines; }
+};
 
 /// sum += codes * bytes, by quads. The intrinsic, with g++ 12, copies the sum before and after.
 __attribute__((always_inline)) inline void add_dots(__m512i& sum, __m512i codes, __m512i bytes) {
@@ -66,7 +80,7 @@ __attribute__((always_inline)) inline void add_dots(__m512i& sum, __m512i codes,
 
 /// 16 or 32 consecutive numbers of multiply(), their split numbers at `rows`.
 template <Element element, int M, int T, int Numbers>
-__attribute__((always_inline)) inline void multiply_some(unsigned char const* codes, std::size_t across, unsigned char const* ahead, unsigned char const* rows,
+__attribute__((always_inline)) inline void multiply_some(unsigned char const* codes, std::size_t across, Ahead ahead, unsigned char const* rows,
                                                          std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
   constexpr int together = element == Element::int8 ? 4 : 8;
   __m512i const nibble = _mm512_set1_epi8(0xF);
@@ -76,8 +90,7 @@ __attribute__((always_inline)) inline void multiply_some(unsigned char const* co
 #pragma GCC unroll 2
     for (int t = 0; t < T; ++t) {
       __m512i const word = _mm512_loadu_si512(codes + 64 * t);
-      _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
-      ahead += 64;
+      ahead.fetch();
       if constexpr (element == Element::int8) {
         code[t][0] = word;
       } else {
@@ -102,8 +115,8 @@ __attribute__((always_inline)) inline void multiply_some(unsigned char const* co
 
 /// sum[part][m][t] = (anew), or +=, codes of T vectors of lanes times M rows of split numbers: rows of 64 bytes for 32 numbers, `row_bytes` apart.
 template <Element element, int M, int T, bool anew>
-__attribute__((always_inline)) inline void multiply(unsigned char const* codes, std::size_t across, int count, unsigned char const* ahead,
-                                                    unsigned char const* rows, std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
+__attribute__((always_inline)) inline void multiply(unsigned char const* codes, std::size_t across, int count, Ahead ahead, unsigned char const* rows,
+                                                    std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
   constexpr int together = element == Element::int8 ? 4 : 8;
   if constexpr (anew) {
 #pragma GCC unroll 2
@@ -113,7 +126,7 @@ __attribute__((always_inline)) inline void multiply(unsigned char const* codes, 
 #pragma GCC unroll 2
         for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
   }
-  for (; count >= 32; count -= 32, codes += 32 / together * 4 * across, rows += 64, ahead += 32 / together * 64 * T)
+  for (; count >= 32; count -= 32, codes += 32 / together * 4 * across, rows += 64, ahead.skip(32 / together * T))
     multiply_some<element, M, T, 32>(codes, across, ahead, rows, row_bytes, sum);
   if (count > 0) multiply_some<element, M, T, 16>(codes, across, ahead, rows, row_bytes, sum);
 }
@@ -206,8 +219,8 @@ void prepare_unit(CodedUnit const& keys, Prepared const (&query)[M], UnitQueries
 template <Element element, int M, int T>
 __attribute__((always_inline)) inline void score_unit(CodedUnit const& keys, UnitQueries<M> const& query, float* dots) {
   __m512i sum[2][M][T];
-  multiply<element, M, T, true>(reinterpret_cast<unsigned char const*>(keys.codes) + 4 * keys.first, keys.page_tokens, keys.width, ahead_of(keys), query.rows[0],
-                                sizeof query.rows[0], sum);
+  multiply<element, M, T, true>(reinterpret_cast<unsigned char const*>(keys.codes) + 4 * keys.first, keys.page_tokens, keys.width, Ahead(keys, 0),
+                                query.rows[0], sizeof query.rows[0], sum);
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
     __m512 const low = _mm512_set1_ps(query.unit[m]), high = _mm512_set1_ps(256 * query.unit[m]), base = _mm512_set1_ps(query.shift[m]);
@@ -241,8 +254,8 @@ struct GroupWeights {
 };
 
 template <Element element, int M>
-void prepare_group(CodedUnit const* values, std::size_t count, int number, float const* weights, __m512i const (&narrowed)[batch_units][M], float const* add,
-                   GroupWeights<M>& to) {
+void prepare_group(CodedUnit const* values, std::size_t count, int number, float const* weights, __m512i const (&narrowed)[batch_units][M],
+                   float const* add, GroupWeights<M>& to) {
   bool const both = values->tokens == 32;
   __m512 const none = _mm512_setzero_ps(), center = _mm512_set1_ps(middle<element>);
   __m512i const ones = _mm512_set1_epi16(1);
@@ -291,9 +304,11 @@ __attribute__((always_inline)) inline void weigh_group(CodedUnit const* values, 
     auto const* codes =
         reinterpret_cast<unsigned char const*>(unit.codes) + 4 * (static_cast<std::size_t>(unit.first / together) * unit.width + begin);
     if (u == 0)
-      multiply<element, M, T, true>(codes, unit.width, unit.tokens, ahead_of(unit) + unit.tokens / together * 4 * begin, group.rows[u][0], 64, sum);
+      multiply<element, M, T, true>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
+                                    group.rows[u][0], 64, sum);
     else
-      multiply<element, M, T, false>(codes, unit.width, unit.tokens, ahead_of(unit) + unit.tokens / together * 4 * begin, group.rows[u][0], 64, sum);
+      multiply<element, M, T, false>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
+                                     group.rows[u][0], 64, sum);
   }
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
@@ -309,7 +324,8 @@ __attribute__((always_inline)) inline void weigh_group(CodedUnit const* values, 
 }
 
 template <Element element, int M>
-void weigh_batch(CodedUnit const* values, std::size_t count, float const* weights, float const* keep, float const* add, float* result, std::size_t stride) {
+void weigh_batch(CodedUnit const* values, std::size_t count, float const* weights, float const* keep, float const* add, float* result,
+                 std::size_t stride) {
   GroupWeights<M> groups[most_width / 32];
   __m512i narrowed[batch_units][M];
   __m512 const factor = _mm512_set1_ps(most);
@@ -347,9 +363,10 @@ void score(Element element, CodedUnit const* keys, std::size_t count, std::byte 
   (element == Element::int8 ? score_records<Element::int8> : score_records<Element::int4>)(keys, count, prepared, records, dots);
 }
 
-void weigh(Element element, CodedUnit const* values, std::size_t count, float const* weights, std::size_t records, float const* keep, float const* add,
-           float* result, std::size_t stride) {
-  (element == Element::int8 ? weigh_records<Element::int8> : weigh_records<Element::int4>)(values, count, weights, records, keep, add, result, stride);
+void weigh(Element element, CodedUnit const* values, std::size_t count, float const* weights, std::size_t records, float const* keep,
+           float const* add, float* result, std::size_t stride) {
+  (element == Element::int8 ? weigh_records<Element::int8> : weigh_records<Element::int4>)(values, count, weights, records, keep, add, result,
+                                                                                           stride);
 }
 
 }  // namespace

@@ -66,7 +66,8 @@ HWY_INLINE hn::Vec<hn::FixedTag<float, 4>> sum_of_blocks(D d, hn::Vec<D> v) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_of_negative(D d, V x) {
   hn::RebindToSigned<D> const integers;
-  V const log2e = hn::Set(d, 1.44269504f), magic = hn::Set(d, 12582912.0f);   // 1.5 * 2^23: what is added to it is rounded to a whole number, in the lowest bits
+  V const log2e = hn::Set(d, 1.44269504f),
+          magic = hn::Set(d, 12582912.0f);   // 1.5 * 2^23: what is added to it is rounded to a whole number, in the lowest bits
   V const least = hn::Set(d, -86.0f), bounded = hn::Max(x, least);
   V const rounded = hn::MulAdd(bounded, log2e, magic), rest = hn::MulSub(bounded, log2e, hn::Sub(rounded, magic));
   V power = hn::Set(d, 1.535336188319500e-4f);
