@@ -1,7 +1,7 @@
 // Question: how fast do pages cross from one process to another, pushed and fetched, and how does that compare with a memcpy of as many bytes?
 // Run: mpirun -n 2 --bind-to core page_bench [--transport ucx] [--kib 4 64 1024]; page_bench.py runs it beside ucx_perftest.
 //   put    payloads, flush
-//   push   payloads, flush, headers of 256 bytes, flush: what a home does
+//   push   payloads, flush, headers of 256 bytes, flush: what a home does; headers that lie next to each other go in one put
 //   fetch  payloads and headers, each by a get: what a replica takes
 //   copy   memcpy inside this process
 // warm: one page over and over, as ucx_perftest does. cold: pages that follow each other through memory larger than the caches.
@@ -68,7 +68,9 @@ class Pages {
   }
   void push(Walk const& walk) {
     put(walk);
-    for (std::size_t i = 0; i < walk.pages; ++i) put(headers_, walk.slot(i), header_bytes);
+    std::size_t const before_end = std::min(walk.pages, header_slots() - walk.next);
+    put(headers_, walk.next, header_bytes, before_end);
+    if (before_end < walk.pages) put(headers_, 0, header_bytes, walk.pages - before_end);
     ops_.push_back(transport_->flush(peer));
     wait();
   }
@@ -102,8 +104,9 @@ class Pages {
   }
 
  private:
-  void put(comm::Region const& region, std::size_t slot, std::size_t bytes) {
-    ops_.push_back(transport_->put(peer, region.at(slot * bytes), {region.data + slot * bytes, bytes}));
+  std::size_t header_slots() const { return headers_.bytes / header_bytes; }
+  void put(comm::Region const& region, std::size_t slot, std::size_t bytes, std::size_t slots = 1) {
+    ops_.push_back(transport_->put(peer, region.at(slot * bytes), {region.data + slot * bytes, slots * bytes}));
   }
   void get(comm::Region const& region, std::size_t slot, std::size_t bytes) {
     ops_.push_back(transport_->get(peer, region.at(slot * bytes), {region.data + slot * bytes, bytes}));

@@ -171,6 +171,7 @@ class Home {
   bool afford(Channel const& to);
   void send(comm::Rank to, Pushed const& page);
   void repeat(Channel& to, Step step);
+  void put_headers();
   void wait_for_all(char const* what);
 
   comm::World& world_;
@@ -191,11 +192,12 @@ class Home {
   };
   struct Header {
     comm::Rank owner;
-    Slot at;
+    comm::Offset at;
     PageHeader header;
   };
   std::vector<Started> started_;
   std::vector<Header> headers_;
+  std::vector<PageHeader> headers_put_;   // the same in order of their places
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;
   double encode_seconds_ = 0;

@@ -70,7 +70,7 @@ build_cuda_and_tsan() {
   if [ -n "$nvcc" ]; then
     say "compiling kernels/cuda in build-cuda"
     configure cuda build-cuda
-    compile build-cuda pikv_kernels
+    compile build-cuda pikv_cuda
   fi
   build_tests tsan build-tsan "${in_process[@]}"
 }
