@@ -10,7 +10,7 @@
 
 #include "comm/error.hpp"
 #include "runtime/checkpoint/resume.hpp"
-#include "runtime/codec_choice.hpp"
+#include "runtime/storage_choice.hpp"
 
 namespace pikv::runtime {
 
