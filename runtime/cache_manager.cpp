@@ -108,6 +108,14 @@ void CacheManager::sealed(Stream const& stream, std::int32_t table, Block block,
   if (!summaries.empty()) summaries[static_cast<std::size_t>(table % store_.tables_per_layer)].add(block, pool, slot, store_.layout.page_tokens);
 }
 
+void CacheManager::encoded(Stream const& stream, std::int32_t table, Block block, kernels::CodedErrors const& errors) {
+  auto& summaries = tracked(stream).layers[static_cast<std::size_t>(table / store_.tables_per_layer)].summaries;
+  if (summaries.empty()) return;
+  PageSummaries& of = summaries[static_cast<std::size_t>(table % store_.tables_per_layer)];
+  of.set_key_errors(block, errors.k);
+  if (read_) read_->encoded(stream.directory().at(table, block).expert, of.relative_key_error(block));
+}
+
 void CacheManager::forgotten(Stream const& stream, Block from) {
   auto const found = streams_.find(&stream);
   if (found == streams_.end()) return;
@@ -188,7 +196,9 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
         shards::DirectoryEntry const& entry = stream.directory().at(static_cast<std::int32_t>(layer) * tables + table, block);
         if (!entry.exists()) continue;
         auto const tokens = static_cast<std::int32_t>(std::min<std::int64_t>(page, stream.length() - shards::first_position(block, page)));
-        float const weight = read_ && entry.expert >= 0 ? read_->likelihood(entry.expert) : 1.0f;
+        float weight = read_ && entry.expert >= 0 ? read_->likelihood(entry.expert) : 1.0f;
+        if (auto const& summaries = state.layers[layer].summaries; !summaries.empty() && summaries[static_cast<std::size_t>(table)].knows(block))
+          weight *= 1 - summaries[static_cast<std::size_t>(table)].relative_key_error(block);   // what is left of it is worth less
         held.push_back({block, tokens, block == 0 || block >= window || tokens < page, weight});
         if (table == 0 && held.back().pinned) pinned += tokens;
       }
@@ -254,7 +264,7 @@ std::size_t CacheManager::summary_bytes() const {
 std::size_t CacheManager::summary_bytes_per_page(CacheSettings const& settings, kernels::PageLayout const& layout) {
   bool const summaries = policy_named(settings.scheduler).summaries || settings.redundancy > 0 || settings.read.wants_summaries();
   std::size_t const scalars = static_cast<std::size_t>(layout.kv_heads) * static_cast<std::size_t>(layout.head_dim);
-  return summaries ? scalars * (2 * sizeof(std::uint16_t) + sizeof(float)) + sizeof(std::int32_t) : 0;
+  return summaries ? scalars * (2 * sizeof(std::uint16_t) + sizeof(float)) + sizeof(std::int32_t) + static_cast<std::size_t>(layout.kv_heads) * sizeof(float) : 0;
 }
 
 }  // namespace pikv::runtime

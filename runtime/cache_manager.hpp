@@ -61,6 +61,7 @@ class CacheManager : public shards::CachePolicy {
   bool watches(shards::TableRows const& rows) const override;
   void observe(shards::PageMasses const& found, float const* q) override;
   void sealed(shards::Stream const& stream, std::int32_t table, shards::Block block, kernels::PoolView const& pool, std::int32_t slot) override;
+  void encoded(shards::Stream const& stream, std::int32_t table, shards::Block block, kernels::CodedErrors const& errors) override;
   void forgotten(shards::Stream const& stream, shards::Block from) override;
 
  private:

@@ -140,8 +140,10 @@ bool Engine::step(shards::Step step) {
   else if (running_everywhere == 0)
     wait_for_arrival(states);
   clock_.enter(Stage::communication);
+  double const encoded = store_.encode_seconds();
   auto const damages = store_.end_step();
   clock_.enter(Stage::other);
+  clock_.move(Stage::communication, Stage::codec, store_.encode_seconds() - encoded);
   double const end = world_.now() - start_;
   std::size_t const running = sequences_.running();
   store_.account_summaries(cache_ ? cache_->summary_bytes() : 0);

@@ -17,6 +17,11 @@ class PageSummaries {
 
   /// Blocks come in any order; a block that is added again is summed up anew. The slot's shape must be that of the summaries.
   void add(shards::Block block, kernels::PoolView const& pool, std::int32_t slot, std::int32_t tokens);
+  /// Of a block that was added: the errors of its keys as they are stored, by KV head (kernels::CodedErrors); none until then.
+  void set_key_errors(shards::Block block, std::span<float const> errors);
+  float key_error(shards::Block block, std::int32_t kv_head) const { return error_[at(block) * static_cast<std::size_t>(kv_heads_) + static_cast<std::size_t>(kv_head)]; }
+  /// Its largest key error by the length of the longest key its boxes allow; 0: stored as it is.
+  float relative_key_error(shards::Block block) const;
   /// Drops `from` and what follows.
   void forget(shards::Block from);
   bool knows(shards::Block block) const;
@@ -30,10 +35,11 @@ class PageSummaries {
 
  private:
   void resize(std::size_t blocks);
+  static std::size_t at(shards::Block block) { return static_cast<std::size_t>(block); }
 
   std::int32_t kv_heads_, head_dim_;
   std::vector<std::uint16_t> lo_, hi_;
-  std::vector<float> mean_;
+  std::vector<float> mean_, error_;   // error_ [blocks][kv_heads]
   std::vector<std::int32_t> tokens_;
 };
 

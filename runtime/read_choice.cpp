@@ -20,6 +20,8 @@ constexpr float nothing = -std::numeric_limits<float>::infinity();
 // Methods 2.4: evictions are forgotten over as many steps as a ring has pages; ours has no fixed length.
 constexpr double flush_steps = 64;
 
+constexpr float most_error = .05f;   // methods 5.1: a codec that loses more than this of its keys counts as bad as any
+
 }  // namespace
 
 ReadChoice::ReadChoice(ReadSettings settings, shards::StoreOptions const& store)
@@ -32,6 +34,7 @@ ReadChoice::ReadChoice(ReadSettings settings, shards::StoreOptions const& store)
     router_ = entry_->make(material);
   }
   reads_.resize(experts);
+  error_.resize(experts);
   far_.resize(experts);
   seen_.resize(experts);
 }
@@ -121,6 +124,23 @@ void ReadChoice::guess(Row const& row, std::span<float const> q, std::vector<Blo
   });
 }
 
+// At least what the pages that were read hold of the exact keys: a logit is wrong by at most |q| error / sqrt(d) (methods 0.3, B1).
+void ReadChoice::exact_masses(PageSummaries const& summaries, shards::PageMasses const& found, float const* q) {
+  std::size_t const heads = size(store_.q_heads), d = size(store_.layout.head_dim), share = heads / size(store_.layout.kv_heads);
+  read_.assign(heads, nothing);
+  for (std::size_t head = 0; head < heads; ++head) {
+    float square = 0;
+    for (std::size_t i = 0; i < d; ++i) square += q[head * d + i] * q[head * d + i];
+    float const reach = std::sqrt(square / static_cast<float>(d));
+    double sum = 0;
+    for (std::size_t page = 0; page < found.blocks.size(); ++page) {
+      float const error = summaries.knows(found.blocks[page]) ? summaries.key_error(found.blocks[page], static_cast<std::int32_t>(head / share)) : 0;
+      sum += std::exp(static_cast<double>(found.page_lse[page * heads + head]) - reach * error - found.lse[head]);
+    }
+    if (sum > 0) read_[head] = found.lse[head] + static_cast<float>(std::log(sum));
+  }
+}
+
 void ReadChoice::choose_more(PageSummaries const& summaries, shards::PageMasses const& found, float const* q, std::span<Block const> unread,
                              std::vector<Block>& more) {
   if (unread.empty()) return;
@@ -129,7 +149,8 @@ void ReadChoice::choose_more(PageSummaries const& summaries, shards::PageMasses 
   low_.resize(mass_.size());
   high_masses(summaries.view(), unread, {q, width()}, mass_);
   low_masses(summaries.view(), unread, {q, width()}, low_);
-  must_read(mass_, low_, {found.lse, heads}, settings_.max_error, picked_);
+  exact_masses(summaries, found, q);
+  must_read(mass_, low_, read_, settings_.max_error, picked_);
   for (std::int32_t const i : picked_) more.push_back(unread[size(i)]);
   pages_read_ += static_cast<double>(picked_.size());
 }
@@ -143,7 +164,8 @@ void ReadChoice::observe(PageSummaries const& summaries, shards::PageMasses cons
   mass_.resize(loose_.size() * heads);
   high_masses(summaries.view(), loose_, {q, width()}, mass_);
   head_.resize(heads);
-  certified_recall({found.lse, heads}, mass_, head_);
+  exact_masses(summaries, found, q);
+  certified_recall(read_, mass_, head_);
   recall_ += std::accumulate(head_.begin(), head_.end(), 0.0) / static_cast<double>(heads);
   ++recalls_;
 }
@@ -152,6 +174,12 @@ float ReadChoice::likelihood(KvExpert expert) const {
   if (!router_) return 1;
   auto const& load = history_.stats().load;
   return load[size(expert)] / *std::ranges::max_element(load);
+}
+
+void ReadChoice::encoded(KvExpert expert, float error) {
+  constexpr float newest = .05f;
+  float& of = error_[size(expert)];
+  of = of == 0 ? error : (1 - newest) * of + newest * error;
 }
 
 // Costs are counts, not clocks: the same run decides the same.
@@ -163,6 +191,7 @@ void ReadChoice::end_step() {
     std::vector<float> distance(far_.size());
     for (std::size_t e = 0; e < far_.size(); ++e) distance[e] = seen_[e] > 0 ? static_cast<float>(far_[e] / seen_[e]) : 0.0f;
     history_.distance(distance);
+    history_.compression(error_, most_error);
     history_.end_step();
     router_->end_step(reads_, {pages / mean_pages_, recalls_ > 0 ? recall_ / static_cast<double>(recalls_) : 1.0});
     std::ranges::fill(reads_, 0u);

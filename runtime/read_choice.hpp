@@ -57,6 +57,8 @@ class ReadChoice {
   float likelihood(KvExpert expert) const;
   /// Of the pages of a KV expert in one table, this share was just evicted.
   void evicted(KvExpert expert, double share) { history_.evicted(expert, share); }
+  /// A page of a KV expert is stored with this error, relative to its keys.
+  void encoded(KvExpert expert, float error);
   void end_step();
   /// As a scheduler that selects says: ceil(keep * pages) of them, pinned ones included.
   void select(Scheduler& scheduler, std::int32_t table, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks);
@@ -66,6 +68,7 @@ class ReadChoice {
   void split(std::span<Block const> blocks, Block window);
   void route(Row const& row, std::span<float const> q, std::vector<Block>& blocks);
   void read_best(Row const& row, float const* q, std::vector<Block>& blocks);
+  void exact_masses(PageSummaries const& summaries, shards::PageMasses const& found, float const* q);
   void guess(Row const& row, std::span<float const> q, std::vector<Block>& blocks);
   std::size_t width() const { return static_cast<std::size_t>(store_.q_heads) * static_cast<std::size_t>(store_.layout.head_dim); }
 
@@ -75,12 +78,13 @@ class ReadChoice {
   std::unique_ptr<Router> router_;
   ExpertHistory history_;
   std::vector<std::uint32_t> reads_;     // by expert, queries of this step that chose it
+  std::vector<float> error_;             // by expert, of its pages of late
   std::vector<double> far_, seen_;       // by expert, pages on other ranks, and all, that queries of this step met
   double pages_read_ = 0, mean_pages_ = 0, recall_ = 0;
   std::uint64_t rows_ = 0, recalls_ = 0;
   std::vector<Block> loose_;       // pages that are not pinned
   std::vector<Block> pinned_;
-  std::vector<float> score_, mass_, low_, expert_mass_, affinity_, head_;
+  std::vector<float> score_, mass_, low_, expert_mass_, affinity_, head_, read_;
   std::vector<std::size_t> order_;
   std::vector<KvExpert> expert_of_, chosen_;
   std::vector<std::int32_t> picked_;

@@ -14,6 +14,7 @@
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
+#include "runtime/page_storage.hpp"
 #include "runtime/storage_choice.hpp"
 #include "runtime/model/embedded.hpp"
 
@@ -51,7 +52,8 @@ void load_model(Job& job) {
 
 void load_codecs(Job& job) {
   if (job.options.calibration.empty()) {
-    job.codecs = make_page_codecs(job.options, job.model->config(), nullptr);
+    job.codecs = make_page_storage(job.options, job.model->config(), nullptr).codecs;
+    job.drift.reset();
     return;
   }
   Calibration const calibration = Calibration::read(job.options.calibration);
@@ -62,8 +64,11 @@ void load_codecs(Job& job) {
     Sizing const all = size_store(without, job.model->config(), job.requests, job.world.size(), 1, std::numeric_limits<std::uint64_t>::max() / 16, job.ranks.least_storing(), &codecs);
     return all.arena_bytes + all.summary_bytes <= job.options.kv_budget;
   };
-  job.codecs = storage_choice(job.options).automatic ? choose_page_codecs(job.options, job.model->config(), calibration, fits)
-                                                     : make_page_codecs(job.options, job.model->config(), &calibration);
+  PageStorage const storage = storage_choice(job.options).automatic ? choose_page_storage(job.options, job.model->config(), calibration, fits)
+                                                                    : make_page_storage(job.options, job.model->config(), &calibration);
+  job.codecs = storage.codecs;
+  PageTables const tables = page_tables(job.options, job.model->config());
+  job.drift = std::make_unique<DriftWatch>(expected_errors(storage.parts, calibration), job.model->config().kv_heads, tables.layout);
 }
 
 void read_rank_plan(Job& job) {
@@ -104,10 +109,10 @@ void size_job(Job& job) {
   });
 }
 
-EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs); }
+EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs, job.drift.get()); }
 
 EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
-                             std::shared_ptr<shards::PageCodecs const> codecs) {
+                             std::shared_ptr<shards::PageCodecs const> codecs, shards::EncodeWatch* watch) {
   ModelConfig const& config = model.config();
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
@@ -125,6 +130,7 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   store.coded_slots = sizing.coded;
   store.exact_blocks = exact_blocks(options);
   store.codecs = std::move(codecs);
+  store.encode_watch = watch;
   store.slots = sizing.slots;
   store.home_slots = sizing.home_slots;
   store.replica_slots = sizing.replica_slots;

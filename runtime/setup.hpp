@@ -8,6 +8,7 @@
 
 #include "comm/world.hpp"
 #include "runtime/coordinator/rank_plan.hpp"
+#include "runtime/drift_watch.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/model/model.hpp"
 #include "runtime/model/tokenizer.hpp"
@@ -32,6 +33,7 @@ struct Job {
   std::uint64_t generated_before = 0;
   RankPlan ranks;
   std::shared_ptr<shards::PageCodecs const> codecs{};   // null: pages stay as they are
+  std::unique_ptr<DriftWatch> drift{};                  // null without a calibration
 };
 
 /// "1 rank", "3 ranks".
@@ -52,7 +54,7 @@ void read_rank_plan(Job& job);
 void size_job(Job& job);
 EngineOptions engine_options(Job const& job);
 EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
-                             std::shared_ptr<shards::PageCodecs const> codecs);
+                             std::shared_ptr<shards::PageCodecs const> codecs, shards::EncodeWatch* watch = nullptr);
 
 /// Cores this rank may use: those it is bound to, else its share of the host's.
 int threads_per_rank(GenerateOptions const& options, comm::World& world);

@@ -230,7 +230,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
     sizing.summary_bytes += slots * summary;
     pages += slots;
   }
-  std::size_t const layer_of_all = demand.most_blocks * static_cast<std::size_t>(options.batch), replicas = codecs != nullptr ? sizing.coded[0].replica_slots : sizing.replica_slots;
+  std::size_t const layer_of_all = demand.most_blocks * static_cast<std::size_t>(options.batch), replicas = sizing.coded.empty() ? sizing.replica_slots : sizing.coded[0].replica_slots;
   if (options.move == Move::page && demand.may_fetch && replicas < layer_of_all)
     sizing.warning = fmt::format("--move page: this budget has room for {} fetched pages of {} that may be wanted at once, so queries move to the rest; a --kv-budget of {} would do",
                                  replicas, layer_of_all, readable(sizing.arena_bytes + sizing.summary_bytes + (layer_of_all - replicas) * classes.back().cost));

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/coded.hpp"
 #include "kernels/pool.hpp"
 #include "shards/block.hpp"
 #include "shards/stream.hpp"
@@ -53,6 +54,8 @@ class CachePolicy {
 
   /// A page is full; its keys and values lie in `slot` of `pool`, uncompressed.
   virtual void sealed(Stream const& stream, std::int32_t table, Block block, kernels::PoolView const& pool, std::int32_t slot) = 0;
+  /// The page that was just sealed is stored coded, with these errors; not called of one that stays as it is.
+  virtual void encoded(Stream const& stream, std::int32_t table, Block block, kernels::CodedErrors const& errors) { (void)stream, (void)table, (void)block, (void)errors; }
   /// Its pages from a block on are gone: released, or to be computed again.
   virtual void forgotten(Stream const& stream, Block from) = 0;
 };

@@ -4,8 +4,10 @@
 #include <string>
 
 #include "shards/block_hash.hpp"
+#include "shards/encode_watch.hpp"
 #include "shards/page_codecs.hpp"
 #include "shards/page_key.hpp"
+#include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
 
@@ -203,12 +205,14 @@ void Home::seal_full(Stream& stream, Step step) {
     for (std::int32_t layer = 0; layer < options_.layers; ++layer) seal_page(stream, layer, stream.sealed_, step);
 }
 
-void Home::encode(DirectoryEntry& entry, std::int32_t layer) {
+void Home::encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key) {
+  Stopwatch const watch{encode_seconds_};
   kernels::CodedLayout const layout = options_.codecs->layout(layer);
   Slot const coded = arena_.take(sealed_class(options_, layer));
   kernels::host::encode_page(arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
   arena_.book(coded, layout.bytes, false);
   arena_.header(coded).codec = options_.codecs->id(layer);
+  if (options_.encode_watch != nullptr) options_.encode_watch->encoded(key, arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
   arena_.give_back(entry.local);
   entry.local = coded;
 }
@@ -220,8 +224,10 @@ void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step)
   std::size_t bytes = options_.layout.bytes();
   arena_.header(entry.local) = {};
   if (block > 0 && sealed_class(options_, layer) > 0) {
-    encode(entry, layer);
+    encode(entry, layer, key_of(options_, stream.id_, layer, block));
     bytes = options_.codecs->layout(layer).bytes;
+    if (cache_policy_ != nullptr)
+      cache_policy_->encoded(stream, layer, block, kernels::coded_errors(options_.codecs->layout(layer), arena_.payload(entry.local).data()));
   }
   PageHeader& header = arena_.header(entry.local);
   header.key = key_of(options_, stream.id_, layer, block);

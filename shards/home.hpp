@@ -80,6 +80,8 @@ class Home {
   comm::Rank target(KvExpert expert, StreamId const& stream, Block block, int refusals = 0) const;   // after so many, the next choices in turn
   ExpertChoice& experts() { return experts_; }
   ExpertChoice const& experts() const { return experts_; }
+  /// Seconds spent encoding pages, since construction.
+  double encode_seconds() const { return encode_seconds_; }
   bool stores(comm::Rank rank) const { return placement_.options().weights[static_cast<std::size_t>(rank)] > 0; }
 
   /// A page that this rank stores for another, or its own shard's (`stream` is set then), on its way to another owner.
@@ -150,7 +152,7 @@ class Home {
   void seal_page(Stream& stream, std::int32_t layer, Block block, Step step);
   Block blocks_to_seal(Stream const& stream) const;
   bool room_to_seal(Block block) const;
-  void encode(DirectoryEntry& entry, std::int32_t layer);
+  void encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key);
   bool read_block(Stream& stream, ReadPage const& read, std::uint32_t& tokens);
   kernels::PoolView decoded(std::int32_t layer, Slot slot);
   void settle(Waiting page);
@@ -196,6 +198,7 @@ class Home {
   std::vector<Header> headers_;
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;
+  double encode_seconds_ = 0;
   std::size_t budget_ = 0;   // bytes of moves, in this step
   std::vector<std::byte> decoded_;   // one page
 };

@@ -132,6 +132,7 @@ class Store {
   StoreOptions const& options() const { return options_; }
   /// Seconds in attention, and in waits and transfers, since construction.
   double attention_seconds() const { return attention_.attention_seconds(); }
+  double encode_seconds() const { return home_.encode_seconds(); }
   double communication_seconds() const { return attention_.communication_seconds() + communication_seconds_; }
 
  private:

@@ -27,6 +27,7 @@ struct CodedSlots {
 };
 
 class PageCodecs;
+class EncodeWatch;
 
 struct StoreOptions {
   std::int32_t layers = 0;                   // page tables: the model's layers, times tables_per_layer
@@ -39,6 +40,7 @@ struct StoreOptions {
   std::size_t replica_slots = 0;             // of the home's: at most so many replicas; with tiers: copies of demoted pages at once, at least 1
   std::shared_ptr<PageCodecs const> codecs;  // null: sealed pages stay uncompressed
   std::vector<CodedSlots> coded_slots;       // by size class of coded pages, from class 1 on; the three above are then of class 0
+  EncodeWatch* encode_watch = nullptr;       // borrowed; null: nobody looks on
   std::int32_t exact_blocks = 0;             // newest full blocks of a stream that stay uncompressed
   bool local = false;                        // every page stays at its home
   bool tiers = false;                        // pages may be moved to slower tiers; needs local

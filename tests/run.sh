@@ -35,36 +35,71 @@ build_tests() {
   compile "$folder" "${targets[@]}"
 }
 
+# in_background FUNCTION: at a low priority, beside something that waits now and then. One at a time.
+in_background() {
+  background_log=$repo/build/$1.log
+  set -m   # a group of its own, which stop_background ends
+  (renice -n 10 "$BASHPID" >/dev/null; "$1") >"$background_log" 2>&1 &
+  background=$!
+  set +m
+}
+
+# Then shows what it said.
+wait_for_background() {
+  local code=0
+  wait "$background" || code=$?
+  background=
+  cat "$background_log" >&2
+  [ $code -eq 0 ] || stop "what ran in the background failed; its messages stand above, and in $background_log"
+}
+
+stop_background() { [ -z "$background" ] || kill -- "-$background" 2>/dev/null || true; }
+
+fetch_models() {
+  say "getting a real model for the tests that use one"
+  if ! { python3 "$repo/jobs/fetch_model.py" && python3 "$repo/jobs/fetch_model.py" --upcycle 8; }; then
+    say "without it: the reason stands above"
+  fi
+}
+
+build_asan() { build_tests asan build-asan "${unit[@]}"; }
+
+# No GPU runs them here: compiling kernels/cuda for sm_80, sm_90 and sm_100 keeps them honest.
+# The tsan preset is without UCX, whose hooks into memory crash under it; the in-process world does not use it.
+build_cuda_and_tsan() {
+  if [ -n "$nvcc" ]; then
+    say "compiling kernels/cuda in build-cuda"
+    configure cuda build-cuda
+    compile build-cuda pikv_kernels
+  fi
+  build_tests tsan build-tsan "${in_process[@]}"
+}
+
+unit=(-L '^unit$')
+in_process=(-R '^(agree|comm_faults|comm_inprocess|engine_batching|fault_soak)_test$')   # one of each kind of user of the in-process world
+nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
+background=
+trap stop_background EXIT
+
 install_missing_packages tests
 run_plain=()
 say "building in build"
 together=()
 [ -d "$repo/build/Testing" ] || together=(-D PIKV_TESTS_TOGETHER=ON)   # where no test ran yet: a folder stays as it is
 configure default build "${together[@]}"
+in_background fetch_models
 compile build
-say "getting a real model for the tests that use one"
-if ! { python3 "$repo/jobs/fetch_model.py" && python3 "$repo/jobs/fetch_model.py" --upcycle 8; } >&2; then
-  say "without it: the reason stands above"
-fi
+wait_for_background
+
+# What is tested next is compiled meanwhile: many tests wait, for timers, deadlines and Slurm.
+in_background build_asan
 run_tests build
-
-# No GPU runs them here: compiling them for sm_80, sm_90 and sm_100 keeps them honest.
-if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
-  say "compiling kernels/cuda in build-cuda"
-  configure cuda build-cuda
-  compile build-cuda pikv_kernels
-  passed=$((passed + 1))
-else
-  say "no nvcc: kernels/cuda is not compiled"
-fi
-
-unit=(-L '^unit$')
-build_tests asan build-asan "${unit[@]}"
+wait_for_background
+in_background build_cuda_and_tsan
 run_tests build-asan "${unit[@]}"
+wait_for_background
+[ -z "$nvcc" ] || passed=$((passed + 1))
 
-# The tsan preset is without UCX, whose hooks into memory crash under it; the in-process world does not use it.
-in_process=(-R '^(agree|comm_faults|comm_inprocess|engine_batching|fault_soak)_test$')   # one of each kind of user of the in-process world
-build_tests tsan build-tsan "${in_process[@]}"
 if setarch "$(uname -m)" -R true 2>/dev/null; then   # the thread sanitizer wants its addresses free
   run_plain=(setarch "$(uname -m)" -R)
 fi

@@ -5,9 +5,12 @@
 #include <charconv>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "comm/error.hpp"
+#include "runtime/agree.hpp"
 #include "runtime/apart.hpp"
 #include "runtime/build_info.hpp"
 #include "runtime/hdf5/array.hpp"
@@ -236,15 +239,32 @@ CalibrationData read_calibration_here(std::filesystem::path const& path) {
   return data;
 }
 
-Calibration Calibration::read(std::filesystem::path const& path) {
+namespace {
+
+Calibration read_or_say(std::filesystem::path const& path, bool apart_first) {
   try {
     if (!std::filesystem::is_regular_file(path)) throw RunError("there is no such file");
     auto const limit_s = static_cast<unsigned>(20 + (std::filesystem::file_size(path) >> 20));
-    run_apart(limit_s, "HDF5 does not come to an end with it", [&] { (void)read_calibration_here(path); });
+    if (apart_first) run_apart(limit_s, "HDF5 does not come to an end with it", [&] { (void)read_calibration_here(path); });
     return Calibration{read_calibration_here(path)};
   } catch (RunError const& error) {
     throw InputError(fmt::format("{} cannot be read as a calibration ({}); give a file that `pikv calibrate` wrote", path.string(), error.what()));
   }
+}
+
+}   // namespace
+
+Calibration Calibration::read(std::filesystem::path const& path) { return read_or_say(path, true); }
+
+Calibration read_calibration(comm::World& world, double deadline_s, std::filesystem::path const& path, std::string const& said, Model const& model) {
+  std::optional<Calibration> calibration;
+  for (bool const first : {true, false})
+    agree(world, patience * deadline_s, [&] {
+      if (first != (world.rank() == 0)) return;
+      calibration = read_or_say(path, first);
+      calibration->check_model(model.config(), model.fingerprint(), said);
+    });
+  return std::move(*calibration);
 }
 
 }   // namespace pikv::runtime

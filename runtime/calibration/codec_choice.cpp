@@ -44,8 +44,7 @@ Options options_of(Calibration const& calibration, Part part, std::int32_t layer
   std::int32_t const d = calibration.facts().head_dim;
   add(no_map, d);
   for (std::string_view const name : families)
-    for (std::int32_t const rank : shards::rank_steps(d))
-      if (rank < d) add(name, rank);
+    for (std::int32_t const rank : shards::rank_steps(d)) add(name, rank);
   return options;
 }
 

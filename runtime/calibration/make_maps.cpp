@@ -3,15 +3,14 @@
 #include <Eigen/Core>
 
 #include "shards/codecs/maps.hpp"
+#include "shards/codecs/maps/matrix.hpp"
 
 namespace pikv::runtime {
 namespace {
 
-using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 /// [out][in] as fp32.
-Floats floats_of(kernels::MatrixView const& matrix) {
-  Floats values(matrix.out, matrix.in);
+shards::FloatMatrix floats_of(kernels::MatrixView const& matrix) {
+  shards::FloatMatrix values(matrix.out, matrix.in);
   auto const* const half = static_cast<std::uint16_t const*>(matrix.data);
   auto const n = values.size();
   switch (matrix.dtype) {

@@ -1,19 +1,14 @@
 #include "runtime/calibration/moment_sums.hpp"
 
-#include <Eigen/Core>
 #include <cstring>
 #include <span>
+
+#include "runtime/calibration/head_rows.hpp"
 
 namespace pikv::runtime {
 namespace {
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Floats = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const, 0, Eigen::OuterStride<>>;
-
-/// Rows of one head of [rows][heads][d].
-Matrix rows_of_head(float const* all, std::int32_t rows, std::int32_t heads, std::int32_t head, std::int32_t d) {
-  return Floats{all + static_cast<std::ptrdiff_t>(head) * d, rows, d, Eigen::OuterStride<>{static_cast<Eigen::Index>(heads) * d}}.cast<double>();
-}
+using shards::Matrix;
 
 void add_square(Matrix const& x, double* sum) { Eigen::Map<Matrix>{sum, x.cols(), x.cols()}.noalias() += x.transpose() * x; }
 void add_rows(Matrix const& x, double* sum) { Eigen::Map<Eigen::RowVectorXd>{sum, x.cols()} += x.colwise().sum(); }
@@ -37,13 +32,13 @@ void MomentSums::add(std::int32_t layer, std::int32_t rows, float const* q, floa
   for (std::int32_t head = 0; head < kv_heads_; ++head) {
     double* const sums = sums_.data() + head_begin(layer, head);
     sums[place_.count] += rows;
-    Matrix const keys = rows_of_head(k, rows, kv_heads_, head, head_dim_), values = rows_of_head(v, rows, kv_heads_, head, head_dim_);
+    Matrix const keys = head_rows(k, rows, kv_heads_, head, head_dim_), values = head_rows(v, rows, kv_heads_, head, head_dim_);
     add_rows(keys, sums + place_.k_sum);
     add_rows(values, sums + place_.v_sum);
     add_square(keys, sums + place_.kk);
     add_square(values, sums + place_.vv);
     for (std::int32_t of_group = 0; of_group < group; ++of_group)
-      add_square(rows_of_head(q, rows, q_heads_, head * group + of_group, head_dim_), sums + place_.qq);
+      add_square(head_rows(q, rows, q_heads_, head * group + of_group, head_dim_), sums + place_.qq);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/calibration/head_rows.hpp"
 #include "runtime/calibration/split.hpp"
 
 namespace pikv::runtime {
@@ -11,12 +12,6 @@ namespace {
 constexpr std::int32_t most_tokens = 512, query_every = 8;
 
 std::size_t product(std::int32_t a, std::int32_t b, std::int32_t c) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b) * static_cast<std::size_t>(c); }
-
-/// Head `head` of [rows][heads][d].
-shards::Matrix rows_of(float const* all, std::int32_t rows, std::int32_t heads, std::int32_t head, std::int32_t d) {
-  using Floats = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const, 0, Eigen::OuterStride<>>;
-  return Floats{all + static_cast<std::ptrdiff_t>(head) * d, rows, d, Eigen::OuterStride<>{static_cast<Eigen::Index>(heads) * d}}.cast<double>();
-}
 
 }   // namespace
 
@@ -49,10 +44,10 @@ void Samples::add(std::int64_t window, std::int32_t layer, std::int32_t first, s
 }
 
 shards::AttentionWindow Samples::window_of(float const* numbers, std::int32_t head) const {
-  shards::AttentionWindow window{rows_of(numbers + place_.k, tokens_, kv_heads_, head, head_dim_), rows_of(numbers + place_.v, tokens_, kv_heads_, head, head_dim_), {}, {}};
+  shards::AttentionWindow window{head_rows(numbers + place_.k, tokens_, kv_heads_, head, head_dim_), head_rows(numbers + place_.v, tokens_, kv_heads_, head, head_dim_), {}, {}};
   for (std::int32_t query = 0; query < queries_; ++query) window.positions.push_back(query * query_every + query_every - 1);
   std::int32_t const group = q_heads_ / kv_heads_;
-  for (std::int32_t i = 0; i < group; ++i) window.q.push_back(rows_of(numbers + place_.q, queries_, q_heads_, head * group + i, head_dim_));
+  for (std::int32_t i = 0; i < group; ++i) window.q.push_back(head_rows(numbers + place_.q, queries_, q_heads_, head * group + i, head_dim_));
   return window;
 }
 

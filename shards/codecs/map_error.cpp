@@ -7,8 +7,6 @@
 namespace pikv::shards {
 namespace {
 
-using Floats = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const>;
-
 double trace_of_product(Matrix const& a, Matrix const& b) { return a.cwiseProduct(b.transpose()).sum(); }
 
 }  // namespace
@@ -23,7 +21,7 @@ MapError map_error(RankMap const& map, HeadMoments const& moments, Part part) {
   Eigen::Index const d = map.head_dim, r = map.rank;
   Vector const mean = Eigen::Map<Eigen::VectorXf const>{map.mean.data(), d}.cast<double>();
   Matrix const around = x.second - mean * x.mean.transpose() - x.mean * mean.transpose() + mean * mean.transpose();
-  Matrix const lost = Matrix::Identity(d, d) - Floats{map.decode.data(), d, r}.cast<double>() * Floats{map.encode.data(), r, d}.cast<double>();
+  Matrix const lost = Matrix::Identity(d, d) - FloatView{map.decode.data(), d, r}.cast<double>() * FloatView{map.encode.data(), r, d}.cast<double>();
   Matrix const error = lost * around * lost.transpose();
   return {std::max(error.trace(), 0.0), std::max(trace_of_product(x.weight, error), 0.0)};
 }

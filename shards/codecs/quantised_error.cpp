@@ -38,11 +38,10 @@ FullMap identity_map(std::int32_t head_dim) {
 }
 
 std::vector<MapError> code_errors(FullMap const& map, Matrix const& x, Matrix const& weight, Part part, int bits, std::span<std::int32_t const> ranks) {
-  using Floats = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const>;
   Eigen::Index const d = map.head_dim;
-  Matrix const decode = Floats{map.decode.data(), d, d}.cast<double>(), plain = decode.transpose() * decode, weighed = decode.transpose() * weight * decode;
+  Matrix const decode = FloatView{map.decode.data(), d, d}.cast<double>(), plain = decode.transpose() * decode, weighed = decode.transpose() * weight * decode;
   Eigen::RowVectorXd const mean = Eigen::Map<Eigen::RowVectorXf const>{map.mean.data(), d}.cast<double>();
-  Matrix const codes = (x.rowwise() - mean) * Floats{map.encode.data(), d, d}.cast<double>().transpose();
+  Matrix const codes = (x.rowwise() - mean) * FloatView{map.encode.data(), d, d}.cast<double>().transpose();
   std::vector<MapError> errors;
   for (std::int32_t const rank : ranks) {
     Matrix const wrong = code_error(codes.leftCols(rank), part, bits);

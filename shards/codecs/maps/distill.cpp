@@ -11,7 +11,6 @@ namespace {
 constexpr int steps = 200, steps_between_looks = 20;
 constexpr double rate = 1e-3;
 
-using Floats = MatrixOf<float>;
 using Losses = std::vector<KeyLoss<float>>;
 
 Losses losses_of(std::span<AttentionWindow const> windows, Matrix const& gram, Vector const& mean, std::int32_t exact) {
@@ -29,8 +28,8 @@ double mean_loss(Losses const& losses, KeyFactors<float> const& factors) {
 
 class Adam {   // arXiv 1412.6980
  public:
-  explicit Adam(Floats const& like) : mean_{Floats::Zero(like.rows(), like.cols())}, square_{mean_} {}
-  void step(Floats const& gradient, int number, Floats& x) {
+  explicit Adam(FloatMatrix const& like) : mean_{FloatMatrix::Zero(like.rows(), like.cols())}, square_{mean_} {}
+  void step(FloatMatrix const& gradient, int number, FloatMatrix& x) {
     mean_ = .9f * mean_ + .1f * gradient;
     square_ = .999f * square_ + .001f * gradient.cwiseAbs2();
     float const m = static_cast<float>(1 - std::pow(.9, number)), s = static_cast<float>(1 - std::pow(.999, number));
@@ -38,16 +37,16 @@ class Adam {   // arXiv 1412.6980
   }
 
  private:
-  Floats mean_, square_;
+  FloatMatrix mean_, square_;
 };
 
 KeyFactors<float> factors_of(RankMap const& map) {
-  return {Eigen::Map<Floats const>{map.encode.data(), map.rank, map.head_dim}.transpose(), Eigen::Map<Floats const>{map.decode.data(), map.head_dim, map.rank}};
+  return {FloatView{map.encode.data(), map.rank, map.head_dim}.transpose(), FloatView{map.decode.data(), map.head_dim, map.rank}};
 }
 
 RankMap map_of(KeyFactors<float> const& factors, RankMap map) {
-  Eigen::Map<Floats>{map.encode.data(), map.rank, map.head_dim} = factors.encode.transpose();
-  Eigen::Map<Floats>{map.decode.data(), map.head_dim, map.rank} = factors.decode;
+  Eigen::Map<FloatMatrix>{map.encode.data(), map.rank, map.head_dim} = factors.encode.transpose();
+  Eigen::Map<FloatMatrix>{map.decode.data(), map.head_dim, map.rank} = factors.decode;
   return map;
 }
 

@@ -10,6 +10,8 @@ namespace pikv::shards {
 /// What the maps are made with, fp64.
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;
+using FloatMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using FloatView = Eigen::Map<FloatMatrix const>;
 
 /// A row-major [rows][columns] in a vector, seen as a matrix.
 inline Eigen::Map<Matrix const> matrix_view(std::vector<double> const& values, Eigen::Index rows, Eigen::Index columns) {

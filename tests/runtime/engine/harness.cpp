@@ -9,7 +9,7 @@
 
 #include "comm/inprocess_world.hpp"
 #include "runtime/model/model.hpp"
-#include "runtime/storage_choice.hpp"
+#include "runtime/page_storage.hpp"
 #include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
 
@@ -42,7 +42,7 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
   omp_set_num_threads(1);
   auto const model = runtime::Model::load(options.model, world.rank(), world.size());
   auto const tokenizer = runtime::make_tokenizer(options.model, model.config());
-  auto const codecs = runtime::make_page_codecs(options, model.config(), watch.calibration);
+  auto const codecs = runtime::make_page_storage(options, model.config(), watch.calibration).codecs;
   runtime::RankPlan ranks{world.size(), options.active_ranks > 0 ? options.active_ranks : world.size()};
   if (!watch.rank_plan.empty()) ranks.read(watch.rank_plan, "the plan");
   auto const sizing =

@@ -75,6 +75,24 @@ TEST_P(Restore, GoesOnOnAnyNumberOfRanksAsIfNothingHadHappened) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Restore, ::testing::Range(1, small_form() ? 3 : most_ranks + 1));
 
+TEST(RestoreOnce, CodedPagesGoOnAsTheyWereStoredOnAnotherNumberOfRanks) {
+  Folder const folder;
+  auto job = job_on(write_prompts(folder), "2");
+  job["codec"] = {"int4", ""};
+  job["exact-window"] = {"16", ""};
+  ASSERT_EQ(run(options_with(job, 3, folder / "whole.jsonl")), 0);
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", saved_step), 3, folder / "same.jsonl")), 0);
+  EXPECT_EQ(tokens_in(folder / "same.jsonl"), tokens_in(folder / "whole.jsonl"));
+  auto const from = runtime::checkpoints_in(folder / "saved").back();
+  runtime::CheckpointReader const checkpoint{from};
+  EXPECT_GT(std::ranges::count_if(checkpoint.pages(), [&](runtime::PageRow const& page) { return page.bytes < checkpoint.facts().payload_bytes / 2; }), 0);
+  (void)full_pages(from, 8);
+  for (int const ranks : {1, 2, 4}) {
+    ASSERT_EQ(run(options_with({{"resume", {from.string(), ""}}}, ranks, folder / "on.jsonl")), 0) << ranks;
+    EXPECT_EQ(tokens_in(folder / "on.jsonl"), tokens_in(folder / "whole.jsonl")) << ranks;
+  }
+}
+
 TEST(RestoreOnce, ABudgetThatHoldsAPartOfTheRequestsLetsTheOthersWaitInTheirCheckpoint) {
   Folder const folder;
   auto const job = job_on(write_prompts(folder), "4");

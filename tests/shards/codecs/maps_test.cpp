@@ -140,7 +140,7 @@ TEST(SvdMap, KeepsAPlantedRankUpToItsNoise) {
 }
 
 TEST(SvdMap, OfNoiseGainsNothing) {   // the tail is flat up to the spread of a sample's eigenvalues
-  Problem const data = problem(20000, 64, 0, 10);
+  Problem const data = problem(8000, 64, 0, 10);
   EXPECT_NEAR(squared(shards::svd_map(data.moments(), Part::keys), 32, data.k), 32, 32 * .1);
 }
 

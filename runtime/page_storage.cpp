@@ -1,0 +1,168 @@
+#include "runtime/page_storage.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/error.hpp"
+#include "runtime/cache_settings.hpp"
+#include "runtime/storage_choice.hpp"
+#include "shards/codecs/quantised_error.hpp"
+
+namespace pikv::runtime {
+
+namespace {
+
+constexpr Part both[] = {Part::keys, Part::values};
+
+template <typename ByPart>
+auto& of(ByPart& parts, Part part) {
+  return parts[static_cast<std::size_t>(part)];
+}
+
+bool has_own_basis(shards::CodecSpec const& spec) { return spec.map && spec.map->name == "chunk_pca"; }
+// ThinK leaves values as they are.
+bool has_maps(shards::CodecSpec const& spec, Part part) {
+  return spec.map && !has_own_basis(spec) && (spec.map->name != "prune" || spec.map->parameter || part == Part::keys);
+}
+
+shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayout const& page, char const* option) {
+  shards::StoredPart part;
+  part.element = spec.element.value_or(page.dtype == kernels::DType::f32    ? kernels::Element::f32
+                                       : page.dtype == kernels::DType::bf16 ? kernels::Element::bf16
+                                                                            : kernels::Element::f16);
+  bool const quantised = part.element == kernels::Element::int8 || part.element == kernels::Element::int4;
+  if (constexpr std::int32_t least = 8; quantised && page.page_tokens < least)
+    throw InputError(fmt::format("{}={} quantises groups of tokens, and --page-tokens {} is fewer than {}; give --page-tokens {} or more", option, spec.text,
+                                 page.page_tokens, least, least));
+  if (has_own_basis(spec)) {
+    auto const rank = static_cast<std::int32_t>(spec.map->parameter.value_or(page.head_dim / 4));
+    std::int32_t const most = page.page_tokens * page.head_dim / (page.page_tokens + page.head_dim);
+    if (rank % 8 != 0 || rank > most)
+      throw InputError(fmt::format("{}={}: with pages of {} tokens a page's own basis of rank {} saves nothing; give --page-tokens 256, and a multiple of 8 up to {}", option,
+                                   spec.text, page.page_tokens, rank, most / 8 * 8));
+    part.own_rank = rank;
+  }
+  return part;
+}
+
+std::int32_t round_up(std::int32_t n) { return (n + 7) / 8 * 8; }
+
+constexpr double kept_energy = .95;   // of svd without a rank (methods 3.5)
+
+std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t layer, std::int32_t head, std::int32_t head_dim, Calibration const& calibration) {
+  std::int32_t const most = round_up(head_dim);
+  if (spec.map->parameter) {
+    double const rank = *spec.map->parameter;
+    if (rank > most || static_cast<std::int32_t>(rank) % 8 != 0)
+      throw InputError(fmt::format("the codec {} asks for rank {}, and heads of this model have {} channels; give a multiple of 8 up to {}", spec.text, rank, head_dim, most));
+    return static_cast<std::int32_t>(rank);
+  }
+  if (spec.map->name == "prune") return std::max(8, static_cast<std::int32_t>(.6 * head_dim) / 8 * 8);   // ThinK: 40 % of the keys' channels go
+  if (spec.map->name != "svd") return std::max(8, head_dim / 2 / 8 * 8);
+  auto const& spectrum = calibration.map("svd", part, layer, head).spectrum;
+  double const whole = std::accumulate(spectrum.begin(), spectrum.end(), 0.0);
+  double kept = 0;
+  std::int32_t rank = 0;
+  while (rank < head_dim && kept < kept_energy * whole) kept += spectrum[static_cast<std::size_t>(rank++)];
+  return std::max(8, round_up(rank));
+}
+
+// A codec named by the options, head by head; lora_plus spreads its numbers over layers, heads, keys and values.
+ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec const& same, ModelConfig const& config, Calibration const& calibration) {
+  ByHead<PartChoice> parts;
+  for (Part const part : both)
+    for (std::int32_t layer = 0; layer < config.layers; ++layer)
+      for (std::int32_t head = 0; head < config.kv_heads; ++head) {
+        shards::CodecSpec const& spec = choice.of(part);
+        PartChoice one{.rank = config.head_dim, .element = (part == Part::keys ? same.k : same.v).element};
+        if (has_maps(spec, part)) one = {spec.map->name, rank_of(spec, part, layer, head, config.head_dim, calibration), one.element};
+        of(parts, part).push_back(std::move(one));
+      }
+  auto const spreads = [&](Part part) { return choice.of(part).map && choice.of(part).map->name == "lora_plus"; };
+  if (!spreads(Part::keys) || !spreads(Part::values)) return parts;
+  auto const ranks = pooled_ranks(calibration, (parts[0].front().rank + parts[1].front().rank) / 2.0);
+  for (Part const part : both)
+    for (std::size_t i = 0; i < of(parts, part).size(); ++i) of(parts, part)[i].rank = of(ranks, part)[i];
+  return parts;
+}
+
+void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Part part, std::int32_t layer, std::int32_t first, Calibration const& calibration) {
+  if (std::ranges::all_of(heads, [](PartChoice const& head) { return head.map == no_map; })) return;
+  for (std::size_t i = 0; i < heads.size(); ++i)
+    stored.maps.push_back(heads[i].map == no_map ? shards::map_of_rank(shards::identity_map(calibration.facts().head_dim), round_up(heads[i].rank))
+                                                 : calibration.map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), heads[i].rank));
+}
+
+// `same` in all tables, but for the maps that `parts` name.
+PageStorage stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const& calibration) {
+  std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
+  for (std::int32_t table = 0; table < tables.all; ++table) {
+    shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
+    std::int32_t const layer = table / tables.per_layer, first = table % tables.per_layer * tables.layout.kv_heads;
+    for (Part const part : both) {
+      auto const heads = std::span{of(parts, part)}.subspan(static_cast<std::size_t>(layer * config.kv_heads + first), static_cast<std::size_t>(tables.layout.kv_heads));
+      shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
+      stored.element = heads.front().element;
+      add_maps(stored, heads, part, layer, first, calibration);
+      for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
+    }
+  }
+  return {std::make_shared<shards::PageCodecs>(tables.layout, std::move(all)), std::move(parts)};
+}
+
+}  // namespace
+
+PageStorage make_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const* calibration) {
+  StorageChoice const choice = storage_choice(options);
+  if (!choice.codes()) return {};
+  PageTables const tables = page_tables(options, config);
+  shards::TableCodec same;
+  same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
+  same.k = stored_part(choice.k, tables.layout, "--codec-k");
+  same.v = stored_part(choice.v, tables.layout, "--codec-v");
+  if (choice.wants_calibration()) return stored(same, parts_of(choice, same, config, *calibration), tables, config, *calibration);
+  return {std::make_shared<shards::PageCodecs>(tables.layout, std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same)), {}};
+}
+
+PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const& calibration, FitsBudget const& fits) {
+  PageTables const tables = page_tables(options, config);
+  auto const made = [&](double bytes) {
+    auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
+    return stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, calibration);
+  };
+  double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
+  if (PageStorage best = made(most); fits(*best.codecs)) return best;
+  PageStorage best = made(least);
+  constexpr int halvings = 12;   // to 1/4096 of a page
+  for (int i = 0; i < halvings; ++i) {
+    double const middle = (least + most) / 2;
+    PageStorage one = made(middle);
+    (fits(*one.codecs) ? least : most) = middle;
+    if (least == middle) best = std::move(one);
+  }
+  return best;
+}
+
+ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration const& calibration) {
+  CalibrationFacts const& facts = calibration.facts();
+  ByHead<double> expected;
+  for (Part const part : both)
+    for (std::size_t i = 0; i < of(parts, part).size(); ++i) {
+      PartChoice const& choice = of(parts, part)[i];
+      auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
+      bool const fitted = calibration.data().fitted.contains(choice.map);   // errors of their codes are not measured
+      double const lost = (fitted ? calibration.held_out(choice.map, part, layer, head, choice.rank)
+                                  : calibration.held_out(choice.map, part, layer, head, choice.rank, choice.element))
+                              .squared;
+      of(expected, part).push_back(lost / calibration.held_out_size(part, layer, head).squared);
+    }
+  return expected;
+}
+
+}  // namespace pikv::runtime
