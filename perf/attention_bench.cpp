@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/attend.hpp"
 #include "dot_loops.hpp"
+#include "kernels/attend.hpp"
 #include "kernels/coded.hpp"
 #include "kernels/swiglu.hpp"
 
@@ -170,7 +170,8 @@ struct Sequence {
 /// One way to store the sequence's pages: what attends on them, the bytes it reads, and its multiply-adds.
 class Stored {
  public:
-  Stored(Sequence const& sequence, std::string called) : name{std::move(called)}, sequence_{sequence}, result_{sequence.shape}, wanted_{sequence.shape} {}
+  Stored(Sequence const& sequence, std::string called)
+      : name{std::move(called)}, sequence_{sequence}, result_{sequence.shape}, wanted_{sequence.shape} {}
   virtual ~Stored() = default;
   virtual void attend(Result& to) = 0;
   virtual void attend_by_reference(Result& to) = 0;
@@ -278,11 +279,13 @@ class Coded : public Stored {
   CodedPool pool_;
 };
 
-void measure(Shape const& shape, int repeats, int check_keys) {
+void measure(Shape const& shape, int repeats, int check_keys, std::string const& only) {
   Sequence const sequence{shape};
   std::vector<std::unique_ptr<Stored>> stored;
   stored.push_back(std::make_unique<Plain>(sequence));
-  auto const add = [&](std::string name, Element element, int rank) { stored.push_back(std::make_unique<Coded>(sequence, std::move(name), element, rank)); };
+  auto const add = [&](std::string name, Element element, int rank) {
+    if (name.find(only) != std::string::npos) stored.push_back(std::make_unique<Coded>(sequence, std::move(name), element, rank));
+  };
   add("bf16", Element::bf16, shape.head_dim);
   add("fp8", Element::fp8, shape.head_dim);
   add("int8", Element::int8, shape.head_dim);
@@ -299,7 +302,8 @@ void measure(Shape const& shape, int repeats, int check_keys) {
     double const attend = median(one->attend_seconds), read = median(one->read_seconds), multiply = median(one->multiply_seconds);
     fmt::print("{:<16} {:>10.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>11.0f} {:>8.0f} {:>6.0f} % {:>6.0f} % {:>8.2f}\n", one->name, attend * 1e6,
                one->bytes() / attend / 1e9, read * 1e6, one->bytes() / read / 1e9, multiply * 1e6, one->multiply_adds() / multiply / 1e9,
-               median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100, plain / attend);
+               median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100,
+               plain / attend);
   }
 }
 
@@ -309,12 +313,14 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   Shape shape{};
   int threads = 0, repeats = 0, check_keys = 0;
+  std::string only;
   po::options_description options{"attention_bench"};
   options.add_options()("help", "this text")("threads", po::value(&threads)->default_value(omp_get_max_threads()), "OpenMP threads")(
       "repeats", po::value(&repeats)->default_value(51), "medians of so many")("rows", po::value(&shape.rows)->default_value(1), "query rows")(
       "q-heads", po::value(&shape.q_heads)->default_value(32), "")("kv-heads", po::value(&shape.kv_heads)->default_value(8), "")(
       "head-dim", po::value(&shape.head_dim)->default_value(128), "a multiple of 32")("keys", po::value(&shape.keys)->default_value(16384), "")(
       "page-tokens", po::value(&shape.page_tokens)->default_value(32), "8 or more; divides keys")(
+      "only", po::value(&only)->default_value(""), "beside the plain pages, those with this in their name")(
       "check-keys", po::value(&check_keys)->default_value(2048), "results are held against the reference up to so many keys, which takes its time");
   po::variables_map given;
   try {
@@ -333,7 +339,8 @@ int main(int argc, char** argv) {
   omp_set_num_threads(threads);
   fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, pages of {}; {}, int8 and int4 with {}; {} threads, medians of {}\n", shape.rows,
              shape.q_heads, shape.kv_heads, shape.head_dim, shape.keys, shape.page_tokens, host::simd_target(), host::coded_simd(), threads, repeats);
-  fmt::print("stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
+  fmt::print(
+      "stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
   if (shape.keys > check_keys) {
     Shape small = shape;
     small.keys = 16 * shape.page_tokens;
@@ -341,7 +348,7 @@ int main(int argc, char** argv) {
     for (Element element : {Element::bf16, Element::int8, Element::int4}) Coded{sequence, "small", element, shape.head_dim / 4}.check(1e-4);
     Plain{sequence}.check(1e-5);
   }
-  measure(shape, repeats, check_keys);
+  measure(shape, repeats, check_keys, only);
   return 0;
 }
 #endif

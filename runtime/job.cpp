@@ -170,10 +170,10 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     Doing const doing{"reading the model"};
     if (world.rank() == 0) check_output_paths(options);
     load_model(job);
-    if (continued) load_codecs(job);
   });
   std::optional<Resumed> resumed;
   if (continued) {
+    load_codecs(job);
     continued->verify(world, *job.model, options, job.codecs.get());
     resumed.emplace(Resumed{continued->checkpoint().requests(), continued->pages()});
     for (SavedRequest const& saved : resumed->requests) {
@@ -184,7 +184,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
     read_prompts_of(job);
   }
   read_rank_plan(job);
-  if (!continued) agree(world, patience * options.deadline_s, [&] { load_codecs(job); });
+  if (!continued) load_codecs(job);
   size_job(job);
   say_transport(world, options);
   if (world.rank() == 0) say_start(job, resumed ? &*resumed : nullptr);

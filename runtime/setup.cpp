@@ -14,6 +14,7 @@
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
+#include "runtime/calibration/calibration_file.hpp"
 #include "runtime/page_storage.hpp"
 #include "runtime/storage_choice.hpp"
 #include "runtime/model/embedded.hpp"
@@ -51,24 +52,25 @@ void load_model(Job& job) {
 }
 
 void load_codecs(Job& job) {
-  if (job.options.calibration.empty()) {
-    job.codecs = make_page_storage(job.options, job.model->config(), nullptr).codecs;
-    job.drift.reset();
-    return;
-  }
-  Calibration const calibration = Calibration::read(job.options.calibration);
-  calibration.check_model(job.model->config(), job.model->fingerprint(), "--calibration=" + job.options.calibration);
+  GenerateOptions const& options = job.options;
+  std::optional<Calibration> calibration;
+  if (!options.calibration.empty())
+    calibration.emplace(read_calibration(job.world, options.deadline_s, options.calibration, "--calibration=" + options.calibration, *job.model));
   auto const fits = [&](shards::PageCodecs const& codecs) {
-    GenerateOptions without = job.options;
+    GenerateOptions without = options;
     without.kv_budget = 0;
     Sizing const all = size_store(without, job.model->config(), job.requests, job.world.size(), 1, std::numeric_limits<std::uint64_t>::max() / 16, job.ranks.least_storing(), &codecs);
-    return all.arena_bytes + all.summary_bytes <= job.options.kv_budget;
+    return all.arena_bytes + all.summary_bytes <= options.kv_budget;
   };
-  PageStorage const storage = storage_choice(job.options).automatic ? choose_page_storage(job.options, job.model->config(), calibration, fits)
-                                                                    : make_page_storage(job.options, job.model->config(), &calibration);
-  job.codecs = storage.codecs;
-  PageTables const tables = page_tables(job.options, job.model->config());
-  job.drift = std::make_unique<DriftWatch>(expected_errors(storage.parts, calibration), job.model->config().kv_heads, tables.layout);
+  agree(job.world, patience * options.deadline_s, [&] {
+    ModelConfig const& config = job.model->config();
+    PageStorage const storage = storage_choice(options).automatic ? choose_page_storage(options, config, *calibration, fits)
+                                                                  : make_page_storage(options, config, calibration ? &*calibration : nullptr);
+    job.codecs = storage.codecs;
+    job.drift.reset();
+    if (storage.parts[0].empty()) return;   // it has nothing of a calibration
+    job.drift = std::make_unique<DriftWatch>(expected_errors(storage.parts, *calibration), config.kv_heads, page_tables(options, config).layout);
+  });
 }
 
 void read_rank_plan(Job& job) {

@@ -46,7 +46,7 @@ std::string text_of_file(comm::World& world, GenerateOptions const& options, std
 
 /// Model and tokenizer, of --model or the embedded one. Throws InputError.
 void load_model(Job& job);
-/// How the model's pages are stored, job.requests and the rank plan being known. Throws InputError.
+/// Collective: how the model's pages are stored, job.requests and the rank plan being known.
 void load_codecs(Job& job);
 /// Collective: --active-ranks and --rank-plan.
 void read_rank_plan(Job& job);

@@ -4,10 +4,6 @@
 #include <string>
 
 #include "shards/block_hash.hpp"
-#include "shards/encode_watch.hpp"
-#include "shards/page_codecs.hpp"
-#include "shards/page_key.hpp"
-#include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
 
@@ -88,86 +84,6 @@ void Home::extend(Stream& stream, std::int32_t rows) {
     }
 }
 
-// A coded page as it was before, but for what the codec lost.
-kernels::PoolView Home::decoded(std::int32_t layer, Slot slot) {
-  kernels::PoolView const view{decoded_.data(), decoded_.size(), options_.layout};
-  kernels::host::decode_page(options_.codecs->layout(layer), arena_.payload(slot).data(), view, 0);
-  return view;
-}
-
-bool Home::read_block(Stream& stream, ReadPage const& read, std::uint32_t& tokens) {
-  Block const block = stream.directory_.blocks() - 1;
-  auto const whole = static_cast<std::uint32_t>(options_.layout.page_tokens);
-  bool evicted = false;
-  for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
-    PageHeader header;
-    if (!read.header(layer, header)) {
-      stream.directory_.at(layer, block).life = PageLife::evicted;
-      evicted = true;
-      continue;
-    }
-    std::int32_t const size_class = header.codec == 0 ? 0 : sealed_class(options_, layer);
-    if (header.codec != 0 && (size_class == 0 || header.codec != options_.codecs->id(layer))) return false;
-    DirectoryEntry& entry = stream.directory_.at(layer, block);
-    entry.local = arena_.take(size_class);
-    arena_.header(entry.local) = header;
-    read.payload(layer, arena_.payload(entry.local).first(std::min<std::size_t>(header.payload_bytes, arena_.payload(entry.local).size())));
-    ++counts_.checked;
-    bool const sound = verify(header, arena_.payload(entry.local), key_of(options_, stream.id_, layer, block), header.generation, options_.fingerprint) == Verdict::good;
-    if (!sound || header.tokens < 1 || header.tokens > whole || (tokens > 0 && header.tokens != tokens)) return false;
-    tokens = header.tokens;
-  }
-  if (tokens == 0) tokens = whole;   // gone from every table
-  return !evicted || tokens == whole;
-}
-
-bool Home::restore(Stream& stream, ReadPage const& read) {
-  Block const block = stream.directory_.blocks();
-  stream.directory_.resize(block + 1);
-  std::uint32_t tokens = 0;
-  if (!read_block(stream, read, tokens)) {
-    ++counts_.corrupt;
-    for (std::int32_t layer = 0; layer < options_.layers; ++layer)
-      if (Slot const slot = stream.directory_.at(layer, block).local; slot.valid()) arena_.give_back(slot);
-    stream.directory_.resize(block);
-    return false;
-  }
-  stream.length_ += tokens;
-  bool const full = static_cast<std::int32_t>(tokens) == options_.layout.page_tokens;
-  bool sealed = full && stream.sealed_ == block;
-  for (std::int32_t layer = 0; layer < options_.layers; ++layer)   // a page that waits to be encoded is still open
-    if (DirectoryEntry const& entry = stream.directory_.at(layer, block); entry.life != PageLife::evicted)
-      sealed = sealed && (block == 0 || arena_.size_class(entry.local) == sealed_class(options_, layer));
-  for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
-    DirectoryEntry& entry = stream.directory_.at(layer, block);
-    if (entry.life == PageLife::evicted) {
-      ++stream.evicted_pages_;
-      continue;
-    }
-    PageHeader& header = arena_.header(entry.local);
-    arena_.book(entry.local, header.payload_bytes, false);
-    arena_.events().record(PageEvent::restore, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
-    if (!sealed) {
-      entry.life = PageLife::open;
-      header = {};   // a page that is being filled has none
-      continue;
-    }
-    header.generation = 0;
-    header.push = 0;
-    header.home = static_cast<std::uint16_t>(world_.rank());
-    header.epoch = placement_.epoch();
-    bool const is_coded = arena_.size_class(entry.local) > 0;
-    header.expert = entry.expert = experts_.adopt(stream, layer, block, is_coded ? decoded(layer, entry.local) : arena_.view(0),
-                                                  is_coded ? 0 : arena_.place(entry.local), header.expert);
-    stamp(header);
-    entry.life = PageLife::sealed;
-    if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(entry.expert, stream.id_, block), 0});
-  }
-  if (sealed) ++stream.sealed_;
-  ++counts_.blocks_restored;
-  return true;
-}
-
 void Home::expect(Stream const& stream, std::int32_t rows) {
   if (options_.local || !experts_.foretells()) return;
   Block const first = std::max(1, block_of(stream.length(), options_.layout.page_tokens));   // block 0 never leaves
@@ -177,72 +93,6 @@ void Home::expect(Stream const& stream, std::int32_t rows) {
     if (owner == world_.rank()) continue;
     for (Channel& to : channels_to(owner)) to.expected += static_cast<std::size_t>(sealed_tables(options_, to.size_class));
   }
-}
-
-void Home::advance(Stream& stream, std::int32_t rows) {
-  stream.length_ += rows;
-  counts_.tokens_appended += static_cast<std::uint64_t>(rows);
-}
-
-Block Home::blocks_to_seal(Stream const& stream) const {
-  return std::max(0, block_of(stream.length_, options_.layout.page_tokens) - options_.exact_blocks - stream.sealed_);
-}
-
-std::size_t Home::pages_to_seal(Stream const& stream, std::int32_t size_class) const {
-  Block const coded = blocks_to_seal(stream) - (stream.sealed_ == 0 ? 1 : 0);
-  return static_cast<std::size_t>(std::max(0, coded)) * static_cast<std::size_t>(sealed_tables(options_, size_class));
-}
-
-bool Home::room_to_seal(Block block) const {
-  if (block == 0) return true;
-  for (std::int32_t size_class = 1; size_class < arena_.classes(); ++size_class)
-    if (arena_.free_slots(size_class) < static_cast<std::size_t>(sealed_tables(options_, size_class))) return false;
-  return true;
-}
-
-void Home::seal_full(Stream& stream, Step step) {
-  for (Block left = blocks_to_seal(stream); left > 0 && room_to_seal(stream.sealed_); --left, ++stream.sealed_)
-    for (std::int32_t layer = 0; layer < options_.layers; ++layer) seal_page(stream, layer, stream.sealed_, step);
-}
-
-void Home::encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key) {
-  Stopwatch const watch{encode_seconds_};
-  kernels::CodedLayout const layout = options_.codecs->layout(layer);
-  Slot const coded = arena_.take(sealed_class(options_, layer));
-  kernels::host::encode_page(arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
-  arena_.book(coded, layout.bytes, false);
-  arena_.header(coded).codec = options_.codecs->id(layer);
-  if (options_.encode_watch != nullptr) options_.encode_watch->encoded(key, arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
-  arena_.give_back(entry.local);
-  entry.local = coded;
-}
-
-void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step) {
-  DirectoryEntry& entry = stream.directory_.at(layer, block);
-  KvExpert const expert = experts_.choose(stream, layer, block, arena_.view(0), arena_.place(entry.local));
-  if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, arena_.view(0), arena_.place(entry.local));
-  std::size_t bytes = options_.layout.bytes();
-  arena_.header(entry.local) = {};
-  if (block > 0 && sealed_class(options_, layer) > 0) {
-    encode(entry, layer, key_of(options_, stream.id_, layer, block));
-    bytes = options_.codecs->layout(layer).bytes;
-    if (cache_policy_ != nullptr)
-      cache_policy_->encoded(stream, layer, block, kernels::coded_errors(options_.codecs->layout(layer), arena_.payload(entry.local).data()));
-  }
-  PageHeader& header = arena_.header(entry.local);
-  header.key = key_of(options_, stream.id_, layer, block);
-  header.first_position = first_position(block, options_.layout.page_tokens);
-  header.tokens = static_cast<std::uint32_t>(options_.layout.page_tokens);
-  header.fingerprint = options_.fingerprint;
-  header.epoch = placement_.epoch();
-  header.step = static_cast<std::uint32_t>(step);
-  header.expert = entry.expert = expert;
-  header.home = static_cast<std::uint16_t>(world_.rank());
-  seal(header, arena_.payload(entry.local).first(bytes), options_.layout);
-  entry.life = PageLife::sealed;
-  ++counts_.pages_sealed;
-  arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
-  if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(expert, stream.id_, block), 0});
 }
 
 // Finds a sealed page the first rank, from its present choice on, that may have room: this one at once, another by asking.

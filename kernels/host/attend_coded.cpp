@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -54,15 +55,20 @@ inline constexpr std::size_t few_coded_records = 8;
     } break;                               \
   }
 
+/// A unit of a page of the plan, and the page to fetch meanwhile.
+struct PlacedUnit {
+  std::int32_t page, first;
+  std::byte const *bytes, *next;
+};
+
 /// Up to four records of a run that read its pages unit by unit.
 class FewRecords {
  public:
   FewRecords(AttendJob const& job, Run const& run, std::size_t first, std::size_t count, float* scratch)
-      : job_{job}, run_{run}, layout_{job.coded->layout}, first_{first}, count_{count} {
+      : job_{job}, run_{run}, layout_{job.coded->layout}, first_{first}, count_{count}, tokens_{std::min(layout_.page_tokens, unit_tokens)} {
     auto const take = [&scratch](std::size_t floats) { return std::exchange(scratch, scratch + (floats + 15) / 16 * 16); };
     std::size_t const k_width = k_head().width, v_width = v_head().width;
-    dots_ = take(unit_records * unit_tokens);
-    denoms_ = take(unit_records * lanes);
+    dots_ = take(unit_records * batch_tokens);
     scaled_ = take(unit_records * std::max<std::size_t>(k_width, unit_tokens));
     mapped_ = take(unit_records * k_width);
     latent_ = take(unit_records * v_width);
@@ -74,103 +80,104 @@ class FewRecords {
     }
     if (lanes == 16) integers_ = integer_kernels();
     if (integers_) prepared_ = reinterpret_cast<std::byte*>(take(integers_->prepared_bytes(k_head().width) / sizeof(float)));
-    if (is_fast(layout_.k_element, k_head()) && k_head().basis == 0) integers_->prepare(query_, count, k_head().width, prepared_);
+    fast_keys_ = is_fast(layout_.k_element, k_head());
+    fast_values_ = is_fast(layout_.v_element, v_head());
+    if (fast_keys_) integers_->prepare(query_, count, k_head().width, prepared_);
   }
 
-  void do_unit(std::int32_t page, std::int32_t first, std::byte const* next) {
-    std::byte const* const bytes = job_.coded->page(job_.plan.slots[page]);
-    std::size_t visible[unit_records], most = 0;
-    for (std::size_t m = 0; m < count_; ++m) {
-      std::int32_t const seen = std::min(job_.plan.row_position[row_[m]] - job_.plan.first_position[page] + 1, job_.plan.tokens[page]) - first;
-      visible[m] = static_cast<std::size_t>(std::max(seen, 0));
-      most = std::max(most, visible[m]);
+  void do_batch(PlacedUnit const* units, std::size_t count) {
+    CodedUnit keys[batch_units], values[batch_units];
+    for (std::size_t u = 0; u < count; ++u) {
+      keys[u] = unit_of(layout_, Part::keys, run_.kv_head, units[u].bytes, units[u].first);
+      values[u] = unit_of(layout_, Part::values, run_.kv_head, units[u].bytes, units[u].first);
+      fetch_ahead(layout_, units[u].bytes, units[u].next, keys[u], values[u]);
     }
-    if (most == 0) return;
-    std::ptrdiff_t const fetch = next - bytes;
-    score(bytes, first, fetch);
-    for (std::size_t m = 0; m < count_; ++m)
-      top_[m] =
-          soften_unit(dots_ + m * unit_tokens, std::min(layout_.page_tokens, unit_tokens), visible[m], shift_[m], job_.scale, denoms_ + m * lanes);
-    join_denominators();
-    if (job_.page_lse) report(page);
-    weigh(bytes, first, fetch);
+    if (fast_keys_)
+      integers_->score(layout_.k_element, keys, count, prepared_, count_, dots_);
+    else
+      for (std::size_t u = 0; u < count; ++u) score(units[u].bytes, keys[u], u);
+    for (std::size_t m = 0; m < count_; ++m) soften(units, count, m);
+    if (fast_values_) return integers_->weigh(layout_.v_element, values, count, dots_, count_, keep_, add_, result(0), job_.record_floats());
+    for (std::size_t u = 0; u < count; ++u) {
+      weigh(units[u].bytes, values[u], dots_ + u * unit_tokens);
+      std::fill_n(keep_, count_, 1.0f);
+    }
   }
 
  private:
   CodedHead const& k_head() const { return layout_.k[run_.kv_head]; }
   CodedHead const& v_head() const { return layout_.v[run_.kv_head]; }
   float* result(std::size_t m) const { return run_.result + (first_ + m) * job_.record_floats(); }
+  float& maximum(std::size_t m) const { return run_.result[job_.records(run_.group) * job_.record_floats() + first_ + m]; }
   bool is_fast(Element element, CodedHead const& head) const {
-    return integers_ && (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && head.width <= integers_->most_width && layout_.page_tokens >= 16;
+    return integers_ && (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && head.width <= integers_->most_width &&
+           layout_.page_tokens >= 16 && head.basis == 0;
   }
 
-  void score(std::byte const* page, std::int32_t first, std::ptrdiff_t fetch) {
-    CodedUnit keys = unit_of(layout_, Part::keys, run_.kv_head, page, first);
-    keys.fetch = fetch;
+  void score(std::byte const* page, CodedUnit const& keys, std::size_t u) {
     float const* queries[unit_records];
     std::copy_n(query_, count_, queries);
     if (k_head().basis != 0) {
       StoredBasis const basis{page + k_head().basis, job_.key_width, k_head().rank};
       for (std::size_t m = 0; m < count_; ++m) {
         queries[m] = mapped_ + m * keys.width;
-        shift_[m] = query_in_basis(basis, query_[m], mapped_ + m * keys.width, keys.width);
+        shift_[m][u] = query_in_basis(basis, query_[m], mapped_ + m * keys.width, keys.width);
       }
-    } else if (is_fast(layout_.k_element, k_head())) {
-      return integers_->score(layout_.k_element, keys, prepared_, count_, dots_);
     }
-    PIKV_BY_ELEMENT(layout_.k_element, score_records<E>(count_, keys, queries, scaled_, dots_));
+    PIKV_BY_ELEMENT(layout_.k_element, score_records<E>(count_, keys, queries, scaled_, dots_ + u * unit_tokens));
   }
 
-  /// Denominators and maxima of the run take the unit in; keep_ and add_ are what the run's sums and the unit's are to be scaled by.
-  void join_denominators() {
-    hn::CappedTag<float, 4> const four;
+  std::size_t visible(PlacedUnit const& at, std::size_t m) const {
+    std::int32_t const seen = std::min(job_.plan.row_position[row_[m]] - job_.plan.first_position[at.page] + 1, job_.plan.tokens[at.page]) - at.first;
+    return static_cast<std::size_t>(std::max(seen, 0));
+  }
+
+  /// Record m's dots become weights; its maximum and denominator take them in; keep_ and add_ are what the run's sums and the batch's are scaled by.
+  void soften(PlacedUnit const* units, std::size_t count, std::size_t m) {
     Floats const d;
-    alignas(16) float raised[unit_records];
-    float* const maxima = run_.result + job_.records(run_.group) * job_.record_floats() + first_;
-    for (std::size_t m = 0; m < count_; ++m) raised[m] = std::max({maxima[m], top_[m], std::numeric_limits<float>::lowest()});
-    for (std::size_t m = 0; m < count_; ++m) keep_[m] = maxima[m] - raised[m], add_[m] = top_[m] - raised[m];
-    for (std::size_t m = 0; m < unit_records; m += hn::MaxLanes(four)) {
-      hn::Store(hn::Exp(four, hn::Load(four, keep_ + m)), four, keep_ + m);
-      hn::Store(hn::Exp(four, hn::Load(four, add_ + m)), four, add_ + m);
+    float* const dots = dots_ + m * batch_tokens;
+    auto const tokens = static_cast<std::size_t>(tokens_);
+    FloatVec tops = hn::Set(d, empty_max);
+    for (std::size_t u = 0; u < count; ++u) {
+      FloatVec const top = scale_dots(dots + u * unit_tokens, tokens, visible(units[u], m), shift_[m][u], job_.scale);
+      if (job_.page_lse) report(units[u].page, m, dots + u * unit_tokens);
+      tops = hn::Max(tops, top);
     }
-    for (std::size_t m = 0; m < count_; ++m) {
-      maxima[m] = std::max(maxima[m], top_[m]);
-      float* const denom = result(m) + job_.columns();
-      FloatVec const added = hn::Mul(hn::Set(d, add_[m]), hn::Load(d, denoms_ + m * lanes));
-      hn::Store(hn::MulAdd(hn::Set(d, keep_[m]), hn::Load(d, denom), added), d, denom);
+    float const top = hn::GetLane(hn::MaxOfLanes(d, tops)), base = top == empty_max ? 0 : top;
+    FloatVec sum = hn::Zero(d);
+    for (std::size_t u = 0; u < count; ++u) sum = hn::Add(sum, soften_logits(dots + u * unit_tokens, tokens, base));
+    float& max = maximum(m);
+    keep_[m] = add_[m] = 1;
+    if (top > max) {
+      keep_[m] = std::exp(max - top);
+      max = top;
+    } else if (top != empty_max) {
+      add_[m] = std::exp(top - max);
     }
+    float* const denom = result(m) + job_.columns();
+    hn::Store(hn::MulAdd(hn::Set(d, keep_[m]), hn::Load(d, denom), hn::Mul(hn::Set(d, add_[m]), sum)), d, denom);
   }
 
-  void report(std::int32_t page) const {
-    Floats const d;
-    for (std::size_t m = 0; m < count_; ++m) {
-      float const sum = hn::GetLane(hn::SumOfLanes(d, hn::Load(d, denoms_ + m * lanes)));
-      if (sum == 0) continue;
-      std::size_t const page_row = static_cast<std::size_t>(page - job_.plan.page_offsets[run_.group]) * job_.rows(run_.group) +
-                                   static_cast<std::size_t>(row_[m] - job_.plan.row_offsets[run_.group]);
-      float& lse = job_.page_lse[run_.group_lse + page_row * job_.q_heads + head_[m]];
-      lse = log_add_exp(lse, top_[m] + std::log(sum));
-    }
+  void report(std::int32_t page, std::size_t m, float const* logits) const {
+    std::size_t const page_row = static_cast<std::size_t>(page - job_.plan.page_offsets[run_.group]) * job_.rows(run_.group) +
+                                 static_cast<std::size_t>(row_[m] - job_.plan.row_offsets[run_.group]);
+    float& lse = job_.page_lse[run_.group_lse + page_row * job_.q_heads + head_[m]];
+    lse = log_add_exp(lse, log_sum_exp(logits, static_cast<std::size_t>(tokens_)));
   }
 
-  void weigh(std::byte const* page, std::int32_t first, std::ptrdiff_t fetch) {
-    CodedUnit values = unit_of(layout_, Part::values, run_.kv_head, page, first);
-    values.fetch = fetch;
-    if (v_head().basis != 0) return weigh_own(page, values);
-    if (is_fast(layout_.v_element, v_head()))
-      return integers_->weigh(layout_.v_element, values, dots_, count_, keep_, add_, result(0), job_.record_floats());
-    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, dots_, scaled_, keep_, add_, result(0), job_.record_floats()));
+  void weigh(std::byte const* page, CodedUnit const& values, float const* weights) {
+    if (v_head().basis != 0) return weigh_own(page, values, weights);
+    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, weights, scaled_, keep_, add_, result(0), job_.record_floats()));
   }
 
-  void weigh_own(std::byte const* page, CodedUnit const& values) {
+  void weigh_own(std::byte const* page, CodedUnit const& values, float const* weights) {
     constexpr float none[unit_records] = {}, all[unit_records] = {1, 1, 1, 1};
     std::size_t const width = values.width;
     std::fill_n(latent_, count_ * width, 0.0f);
-    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, dots_, scaled_, none, all, latent_, width));
+    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, weights, scaled_, none, all, latent_, width));
     StoredBasis const basis{page + v_head().basis, job_.value_width, v_head().rank};
-    Floats const d;
     for (std::size_t m = 0; m < count_; ++m) {
-      float const weight = hn::GetLane(hn::SumOfLanes(d, hn::Load(d, denoms_ + m * lanes)));
+      float const weight = std::accumulate(weights + m * batch_tokens, weights + m * batch_tokens + tokens_, 0.0f);
       add_rebuilt(basis, latent_ + m * width, weight, keep_[m], add_[m], result(m));
     }
   }
@@ -179,15 +186,15 @@ class FewRecords {
   Run const& run_;
   CodedLayout const& layout_;
   std::size_t first_, count_;
+  std::int32_t tokens_;
   IntegerKernels const* integers_ = nullptr;
   float const* query_[unit_records] = {};
   std::int32_t row_[unit_records] = {};
   std::size_t head_[unit_records] = {};
-  float *dots_, *denoms_, *scaled_, *mapped_, *latent_;
+  float *dots_, *scaled_, *mapped_, *latent_;
   std::byte* prepared_ = nullptr;
-  float top_[unit_records] = {}, shift_[unit_records] = {};
-  alignas(16) float keep_[unit_records] = {};
-  alignas(16) float add_[unit_records] = {};
+  bool fast_keys_ = false, fast_values_ = false;
+  float shift_[unit_records][batch_units] = {}, keep_[unit_records] = {}, add_[unit_records] = {};
 };
 
 void do_few(AttendJob const& job, Run const& run, std::size_t records, float* scratch) {
@@ -195,12 +202,21 @@ void do_few(AttendJob const& job, Run const& run, std::size_t records, float* sc
   std::optional<FewRecords> quads[few_coded_records / unit_records];
   for (std::size_t first = 0; first < records; first += unit_records)
     quads[first / unit_records].emplace(job, run, first, std::min(unit_records, records - first), scratch + first / unit_records * each);
+  PlacedUnit batch[batch_units];
+  std::size_t count = 0;
+  auto const finish = [&] {
+    for (auto& quad : quads)
+      if (quad) quad->do_batch(batch, count);
+    count = 0;
+  };
   for (std::int32_t page = run.page_begin; page < run.page_end; ++page) {
-    std::byte const* const next = job.coded->page(job.plan.slots[std::min(page + 1, run.page_end - 1)]);
-    for (std::int32_t first = 0; first < job.plan.tokens[page]; first += unit_tokens)
-      for (auto& quad : quads)
-        if (quad) quad->do_unit(page, first, next);
+    std::int32_t const later = std::min(page + static_cast<std::int32_t>(batch_units), run.page_end - 1);
+    for (std::int32_t first = 0; first < job.plan.tokens[page]; first += unit_tokens) {
+      batch[count++] = {page, first, job.coded->page(job.plan.slots[page]), job.coded->page(job.plan.slots[later])};
+      if (count == batch_units) finish();
+    }
   }
+  if (count > 0) finish();
 }
 
 std::size_t widest(AttendJob const& job) {

@@ -6,8 +6,6 @@
 #define PIKV_KERNELS_HOST_ATTEND_CODED_FEW_INL
 #endif
 
-#include <hwy/contrib/math/math-inl.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -78,7 +76,7 @@ HWY_INLINE void score_tokens(D d, CodedUnit const& keys, ScaledQueries const& qu
   }
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
-    for (int t = 0; t < T; ++t) hn::StoreU(sum[m][t], d, dots + m * unit_tokens + token + t * wide);
+    for (int t = 0; t < T; ++t) hn::StoreU(sum[m][t], d, dots + m * batch_tokens + token + t * wide);
 }
 
 template <Element element, int M>
@@ -102,7 +100,7 @@ HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t grou
   ScaledWeights scaled{};
   auto const tokens = static_cast<std::size_t>(values.tokens);
   std::size_t const at = group * values.page_tokens + values.first;
-  for (std::size_t m = 0; m < records; ++m, weights += unit_tokens, scratch += unit_tokens) {
+  for (std::size_t m = 0; m < records; ++m, weights += batch_tokens, scratch += unit_tokens) {
     scaled.row[m] = weights;
     if constexpr (element == Element::fp8) {
       by_vectors(tokens, [&](auto d, std::size_t t)
@@ -189,28 +187,31 @@ void weigh_records(std::size_t records, CodedUnit const& values, float const* we
   if (records == 4) weigh_unit<element, 4>(values, weights, scratch, keep, add, result, stride);
 }
 
-/// Dots of one record [tokens], all of them off by `shift`, become logits and then weights exp(logit - largest of the unit), those from `visible` on
-/// nothing. Returns that largest.
-HWY_INLINE float soften_unit(float* dots, std::size_t tokens, std::size_t visible, float shift, float scale, float* denom_of_unit) {
+/// The dots of one record and a unit become logits, those from `visible` on -inf. Returns their maximum by lane.
+HWY_INLINE FloatVec scale_dots(float* dots, std::size_t tokens, std::size_t visible, float shift, float scale) {
   Floats const d;
-  FloatVec top = hn::Set(d, empty_max);
-  FloatVec const hidden = top, factor = hn::Set(d, scale), shifted = hn::Set(d, shift * scale);
+  FloatVec const hidden = hn::Set(d, empty_max), factor = hn::Set(d, scale), shifted = hn::Set(d, shift * scale);
+  FloatVec top = hidden;
   for (std::size_t t = 0; t < tokens; t += lanes) {
     FloatVec logit = hn::MulAdd(hn::LoadU(d, dots + t), factor, shifted);
     if (t + lanes > visible) logit = hn::IfThenElse(hn::FirstN(d, visible > t ? visible - t : 0), logit, hidden);
     hn::StoreU(logit, d, dots + t);
     top = hn::Max(top, logit);
   }
-  float const max = hn::GetLane(hn::MaxOfLanes(d, top));
-  FloatVec const base = hn::Set(d, max == empty_max ? 0.0f : max);
+  return top;
+}
+
+/// Logits become weights exp(logit - base). Returns their sum by lane.
+HWY_INLINE FloatVec soften_logits(float* logits, std::size_t tokens, float base) {
+  Floats const d;
+  FloatVec const subtracted = hn::Set(d, base);
   FloatVec sum = hn::Zero(d);
   for (std::size_t t = 0; t < tokens; t += lanes) {
-    FloatVec const weight = hn::Exp(d, hn::Sub(hn::LoadU(d, dots + t), base));
-    hn::StoreU(weight, d, dots + t);
+    FloatVec const weight = exp_of_negative(d, hn::Sub(hn::LoadU(d, logits + t), subtracted));
+    hn::StoreU(weight, d, logits + t);
     sum = hn::Add(sum, weight);
   }
-  hn::Store(sum, d, denom_of_unit);
-  return max;
+  return sum;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,8 +6,6 @@
 #define PIKV_KERNELS_HOST_ATTEND_WORK_INL
 #endif
 
-#include <hwy/contrib/math/math-inl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -128,7 +126,7 @@ inline float log_sum_exp(float const* logits, std::size_t count) {
   if (max == empty_max) return max;
   FloatVec sum = hn::Zero(d);
   for (std::size_t i = 0; i < count; i += lanes)
-    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, count - i), hn::Exp(d, hn::Sub(hn::LoadU(d, logits + i), hn::Set(d, max)))));
+    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, count - i), exp_of_negative(d, hn::Sub(hn::LoadU(d, logits + i), hn::Set(d, max)))));
   return max + std::log(hn::GetLane(hn::SumOfLanes(d, sum)));
 }
 
@@ -175,7 +173,7 @@ inline void soften(Work const& work, std::size_t record) {
   FloatVec const base = hn::Set(d, max == empty_max ? 0.0f : max);
   FloatVec sum = hn::Mul(hn::Load(d, denom), hn::Set(d, correction));
   for (std::size_t n = 0; n < padded; n += lanes) {
-    FloatVec const weight = hn::Exp(d, hn::Sub(hn::Load(d, weights + n), base));
+    FloatVec const weight = exp_of_negative(d, hn::Sub(hn::Load(d, weights + n), base));
     hn::Store(weight, d, weights + n);
     sum = hn::Add(sum, weight);
   }

@@ -9,8 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/coded.hpp"
-#include "kernels/host/simd-inl.hpp"
+#include "kernels/host/coded_load-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace pikv::kernels::host {
@@ -26,15 +25,6 @@ inline float dot(float const* a, float const* b, std::size_t count) {
   return hn::GetLane(hn::SumOfLanes(d, sum)) + rest;
 }
 
-/// into += factor * x
-inline void add_scaled(float factor, float const* x, std::size_t count, float* into) {
-  Floats const d;
-  FloatVec const f = hn::Set(d, factor);
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::MulAdd(f, hn::LoadU(d, x + i), hn::LoadU(d, into + i)), d, into + i);
-  for (; i < count; ++i) into[i] += factor * x[i];
-}
-
 /// mapped [width] = decode^T q, zeros from the rank on; returns q . mean.
 inline float map_query(LinearMap const& map, std::size_t head_dim, float const* q, float* mapped, std::size_t width) {
   std::fill_n(mapped, width, 0.0f);
@@ -43,14 +33,40 @@ inline float map_query(LinearMap const& map, std::size_t head_dim, float const* 
     return 0;
   }
   std::size_t const rank = map.rank;
-  for (std::size_t i = 0; i < head_dim; ++i) add_scaled(q[i], map.decode + i * rank, rank, mapped);
+  by_vectors(rank, [&](auto d, std::size_t j) HWY_ATTR {
+    auto sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+    std::size_t i = 0;
+    float const* row = map.decode + j;
+    for (; i + 4 <= head_dim; i += 4, row += 4 * rank) {
+      sum0 = hn::MulAdd(hn::Set(d, q[i]), hn::LoadU(d, row), sum0);
+      sum1 = hn::MulAdd(hn::Set(d, q[i + 1]), hn::LoadU(d, row + rank), sum1);
+      sum2 = hn::MulAdd(hn::Set(d, q[i + 2]), hn::LoadU(d, row + 2 * rank), sum2);
+      sum3 = hn::MulAdd(hn::Set(d, q[i + 3]), hn::LoadU(d, row + 3 * rank), sum3);
+    }
+    for (; i < head_dim; ++i, row += rank) sum0 = hn::MulAdd(hn::Set(d, q[i]), hn::LoadU(d, row), sum0);
+    hn::StoreU(hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)), d, mapped + j);
+  });
   return dot(q, map.mean, head_dim);
 }
 
 /// to [head_dim] = mean * weight + decode sum.
 inline void decode_sum(LinearMap const& map, std::size_t head_dim, float const* sum, float weight, float* to) {
+  Floats const d;
   std::size_t const rank = map.rank;
-  for (std::size_t i = 0; i < head_dim; ++i) to[i] = map.mean[i] * weight + dot(map.decode + i * rank, sum, rank);
+  std::size_t i = 0;
+  for (; i + 4 <= head_dim; i += 4) {
+    FloatVec dots[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    float const* const row = map.decode + i * rank;
+    std::size_t j = 0;
+    for (; j + lanes <= rank; j += lanes)
+      for (int k = 0; k < 4; ++k) dots[k] = hn::MulAdd(hn::LoadU(d, row + k * rank + j), hn::LoadU(d, sum + j), dots[k]);
+    store_sums(dots[0], dots[1], dots[2], dots[3], to + i);
+    for (int k = 0; k < 4; ++k) {
+      to[i + k] += map.mean[i + k] * weight;
+      for (std::size_t rest = j; rest < rank; ++rest) to[i + k] += row[k * rank + rest] * sum[rest];
+    }
+  }
+  for (; i < head_dim; ++i) to[i] = map.mean[i] * weight + dot(map.decode + i * rank, sum, rank);
 }
 
 /// A basis that lies in its page (kernels/own_basis.hpp).

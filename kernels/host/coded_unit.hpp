@@ -9,6 +9,8 @@ namespace pikv::kernels::host {
 
 inline constexpr std::int32_t unit_tokens = 32;   // at most
 inline constexpr std::size_t unit_records = 4;    // at most
+inline constexpr std::size_t batch_units = 4;     // whose keys are scored, softened and then weighed together
+inline constexpr std::size_t batch_tokens = batch_units * unit_tokens;
 
 constexpr int numbers_together(Element element) {
   return element == Element::int4 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
@@ -23,23 +25,28 @@ struct CodedUnit {
   std::uint16_t const *lo, *step;   // int8, int4
   float scale;                      // fp8
   std::int32_t page_tokens, first, tokens, width;
-  std::ptrdiff_t fetch;   // from these codes to those to be fetched meanwhile
+  std::byte const* ahead[2];   // codes of a later unit, to be fetched meanwhile: half as many lines as this unit has from each place
+  std::ptrdiff_t fetch;        // from these scales to that unit's
 };
 
 CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, std::byte const* page, std::int32_t first);
 
-/// The int8 and int4 kernels of one instruction set. Up to four records; widths, up to most_width, and tokens are multiples of 16.
+/// Keys and values of a unit of `page` are to fetch those of the same unit of page `next`: half of both each.
+void fetch_ahead(CodedLayout const& layout, std::byte const* page, std::byte const* next, CodedUnit& keys, CodedUnit& values);
+
+/// The int8 and int4 kernels of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples
+/// of 16.
 ///   prepare   queries [records][width] fp32 to what score() reads, `bytes` of it: once a run
-///   score     dots [records][unit_tokens] = q . k
-///   weigh     result [records][stride]: result = keep * result + add * sum of weight * value; weights [records][unit_tokens] <= 1
+///   score     dots [records][units][unit_tokens] = q . k, rows of batch_tokens
+///   weigh     result [records][stride]: result = keep * result + add * sum of weight * value; weights <= 1 lie as the dots did
 struct IntegerKernels {
   char const* name;
   std::int32_t most_width;
   std::size_t (*prepared_bytes)(std::int32_t width);
   void (*prepare)(float const* const* queries, std::size_t records, std::int32_t width, std::byte* prepared);
-  void (*score)(Element element, CodedUnit const& keys, std::byte const* prepared, std::size_t records, float* dots);
-  void (*weigh)(Element element, CodedUnit const& values, float const* weights, std::size_t records, float const* keep, float const* add,
-                float* result, std::size_t stride);
+  void (*score)(Element element, CodedUnit const* keys, std::size_t units, std::byte const* prepared, std::size_t records, float* dots);
+  void (*weigh)(Element element, CodedUnit const* values, std::size_t units, float const* weights, std::size_t records, float const* keep,
+                float const* add, float* result, std::size_t stride);
 };
 
 /// Of this processor; null where the general kernels are all there is.

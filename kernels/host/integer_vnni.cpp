@@ -1,15 +1,14 @@
 // Compiled for AVX-512 with VNNI and VBMI: nothing here may be inline in a header, lest the linker give it to another processor.
 #include <immintrin.h>
 
-#include <type_traits>
-
 #include "kernels/host/coded_unit.hpp"
 
 namespace pikv::kernels::host {
 namespace {
 
-// A query times a step, or a weight times a step, becomes a whole number of 16 bits that is split in two signed bytes, high and low; each is multiplied with the
-// codes by vpdpbusd. Codes count from the middle of their range, so that what the rounding of those numbers costs is small and has no bias.
+// A query times a step, or a weight times a step, becomes a whole number of 16 bits that is split in two signed bytes, high and low; each is
+// multiplied with the codes by vpdpbusd. Codes count from the middle of their range, so that what the rounding of those numbers costs is small and
+// has no bias.
 constexpr float most = 32000;   // of a 16-bit number, so that rounding up its high byte fits
 
 template <Element element>
@@ -19,7 +18,8 @@ inline __m512 halves(std::uint16_t const* at) { return _mm512_cvtph_ps(_mm256_lo
 
 /// [sum of a, of b, of c, of d]
 inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
-  __m512 const ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)), cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  __m512 const ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)),
+               cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
   __m512 const by_lane = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
   __m256 const half = _mm256_add_ps(_mm512_castps512_ps256(by_lane), _mm512_extractf32x8_ps(by_lane, 1));
   return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
@@ -59,18 +59,38 @@ inline void fetch_scales(CodedUnit const& unit, std::uint16_t const* first, std:
   for (std::size_t i = 0; i < 2 * count; i += 64) _mm_prefetch(at + i, _MM_HINT_T1);
 }
 
-/// sum[part][m][t] += codes of T vectors of lanes times M rows of split numbers: rows of 64 bytes for 32 numbers, `row_bytes` apart.
-template <Element element, int M, int T>
-inline void multiply(unsigned char const* codes, std::size_t across, int count, std::ptrdiff_t fetch, unsigned char const* rows, std::size_t row_bytes,
-                     __m512i (&sum)[2][M][T]) {
+/// Lines to be fetched while a unit is at work, from two places by turns: what the memory has under way is limited by place too.
+struct Ahead {
+  char const *first, *second;
+  Ahead(CodedUnit const& unit, std::size_t lines)
+      : first{reinterpret_cast<char const*>(unit.ahead[0]) + 32 * lines}, second{reinterpret_cast<char const*>(unit.ahead[1]) + 32 * lines} {}
+  void fetch() {
+    _mm_prefetch(first, _MM_HINT_T1);
+    char const* const next = first + 64;
+    first = second;
+    second = next;
+  }
+  void skip(int lines) { first += 32 * lines, second += 32 * lines; }
+};
+
+/// sum += codes * bytes, by quads. The intrinsic, with g++ 12, copies the sum before and after.
+__attribute__((always_inline)) inline void add_dots(__m512i& sum, __m512i codes, __m512i bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(bytes));
+}
+
+/// 16 or 32 consecutive numbers of multiply(), their split numbers at `rows`.
+template <Element element, int M, int T, int Numbers>
+__attribute__((always_inline)) inline void multiply_some(unsigned char const* codes, std::size_t across, Ahead ahead, unsigned char const* rows,
+                                                         std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
   constexpr int together = element == Element::int8 ? 4 : 8;
   __m512i const nibble = _mm512_set1_epi8(0xF);
-  for (int i = 0; i < count; i += together, codes += 4 * across) {
+#pragma GCC unroll 8
+  for (int i = 0; i < Numbers; i += together, codes += 4 * across) {
     __m512i code[T][together / 4];
 #pragma GCC unroll 2
     for (int t = 0; t < T; ++t) {
       __m512i const word = _mm512_loadu_si512(codes + 64 * t);
-      _mm_prefetch(reinterpret_cast<char const*>(codes + 64 * t + fetch), _MM_HINT_T1);
+      ahead.fetch();
       if constexpr (element == Element::int8) {
         code[t][0] = word;
       } else {
@@ -80,18 +100,35 @@ inline void multiply(unsigned char const* codes, std::size_t across, int count, 
     }
 #pragma GCC unroll 2
     for (int q = 0; q < together / 4; ++q) {
-      unsigned char const* const quad = rows + (i / 32) * 64 + (i % 32) + 4 * q;
 #pragma GCC unroll 4
       for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 2
         for (int part = 0; part < 2; ++part) {
-          __m512i const x = quad_at(quad + m * row_bytes + 32 * part);
+          __m512i const x = quad_at(rows + i + 4 * q + m * row_bytes + 32 * part);
 #pragma GCC unroll 2
-          for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_dpbusd_epi32(sum[part][m][t], code[t][q], x);
+          for (int t = 0; t < T; ++t) add_dots(sum[part][m][t], code[t][q], x);
         }
       }
     }
   }
+}
+
+/// sum[part][m][t] = (anew), or +=, codes of T vectors of lanes times M rows of split numbers: rows of 64 bytes for 32 numbers, `row_bytes` apart.
+template <Element element, int M, int T, bool anew>
+__attribute__((always_inline)) inline void multiply(unsigned char const* codes, std::size_t across, int count, Ahead ahead, unsigned char const* rows,
+                                                    std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
+  constexpr int together = element == Element::int8 ? 4 : 8;
+  if constexpr (anew) {
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part)
+#pragma GCC unroll 4
+      for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+        for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
+  }
+  for (; count >= 32; count -= 32, codes += 32 / together * 4 * across, rows += 64, ahead.skip(32 / together * T))
+    multiply_some<element, M, T, 32>(codes, across, ahead, rows, row_bytes, sum);
+  if (count > 0) multiply_some<element, M, T, 16>(codes, across, ahead, rows, row_bytes, sum);
 }
 
 /// Queries as fp32 and as numbers of 16 bits, padded to a multiple of 32.
@@ -127,8 +164,6 @@ void prepare(float const* const* queries, std::size_t records, std::int32_t widt
   }
 }
 
-inline float largest_of(__m512 x) { return _mm512_reduce_max_ps(x); }
-
 /// A step as 16 bits: `most` for the largest; mulhrs divides by 2^15.
 struct StepFactor {
   float narrow, unit;
@@ -137,164 +172,201 @@ struct StepFactor {
 
 constexpr std::int32_t most_width = 512;
 
-template <Element element, int M>
-void score_unit(CodedUnit const& keys, std::byte const* prepared, float* dots) {
+/// What a unit of keys asks of the queries: their split numbers, what 1 of those stands for, and the part of the dot that all tokens share.
+template <int M>
+struct UnitQueries {
   alignas(64) unsigned char rows[M][2 * most_width];
-  int const width = keys.width, blocks = static_cast<int>(padded(width)) / 32;
-  Prepared query[M];
-  __m512 offset[4];
+  float unit[4];
+  alignas(16) float shift[4];
+};
+
+template <Element element, int M>
+void prepare_unit(CodedUnit const& keys, Prepared const (&query)[M], UnitQueries<M>& to) {
+  int const width = keys.width;
+  __m512 const none = _mm512_setzero_ps();
+  __m512 offset[4] = {none, none, none, none}, top = none;
   __m512i total[M];
-  fetch_scales(keys, keys.lo, width);
-  fetch_scales(keys, keys.step, width);
-#pragma GCC unroll 4
-  for (int m = 0; m < M; ++m) query[m] = prepared_at(prepared + m * bytes_of_one(width), width);
-#pragma GCC unroll 4
-  for (int m = 0; m < 4; ++m) offset[m] = _mm512_setzero_ps();
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) total[m] = _mm512_setzero_si512();
-  __m512 top = _mm512_setzero_ps();
   for (int i = 0; i < width; i += 16) top = _mm512_max_ps(top, halves(keys.step + i));
-  StepFactor const step{largest_of(top)};
+  fetch_scales(keys, keys.lo, width);
+  fetch_scales(keys, keys.step, width);
+  StepFactor const step{_mm512_reduce_max_ps(top)};
   __m512 const factor = _mm512_set1_ps(step.narrow), center = _mm512_set1_ps(middle<element>);
   __m512i const ones = _mm512_set1_epi16(1);
-  for (int block = 0; block < blocks; ++block) {
-    int const at = 32 * block;
+  for (int at = 0; at < width; at += 32) {
     bool const both = at + 16 < width;
-    __m512 const s0 = halves(keys.step + at), s1 = both ? halves(keys.step + at + 16) : _mm512_setzero_ps();
-    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(keys.lo + at)), c1 = both ? _mm512_fmadd_ps(s1, center, halves(keys.lo + at + 16)) : s1;
+    __m512 const s0 = halves(keys.step + at), s1 = both ? halves(keys.step + at + 16) : none;
+    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(keys.lo + at)), c1 = both ? _mm512_fmadd_ps(s1, center, halves(keys.lo + at + 16)) : none;
     __m512i const steps = narrow(s0, s1, factor);
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
       offset[m] = _mm512_fmadd_ps(_mm512_load_ps(query[m].query + at), c0, offset[m]);
       offset[m] = _mm512_fmadd_ps(_mm512_load_ps(query[m].query + at + 16), c1, offset[m]);
-      __m512i const x = _mm512_mulhrs_epi16(query[m].narrow[block], steps);
-      total[m] = _mm512_dpwssd_epi32(total[m], x, ones);
-      _mm512_store_si512(rows[m] + 64 * block, split(x));
+      __m512i const x = _mm512_mulhrs_epi16(query[m].narrow[at / 32], steps);
+      total[m] = _mm512_add_epi32(total[m], _mm512_madd_epi16(x, ones));
+      _mm512_store_si512(to.rows[m] + 2 * at, split(x));
     }
   }
-  float unit[M];
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
-    unit[m] = query[m].unit * step.unit;
-    offset[m] = _mm512_fnmadd_ps(_mm512_set1_ps(unit[m] * middle<element>), _mm512_cvtepi32_ps(total[m]), offset[m]);
+    to.unit[m] = query[m].unit * step.unit;
+    offset[m] = _mm512_fnmadd_ps(_mm512_set1_ps(to.unit[m] * middle<element>), _mm512_cvtepi32_ps(total[m]), offset[m]);
   }
-  alignas(16) float shift[4];
-  _mm_store_ps(shift, sums(offset[0], offset[1], offset[2], offset[3]));
+  _mm_store_ps(to.shift, sums(offset[0], offset[1], offset[2], offset[3]));
+}
 
-  auto const run = [&]<int T>(std::integral_constant<int, T>, int token) __attribute__((always_inline)) {
-    __m512i sum[2][M][T];
-#pragma GCC unroll 2
-    for (int part = 0; part < 2; ++part)
+template <Element element, int M, int T>
+__attribute__((always_inline)) inline void score_unit(CodedUnit const& keys, UnitQueries<M> const& query, float* dots) {
+  __m512i sum[2][M][T];
+  multiply<element, M, T, true>(reinterpret_cast<unsigned char const*>(keys.codes) + 4 * keys.first, keys.page_tokens, keys.width, Ahead(keys, 0),
+                                query.rows[0], sizeof query.rows[0], sum);
 #pragma GCC unroll 4
-      for (int m = 0; m < M; ++m)
+  for (int m = 0; m < M; ++m) {
+    __m512 const low = _mm512_set1_ps(query.unit[m]), high = _mm512_set1_ps(256 * query.unit[m]), base = _mm512_set1_ps(query.shift[m]);
 #pragma GCC unroll 2
-        for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
-    multiply<element, M, T>(reinterpret_cast<unsigned char const*>(keys.codes) + 4 * (keys.first + token), keys.page_tokens, width, keys.fetch, rows[0],
-                            sizeof rows[0], sum);
-#pragma GCC unroll 4
-    for (int m = 0; m < M; ++m) {
-      __m512 const low = _mm512_set1_ps(unit[m]), high = _mm512_set1_ps(256 * unit[m]), base = _mm512_set1_ps(shift[m]);
-#pragma GCC unroll 2
-      for (int t = 0; t < T; ++t)
-        _mm512_storeu_ps(dots + m * unit_tokens + token + 16 * t, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[1][m][t]), high,
-                                                                                  _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[0][m][t]), low, base)));
-    }
-  };
-  int token = 0;
-  if (keys.tokens == 32)
-    run(std::integral_constant<int, 2>{}, token);
-  else
-    run(std::integral_constant<int, 1>{}, token);
+    for (int t = 0; t < T; ++t)
+      _mm512_storeu_ps(dots + m * batch_tokens + 16 * t,
+                       _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[1][m][t]), high, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[0][m][t]), low, base)));
+  }
 }
 
 template <Element element, int M>
-void weigh_unit(CodedUnit const& values, float const* weights, float const* keep, float const* add, float* result, std::size_t stride) {
-  alignas(64) unsigned char rows[M][64];
-  bool const both = values.tokens == 32;
+void score_batch(CodedUnit const* keys, std::size_t count, std::byte const* prepared, float* dots) {
+  UnitQueries<M> queries[batch_units];
+  Prepared query[M];
+#pragma GCC unroll 4
+  for (int m = 0; m < M; ++m) query[m] = prepared_at(prepared + m * bytes_of_one(keys->width), keys->width);
+  for (std::size_t u = 0; u < count; ++u) prepare_unit<element, M>(keys[u], query, queries[u]);
+  for (std::size_t u = 0; u < count; ++u, dots += unit_tokens)
+    if (keys->tokens == 32)
+      score_unit<element, M, 2>(keys[u], queries[u], dots);
+    else
+      score_unit<element, M, 1>(keys[u], queries[u], dots);
+}
+
+/// The same of a batch's weights and one group of 32 numbers.
+template <int M>
+struct GroupWeights {
+  alignas(64) unsigned char rows[batch_units][M][64];
+  float unit;
+  alignas(16) float shift[4];
+};
+
+template <Element element, int M>
+void prepare_group(CodedUnit const* values, std::size_t count, int number, float const* weights, __m512i const (&narrowed)[batch_units][M],
+                   float const* add, GroupWeights<M>& to) {
+  bool const both = values->tokens == 32;
   __m512 const none = _mm512_setzero_ps(), center = _mm512_set1_ps(middle<element>);
   __m512i const ones = _mm512_set1_epi16(1);
-  __m512i narrowed[M];
+  __m512 offset[4] = {none, none, none, none}, top = none;
+  __m512i total[M];
 #pragma GCC unroll 4
-  for (int m = 0; m < M; ++m) {
-    float const* const w = weights + m * unit_tokens;
-    narrowed[m] = narrow(_mm512_loadu_ps(w), both ? _mm512_loadu_ps(w + 16) : none, _mm512_set1_ps(most));
+  for (int m = 0; m < M; ++m) total[m] = _mm512_setzero_si512();
+  auto const place = [&](std::size_t u) { return static_cast<std::size_t>(number) * values[u].page_tokens + values[u].first; };
+  for (std::size_t u = 0; u < count; ++u) {
+    top = _mm512_max_ps(top, halves(values[u].step + place(u)));
+    if (both) top = _mm512_max_ps(top, halves(values[u].step + place(u) + 16));
   }
-  constexpr int together = element == Element::int8 ? 4 : 8;
-  for (int begin = 0, group = 0; begin < values.width; begin += 32, ++group) {
-    std::size_t const at = static_cast<std::size_t>(group) * values.page_tokens + values.first;
-    fetch_scales(values, values.lo + at, values.tokens);
-    fetch_scales(values, values.step + at, values.tokens);
-    __m512 const s0 = halves(values.step + at), s1 = both ? halves(values.step + at + 16) : none;
-    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(values.lo + at)), c1 = both ? _mm512_fmadd_ps(s1, center, halves(values.lo + at + 16)) : none;
-    StepFactor const step{largest_of(_mm512_max_ps(s0, s1))};
-    __m512i const steps = narrow(s0, s1, _mm512_set1_ps(step.narrow));
-    float const unit = step.unit / most;
-    __m512 offset[4] = {none, none, none, none};
+  StepFactor const step{_mm512_reduce_max_ps(top)};
+  to.unit = step.unit / most;
+  __m512 const factor = _mm512_set1_ps(step.narrow);
+  for (std::size_t u = 0; u < count; ++u, weights += unit_tokens) {
+    std::size_t const at = place(u);
+    fetch_scales(values[u], values[u].lo + at, values->tokens);
+    fetch_scales(values[u], values[u].step + at, values->tokens);
+    __m512 const s0 = halves(values[u].step + at), s1 = both ? halves(values[u].step + at + 16) : none;
+    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(values[u].lo + at)),
+                 c1 = both ? _mm512_fmadd_ps(s1, center, halves(values[u].lo + at + 16)) : none;
+    __m512i const steps = narrow(s0, s1, factor);
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
-      float const* const w = weights + m * unit_tokens;
-      __m512i const x = _mm512_mulhrs_epi16(narrowed[m], steps);
-      _mm512_store_si512(rows[m], split(x));
-      offset[m] = _mm512_mul_ps(_mm512_loadu_ps(w), c0);
-      if (both) offset[m] = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16), c1, offset[m]);
-      offset[m] = _mm512_fnmadd_ps(_mm512_set1_ps(unit * middle<element>), _mm512_cvtepi32_ps(_mm512_dpwssd_epi32(_mm512_setzero_si512(), x, ones)), offset[m]);
+      __m512i const x = _mm512_mulhrs_epi16(narrowed[u][m], steps);
+      _mm512_store_si512(to.rows[u][m], split(x));
+      offset[m] = _mm512_fmadd_ps(_mm512_loadu_ps(weights + m * batch_tokens), c0, offset[m]);
+      if (both) offset[m] = _mm512_fmadd_ps(_mm512_loadu_ps(weights + m * batch_tokens + 16), c1, offset[m]);
+      total[m] = _mm512_add_epi32(total[m], _mm512_madd_epi16(x, ones));
     }
-    alignas(16) float shift[4];
-    _mm_store_ps(shift, _mm_mul_ps(sums(offset[0], offset[1], offset[2], offset[3]), _mm_loadu_ps(add)));
+  }
+  __m512 const centered = _mm512_set1_ps(to.unit * middle<element>);
+#pragma GCC unroll 4
+  for (int m = 0; m < M; ++m) offset[m] = _mm512_fnmadd_ps(centered, _mm512_cvtepi32_ps(total[m]), offset[m]);
+  _mm_store_ps(to.shift, _mm_mul_ps(sums(offset[0], offset[1], offset[2], offset[3]), _mm_loadu_ps(add)));
+}
 
-    auto const run = [&]<int T>(std::integral_constant<int, T>) __attribute__((always_inline)) {
-      __m512i sum[2][M][T];
-#pragma GCC unroll 2
-      for (int part = 0; part < 2; ++part)
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m)
-#pragma GCC unroll 2
-          for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
-      auto const* codes = reinterpret_cast<unsigned char const*>(values.codes) + 4 * (static_cast<std::size_t>(values.first / together) * values.width + begin);
-      multiply<element, M, T>(codes, values.width, values.tokens, values.fetch, rows[0], sizeof rows[0], sum);
-#pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) {
-        __m512 const low = _mm512_set1_ps(unit * add[m]), high = _mm512_set1_ps(256 * unit * add[m]), base = _mm512_set1_ps(shift[m]);
-        __m512 const kept = _mm512_set1_ps(keep[m]);
-#pragma GCC unroll 2
-        for (int t = 0; t < T; ++t) {
-          float* const to = result + m * stride + begin + 16 * t;
-          __m512 const added = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[1][m][t]), high, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[0][m][t]), low, base));
-          _mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_loadu_ps(to), kept, added));
-        }
-      }
-    };
-    if (begin + 32 <= values.width)
-      run(std::integral_constant<int, 2>{});
+template <Element element, int M, int T>
+__attribute__((always_inline)) inline void weigh_group(CodedUnit const* values, std::size_t count, int begin, GroupWeights<M> const& group,
+                                                       float const* keep, float const* add, float* result, std::size_t stride) {
+  constexpr int together = element == Element::int8 ? 4 : 8;
+  __m512i sum[2][M][T];
+  for (std::size_t u = 0; u < count; ++u) {
+    CodedUnit const& unit = values[u];
+    auto const* codes =
+        reinterpret_cast<unsigned char const*>(unit.codes) + 4 * (static_cast<std::size_t>(unit.first / together) * unit.width + begin);
+    if (u == 0)
+      multiply<element, M, T, true>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
+                                    group.rows[u][0], 64, sum);
     else
-      run(std::integral_constant<int, 1>{});
+      multiply<element, M, T, false>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
+                                     group.rows[u][0], 64, sum);
+  }
+#pragma GCC unroll 4
+  for (int m = 0; m < M; ++m) {
+    float const unit = group.unit * add[m];
+    __m512 const low = _mm512_set1_ps(unit), high = _mm512_set1_ps(256 * unit), base = _mm512_set1_ps(group.shift[m]), kept = _mm512_set1_ps(keep[m]);
+#pragma GCC unroll 2
+    for (int t = 0; t < T; ++t) {
+      float* const to = result + m * stride + begin + 16 * t;
+      __m512 const more = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[1][m][t]), high, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[0][m][t]), low, base));
+      _mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_loadu_ps(to), kept, more));
+    }
   }
 }
 
-template <Element element>
-void score_records(CodedUnit const& keys, std::byte const* prepared, std::size_t records, float* dots) {
-  if (records == 1) score_unit<element, 1>(keys, prepared, dots);
-  if (records == 2) score_unit<element, 2>(keys, prepared, dots);
-  if (records == 3) score_unit<element, 3>(keys, prepared, dots);
-  if (records == 4) score_unit<element, 4>(keys, prepared, dots);
+template <Element element, int M>
+void weigh_batch(CodedUnit const* values, std::size_t count, float const* weights, float const* keep, float const* add, float* result,
+                 std::size_t stride) {
+  GroupWeights<M> groups[most_width / 32];
+  __m512i narrowed[batch_units][M];
+  __m512 const factor = _mm512_set1_ps(most);
+  for (std::size_t u = 0; u < count; ++u)
+#pragma GCC unroll 4
+    for (int m = 0; m < M; ++m) {
+      float const* const weight = weights + m * batch_tokens + u * unit_tokens;
+      narrowed[u][m] = narrow(_mm512_loadu_ps(weight), values->tokens == 32 ? _mm512_loadu_ps(weight + 16) : _mm512_setzero_ps(), factor);
+    }
+  for (int begin = 0; begin < values->width; begin += 32)
+    prepare_group<element, M>(values, count, begin / 32, weights, narrowed, add, groups[begin / 32]);
+  int begin = 0;
+  for (; begin + 32 <= values->width; begin += 32) weigh_group<element, M, 2>(values, count, begin, groups[begin / 32], keep, add, result, stride);
+  if (begin < values->width) weigh_group<element, M, 1>(values, count, begin, groups[begin / 32], keep, add, result, stride);
 }
 
 template <Element element>
-void weigh_records(CodedUnit const& values, float const* weights, std::size_t records, float const* keep, float const* add, float* result,
-                   std::size_t stride) {
-  if (records == 1) weigh_unit<element, 1>(values, weights, keep, add, result, stride);
-  if (records == 2) weigh_unit<element, 2>(values, weights, keep, add, result, stride);
-  if (records == 3) weigh_unit<element, 3>(values, weights, keep, add, result, stride);
-  if (records == 4) weigh_unit<element, 4>(values, weights, keep, add, result, stride);
+void score_records(CodedUnit const* keys, std::size_t count, std::byte const* prepared, std::size_t records, float* dots) {
+  if (records == 1) score_batch<element, 1>(keys, count, prepared, dots);
+  if (records == 2) score_batch<element, 2>(keys, count, prepared, dots);
+  if (records == 3) score_batch<element, 3>(keys, count, prepared, dots);
+  if (records == 4) score_batch<element, 4>(keys, count, prepared, dots);
 }
 
-void score(Element element, CodedUnit const& keys, std::byte const* prepared, std::size_t records, float* dots) {
-  (element == Element::int8 ? score_records<Element::int8> : score_records<Element::int4>)(keys, prepared, records, dots);
+template <Element element>
+void weigh_records(CodedUnit const* values, std::size_t count, float const* weights, std::size_t records, float const* keep, float const* add,
+                   float* result, std::size_t stride) {
+  if (records == 1) weigh_batch<element, 1>(values, count, weights, keep, add, result, stride);
+  if (records == 2) weigh_batch<element, 2>(values, count, weights, keep, add, result, stride);
+  if (records == 3) weigh_batch<element, 3>(values, count, weights, keep, add, result, stride);
+  if (records == 4) weigh_batch<element, 4>(values, count, weights, keep, add, result, stride);
 }
 
-void weigh(Element element, CodedUnit const& values, float const* weights, std::size_t records, float const* keep, float const* add, float* result,
-           std::size_t stride) {
-  (element == Element::int8 ? weigh_records<Element::int8> : weigh_records<Element::int4>)(values, weights, records, keep, add, result, stride);
+void score(Element element, CodedUnit const* keys, std::size_t count, std::byte const* prepared, std::size_t records, float* dots) {
+  (element == Element::int8 ? score_records<Element::int8> : score_records<Element::int4>)(keys, count, prepared, records, dots);
+}
+
+void weigh(Element element, CodedUnit const* values, std::size_t count, float const* weights, std::size_t records, float const* keep,
+           float const* add, float* result, std::size_t stride) {
+  (element == Element::int8 ? weigh_records<Element::int8> : weigh_records<Element::int4>)(values, count, weights, records, keep, add, result,
+                                                                                           stride);
 }
 
 }  // namespace

@@ -62,6 +62,25 @@ HWY_INLINE hn::Vec<hn::FixedTag<float, 4>> sum_of_blocks(D d, hn::Vec<D> v) {
 
 #endif
 
+/// exp of numbers that are not positive, -inf among them, to some 2e-7 of it; 0 below -86. Cephes' polynomial for exp2.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exp_of_negative(D d, V x) {
+  hn::RebindToSigned<D> const integers;
+  V const log2e = hn::Set(d, 1.44269504f),
+          magic = hn::Set(d, 12582912.0f);   // 1.5 * 2^23: what is added to it is rounded to a whole number, in the lowest bits
+  V const least = hn::Set(d, -86.0f), bounded = hn::Max(x, least);
+  V const rounded = hn::MulAdd(bounded, log2e, magic), rest = hn::MulSub(bounded, log2e, hn::Sub(rounded, magic));
+  V power = hn::Set(d, 1.535336188319500e-4f);
+  power = hn::MulAdd(power, rest, hn::Set(d, 1.339887440266574e-3f));
+  power = hn::MulAdd(power, rest, hn::Set(d, 9.618437357674640e-3f));
+  power = hn::MulAdd(power, rest, hn::Set(d, 5.550332471162809e-2f));
+  power = hn::MulAdd(power, rest, hn::Set(d, 2.402264791363012e-1f));
+  power = hn::MulAdd(power, rest, hn::Set(d, 6.931472028550421e-1f));
+  power = hn::MulAdd(power, rest, hn::Set(d, 1.0f));
+  auto const exponent = hn::ShiftLeft<23>(hn::BitCast(integers, rounded));
+  return hn::IfThenElseZero(hn::Ge(x, least), hn::BitCast(d, hn::Add(hn::BitCast(integers, power), exponent)));
+}
+
 /// to[0 .. 3] = the sums over the lanes of a, b, c and d.
 HWY_INLINE void store_sums(FloatVec a, FloatVec b, FloatVec c, FloatVec d, float* to) {
 #if HWY_TARGET == HWY_SCALAR   // has no shuffles, and one lane

@@ -28,15 +28,15 @@ namespace {
 constexpr std::size_t fewest_windows = 5;   // one of them held out
 constexpr std::int64_t enough_tokens_a_channel = 64, enough_sequences = 32;   // methods 3.0
 
-std::vector<std::int32_t> ids_of(Job const& job, std::string const& path, std::string const& text) {
-  if (path.ends_with(".jsonl") || text.starts_with("{")) return read_ids(text, "--text=" + path, job.model->config().vocab);
+TextIds ids_of(Job const& job, std::string const& path, std::string const& text) {
+  if (path.ends_with(".jsonl") || text.starts_with("{")) return read_ids(text, "--text=" + path, job.model->config().vocab, job.model->config().bos);
   if (!job.tokenizer)
     throw InputError("this model's tokenizer is not supported here (" + why_no_tokenizer(job.model_dir) + "); give --text the prompt_ids that jobs/tokenize.py makes of the text");
-  return job.tokenizer->encode(text);
+  return {job.tokenizer->encode(text), job.tokenizer->bos()};
 }
 
-std::vector<Request> windows_of(Job const& job, CalibrateOptions const& options, std::vector<std::int32_t> const& ids) {
-  std::int32_t const bos = job.tokenizer ? job.tokenizer->bos() : -1;
+std::vector<Request> windows_of(Job const& job, CalibrateOptions const& options, TextIds const& text) {
+  std::vector<std::int32_t> const& ids = text.ids;
   if (std::int32_t const most = job.model->config().max_positions; options.window >= most)
     throw InputError(fmt::format("--window={} leaves no room in the model's {} positions; give less", options.window, most));
   std::size_t const window = static_cast<std::size_t>(options.window);
@@ -50,7 +50,7 @@ std::vector<Request> windows_of(Job const& job, CalibrateOptions const& options,
     requests[i].id = fmt::format("window {}", i);
     requests[i].max_new_tokens = 1;
     auto const begin = ids.begin() + static_cast<std::ptrdiff_t>(i * window);
-    if (bos >= 0) requests[i].prompt.push_back(bos);
+    if (text.bos >= 0) requests[i].prompt.push_back(text.bos);
     requests[i].prompt.insert(requests[i].prompt.end(), begin, begin + static_cast<std::ptrdiff_t>(window));
   }
   return requests;

@@ -79,4 +79,9 @@ MapError Calibration::held_out(std::string_view name, Part part, std::int32_t la
   return error(errors, whole ? 0 : step_of(rank));
 }
 
+double Calibration::relative_error(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const {
+  double const size = held_out_size(part, layer, head).squared;
+  return size > 0 ? held_out(name, part, layer, head, rank, element).squared / size : 0;
+}
+
 }   // namespace pikv::runtime

@@ -96,6 +96,8 @@ class Calibration {
   /// With int8 or int4 codes on top, of a family that has maps of all ranks, or of no map ("none", rank head_dim); any other element adds nothing.
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;
   MapError held_out_size(Part part, std::int32_t layer, std::int32_t head) const { return error(data_.held_out_size[index(part)][at(layer, head)], 0); }
+  /// |x - x^|^2 by |x|^2 of held-out tokens, what the drift check expects of pages; 0 where there is nothing.
+  double relative_error(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;
   std::vector<std::string> names() const;
 
  private:

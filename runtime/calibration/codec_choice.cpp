@@ -34,7 +34,7 @@ struct Options {
   std::vector<shards::Candidate> candidates;
 };
 
-Options options_of(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, Element element, PartBytes const& bytes_of) {
+Options options_of(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, Element element, PartBytes const& bytes_of, bool maps) {
   Options options;
   double const counts = unit(calibration, part, layer, head);
   auto const add = [&](std::string_view name, std::int32_t rank) {
@@ -44,7 +44,8 @@ Options options_of(Calibration const& calibration, Part part, std::int32_t layer
   std::int32_t const d = calibration.facts().head_dim;
   add(no_map, d);
   for (std::string_view const name : families)
-    for (std::int32_t const rank : shards::rank_steps(d)) add(name, rank);
+    for (std::int32_t const rank : shards::rank_steps(d))
+      if (maps) add(name, rank);
   return options;
 }
 
@@ -54,13 +55,13 @@ struct Together {
   std::vector<shards::Candidate> candidates;
 };
 
-Together together(Calibration const& calibration, Part part, std::int32_t layer, PartBytes const& bytes_of) {
+Together together(Calibration const& calibration, Part part, std::int32_t layer, PartBytes const& bytes_of, bool maps) {
   Together ways;
   for (Element const element : elements) {
     std::vector<std::vector<PartChoice>> choices;
     std::vector<std::vector<shards::Candidate>> candidates;
     for (std::int32_t head = 0; head < calibration.facts().kv_heads; ++head) {
-      Options options = options_of(calibration, part, layer, head, element, bytes_of);
+      Options options = options_of(calibration, part, layer, head, element, bytes_of, maps);
       choices.push_back(std::move(options.choices));
       candidates.push_back(std::move(options.candidates));
     }
@@ -100,13 +101,15 @@ double part_bytes(Part part, std::int32_t rank, Element element, std::int32_t pa
   return codes + (part == Part::keys ? pair * rank / std::min<double>(page_tokens, group) : pair * ((rank + 31) / 32));
 }
 
-CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes const& bytes_of) {
+namespace {
+
+CodecChoice choose_from(Calibration const& calibration, double bytes, PartBytes const& bytes_of, bool maps_of_keys) {
   CalibrationFacts const& facts = calibration.facts();
   std::vector<Together> all;
   std::vector<std::vector<shards::Candidate>> candidates;
   for (Part const part : {Part::keys, Part::values})
     for (std::int32_t layer = 0; layer < facts.layers; ++layer) {
-      all.push_back(together(calibration, part, layer, bytes_of));
+      all.push_back(together(calibration, part, layer, bytes_of, part == Part::values || maps_of_keys));
       candidates.push_back(all.back().candidates);
     }
   shards::Choice const choice = shards::choose(candidates, bytes);
@@ -117,6 +120,13 @@ CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes
     part.insert(part.end(), of_heads.begin(), of_heads.end());
   }
   return codec;
+}
+
+}   // namespace
+
+CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes const& bytes_of) {
+  CodecChoice const choice = choose_from(calibration, bytes, bytes_of, false);
+  return choice.bytes <= bytes ? choice : choose_from(calibration, bytes, bytes_of, true);
 }
 
 }   // namespace pikv::runtime

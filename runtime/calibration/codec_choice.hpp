@@ -41,6 +41,8 @@ double part_bytes(Part part, std::int32_t rank, kernels::Element element, std::i
 /// `--codec auto`: map (none, svd, lora_plus), rank and element of every layer, head, keys and values, so that a token takes at most `bytes` in all layers
 /// and the least is lost by held-out errors (shards/codecs/auto_choice.hpp). The heads of a layer share the element, as pages want it; keys and values
 /// differ. If even the least takes more, that is what is chosen.
+/// Keys keep all their channels unless nothing else fits: what a map drops of them is the same for all tokens that a query attends to, and costs attention
+/// tens of times what its share of (q.k)^2 says, which is where the first-order unit of errors ends.
 CodecChoice choose_codec(Calibration const& calibration, double bytes, PartBytes const& bytes_of);
 
 }   // namespace pikv::runtime

@@ -41,8 +41,10 @@ void check_readable(Job const& job, EvaluateOptions const& options, std::string 
 }
 
 std::vector<EvalTask> windows_of(Job const& job, EvaluateOptions const& options, std::string const& text) {
-  auto windows = holds_ids(options, text) ? text_tasks(read_ids(text, "--text=" + options.text, job.model->config().vocab), options.window)
-                                          : text_tasks(job.tokenizer->encode(text), options.window, job.tokenizer->bos());
+  ModelConfig const& config = job.model->config();
+  auto windows = text_tasks(holds_ids(options, text) ? read_ids(text, "--text=" + options.text, config.vocab, config.bos)
+                                                     : TextIds{job.tokenizer->encode(text), job.tokenizer->bos()},
+                            options.window);
   if (windows.empty())
     throw InputError(fmt::format("the text is shorter than a window of {} tokens; give a longer one, or a smaller --window", options.window));
   windows.resize(std::min(windows.size(), static_cast<std::size_t>(options.windows)));
@@ -143,7 +145,7 @@ void Evaluator::run_exact(std::size_t first) {
 }
 
 void Evaluator::run(LogitsObserver observer, AttentionFidelity* attention) {
-  agree(world_, patience * active_.deadline_s, [&] { load_codecs(job_); });
+  load_codecs(job_);
   size_job(job_);
   std::vector<Request const*> mine;
   for (Request const& request : job_.requests)

@@ -57,14 +57,23 @@ Needle make_needle(NeedleOptions const& options, std::int32_t task) {
   return needle;
 }
 
-// Text from a random place on, cut where words end, with the first fact at the needle's depth and the others evenly between.
+std::size_t start_of_character(std::string_view text, std::size_t at) {
+  while (at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;   // UTF-8
+  return at;
+}
+
+// Text from a random place on, with the first fact at the needle's depth and the others evenly between.
 std::string context_of(Needle const& needle, std::string_view haystack, std::size_t bytes, Draw draw) {
   if (haystack.empty()) throw InputError("the text that needles are to be hidden in is empty; give another with --text");
   std::size_t hidden = 0;
   for (std::string const& one : needle.facts) hidden += one.size();
   std::size_t const wanted = bytes > hidden ? bytes - hidden : 0;
   std::string text;
-  for (std::size_t at = draw.below(haystack.size()); text.size() < wanted; at = 0) text += haystack.substr(at, wanted - text.size());
+  for (std::size_t at = start_of_character(haystack, draw.below(haystack.size())); text.size() < wanted; at = 0) {
+    std::size_t const end = start_of_character(haystack, std::min(haystack.size(), at + wanted - text.size()));
+    if (end <= at) break;
+    text += haystack.substr(at, end - at);
+  }
   auto const insert = [&](double depth, std::string const& one) {
     auto place = static_cast<std::size_t>(std::llround(depth * static_cast<double>(text.size())));
     while (place > 0 && place < text.size() && text[place] != ' ') --place;
@@ -73,6 +82,11 @@ std::string context_of(Needle const& needle, std::string_view haystack, std::siz
   for (std::size_t i = needle.facts.size(); i-- > 1;) insert(static_cast<double>(i) / static_cast<double>(needle.facts.size()), needle.facts[i]);
   insert(needle.depth, needle.facts[0]);
   return text;
+}
+
+// Ids that both begin with.
+std::size_t common(std::vector<std::int32_t> const& a, std::vector<std::int32_t> const& b) {
+  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
 }  // namespace
@@ -90,11 +104,11 @@ std::vector<EvalTask> needle_tasks(NeedleOptions const& options, std::string_vie
       text = context_of(needle, haystack, bytes, draw);
       context = ids_of_text(tokenizer, text);
     }
-    // Question and answer as they are read: after what is before them. They begin with a space, so what is before keeps its tokens.
-    std::size_t const asked = ids_of_text(tokenizer, text + needle.question).size();
+    // Question and answer as they are read: after what is before them. Where a token reaches over the seam, it counts with what comes after.
     auto const all = ids_of_text(tokenizer, text + needle.question + needle.answer);
-    EvalTask task{needle.kind, needle.depth, context, {all.begin() + static_cast<std::ptrdiff_t>(context.size()), all.end()}, 0};
-    task.scored_from = static_cast<std::int32_t>(asked - context.size());
+    std::size_t const read = common(context, all), asked = common(ids_of_text(tokenizer, text + needle.question), all);
+    auto const follow = all.begin() + static_cast<std::ptrdiff_t>(read);
+    EvalTask task{needle.kind, needle.depth, {all.begin(), follow}, {follow, all.end()}, static_cast<std::int32_t>(std::max<std::size_t>(1, asked - read))};
     tasks.push_back(std::move(task));
   }
   return tasks;

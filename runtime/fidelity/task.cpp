@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "comm/error.hpp"
 #include "runtime/model/json.hpp"
@@ -15,13 +16,14 @@ std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_vi
   return ids;
 }
 
-std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window, std::int32_t bos) {
+std::vector<EvalTask> text_tasks(TextIds const& text, std::int32_t window) {
+  std::vector<std::int32_t> const& ids = text.ids;
   std::vector<EvalTask> tasks;
   auto const n = static_cast<std::ptrdiff_t>(window);
   for (auto at = ids.begin(); ids.end() - at >= n; at += n) {
     tasks.push_back({"text", 0, {at, at + n / 2}, {at + n / 2, at + n}, 1});
     auto& context = tasks.back().context;
-    if (bos >= 0) context.insert(context.begin(), bos);
+    if (text.bos >= 0) context.insert(context.begin(), text.bos);
   }
   return tasks;
 }
@@ -56,11 +58,13 @@ void for_each_line(std::string_view text, std::string const& source, Read const&
 
 }  // namespace
 
-std::vector<std::int32_t> read_ids(std::string_view text, std::string const& source, std::int32_t vocab) {
-  std::vector<std::int32_t> all;
+TextIds read_ids(std::string_view text, std::string const& source, std::int32_t vocab, std::int32_t bos) {
+  TextIds all;
+  bool first = true;
   for_each_line(text, source, [&](nlohmann::json const& line, std::string const& where) {
     auto const ids = ids_in(line, "prompt_ids", where, vocab);
-    all.insert(all.end(), ids.begin(), ids.end());
+    if (std::exchange(first, false) && ids[0] == bos) all.bos = bos;
+    all.ids.insert(all.ids.end(), ids.begin() + (all.bos >= 0 && ids[0] == bos ? 1 : 0), ids.end());
   });
   return all;
 }

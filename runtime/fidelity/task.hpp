@@ -21,12 +21,19 @@ struct EvalTask {
 /// The ids of a text as a prompt has them: after bos, where the tokenizer has one.
 std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_view text);
 
-/// Held-out text, cut into windows of `window` tokens that follow each other: the first half is context. A rest shorter than a window is left out.
-/// Each begins with `bos` besides, where that is not -1.
-std::vector<EvalTask> text_tasks(std::vector<std::int32_t> const& ids, std::int32_t window, std::int32_t bos = -1);
+/// Ids of a text.
+struct TextIds {
+  std::vector<std::int32_t> ids;   // without bos
+  std::int32_t bos = -1;           // what a prompt of it begins with; -1: nothing
+};
 
-/// JSON lines {"prompt_ids"}, as jobs/tokenize.py writes them: the ids of all lines, one after the other. Throws as read_tasks does.
-std::vector<std::int32_t> read_ids(std::string_view text, std::string const& source, std::int32_t vocab);
+/// Held-out text, cut into windows of `window` tokens that follow each other: the first half is context. A rest shorter than a window is left out.
+/// Each begins with text.bos besides, where that is not -1.
+std::vector<EvalTask> text_tasks(TextIds const& text, std::int32_t window);
+
+/// JSON lines {"prompt_ids"}, as jobs/tokenize.py writes them: the ids of all lines, one after the other. Where the first begins with `bos` (the model's; -1:
+/// none), so does every prompt, and no line's own is among the ids. Throws as read_tasks does.
+TextIds read_ids(std::string_view text, std::string const& source, std::int32_t vocab, std::int32_t bos);
 
 /// JSON lines {"kind", "context_ids", "question_ids", "answer_ids", "depth"?}: tasks made elsewhere, for models whose tokenizer is not supported
 /// here. Throws InputError that names `source` and the line.

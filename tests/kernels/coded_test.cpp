@@ -90,12 +90,13 @@ TEST_P(CodedTest, AttentionIsThatOnRebuiltPages) {
     EXPECT_LE(largest_difference(quotients(out, d), quotients(wanted, d)), 1e-5);
     EXPECT_LE(largest_difference(out.max, wanted.max), 1e-5);
     EXPECT_LE(largest_difference(lse, wanted_lse), 1e-5);
+    double const close = codec.element == Element::int8 || codec.element == Element::int4 ? 6e-4 : 3e-5;   // queries and weights of 16 bits with VNNI
     on_each_target([&] {
       Partial const got = p.attend(attend_on_host, &host_lse);
-      EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), 3e-5);
-      EXPECT_LE(largest_difference(got.max, wanted.max), 3e-5);
+      EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), close);
+      EXPECT_LE(largest_difference(got.max, wanted.max), close);
       EXPECT_LE(largest_difference(got.denom, wanted.denom), 1e-3);
-      EXPECT_LE(largest_difference(host_lse, wanted_lse), 3e-5);
+      EXPECT_LE(largest_difference(host_lse, wanted_lse), close);
     });
   }
 }

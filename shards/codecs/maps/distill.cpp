@@ -120,7 +120,7 @@ Distilled distill_values(DistillSample const& sample, HeadMoments const& moments
   PartMoments const v = part_moments(moments, Part::values);
   Vector const mean = mean_of(start);
   Sums const fit = sums_of(sample.fit, v.weight, mean, sample.exact), held_out = sums_of(sample.held_out, v.weight, mean, sample.exact);
-  Matrix const summed = fit.x.transpose() * fit.x / static_cast<double>(fit.x.rows()), tokens = v.covariance();
+  Matrix const summed = fit.x.transpose() * fit.size.cwiseInverse().asDiagonal() * fit.x, tokens = v.covariance();
   Matrix const mixed = summed + share_of_tokens * summed.trace() / std::max(tokens.trace(), 1e-300) * tokens;
   HeadMoments seen = moments;   // 3.2's rule on other moments
   Matrix const second = mixed + mean * mean.transpose();

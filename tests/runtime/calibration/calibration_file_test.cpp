@@ -79,6 +79,8 @@ TEST_F(CalibrationFile, LooksUpByNameRankAndElement) {
   EXPECT_EQ(calibration.held_out("svd", Part::keys, 0, 1, 8, kernels::Element::int4).weighted, svd.held_out[0][1].weighted[0] + 1);
   EXPECT_EQ(calibration.held_out("none", Part::keys, 0, 1, 16, kernels::Element::int4).weighted, 1);
   EXPECT_EQ(calibration.held_out("none", Part::keys, 0, 1, 16, kernels::Element::bf16).weighted, 0);
+  EXPECT_EQ(calibration.relative_error("svd", Part::keys, 0, 1, 8, kernels::Element::bf16), svd.held_out[0][1].squared[0] / data.held_out_size[0][1].squared[0]);
+  EXPECT_EQ(calibration.relative_error("none", Part::keys, 0, 1, 16, kernels::Element::bf16), 0);
   EXPECT_EQ(calibration.names(), (std::vector<std::string>{"distill", "lora", "lora_plus", "prune", "svd"}));
 }
 

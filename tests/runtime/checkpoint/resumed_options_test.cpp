@@ -54,12 +54,21 @@ std::vector<Deciding> const deciding{
     {"seed", "1", "2", {"--temperature", "1"}},
     {"page-tokens", "8", "16"},
     {"kv-dtype", "f32", "f16"},
-    {"codec", "int8", "int4"},
+    {"codec", "chunk_select:0.5", "int8"},
     {"codec-k", "int8", "int4"},
     {"codec-v", "int8", "int4"},
-    {"calibration", "a.h5", "b.h5", {"--codec", "svd"}},
-    {"exact-window", "32", "64", {"--codec", "int8"}},
+    {"exact-window", "64", "128", {"--codec", "int8"}},
+    {"scheduler", "h2o", "tova"},
+    {"keep", "0.5", "0.25", {"--scheduler", "h2o"}},
+    {"redundancy", "0.5", "0.25", {"--scheduler", "h2o"}},
+    {"pin-window", "16", "32", {"--scheduler", "h2o"}},
+    {"router", "hash", "hierarchical", {"--attention", "routed", "--experts", "2"}},
+    {"experts", "2", "3", {"--attention", "routed", "--read-pages", "8"}},
+    {"read-pages", "8", "16", {"--attention", "routed", "--experts", "2"}},
 };
+/// Those that others need beside them.
+std::set<std::string> const tried_together{"attention", "max-error", "calibration"};
+
 
 TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTakenWhenEqual) {
   for (Deciding const& row : deciding) {
@@ -76,12 +85,28 @@ TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTaken
   }
 }
 
-TEST(ResumedOptions, EveryNameThatDecidesIsTriedAboveOrHasOneChoice) {
+TEST(ResumedOptions, EveryNameThatDecidesIsTried) {
   for (OptionSpec const& spec : generate_option_specs()) {
     bool const tried = std::ranges::find(deciding, spec.name, &Deciding::option) != deciding.end();
     if (!decides_the_result(spec.name)) continue;
-    EXPECT_TRUE(tried || spec.name == "codec" || spec.name == "scheduler") << spec.name;
+    EXPECT_TRUE(tried || tried_together.contains(spec.name)) << spec.name;
   }
+}
+
+TEST(ResumedOptions, ThoseThatNeedEachOtherDecideTheResultToo) {
+  std::vector<std::string> const certified{"--attention", "certified", "--max-error", "0.1"};
+  EXPECT_EQ(error_of_resuming(certified, certified), "no error");
+  EXPECT_THAT(error_of_resuming(certified, {"--max-error", "0.2"}), StartsWith("InputError: --max-error=0.2 would change"));
+  EXPECT_THAT(error_of_resuming(certified, {"--attention", "exact"}), StartsWith("InputError: --attention=exact would change"));
+  EXPECT_THAT(error_of_resuming({"--codec", "svd", "--calibration", "a.h5"}, {"--calibration", "b.h5"}), StartsWith("InputError: --calibration=b.h5 would change"));
+}
+
+TEST(ResumedOptions, HomesDecideTheResultWhereARouterGoesByThem) {
+  EXPECT_EQ(error_of_resuming({"--home", "mod"}, {"--home", "content"}), "no error");
+  std::vector<std::string> const routed{"--attention", "routed", "--experts", "2", "--home", "mod", "--kv-experts", "8"};
+  EXPECT_EQ(error_of_resuming(routed, {"--home", "mod"}), "no error");
+  EXPECT_THAT(error_of_resuming(routed, {"--home", "content"}), StartsWith("InputError: --home=content would change"));
+  EXPECT_THAT(error_of_resuming(routed, {"--kv-experts", "16"}), StartsWith("InputError: --kv-experts=16 would change"));
 }
 
 TEST(ResumedOptions, ADefaultIsEqualToTheSameValueGiven) {
@@ -153,8 +178,19 @@ std::map<std::string, std::vector<std::string>> const with_every_option{
     {"attention", {"exact"}},
     {"home", {"mod"}},
     {"kv-experts", {"8"}},
-    {"scheduler", {"none"}},
-    {"codec", {"none"}},
+    {"router", {"hash", "--attention", "routed", "--experts", "2"}},
+    {"experts", {"2", "--attention", "routed"}},
+    {"read-pages", {"8", "--attention", "routed"}},
+    {"max-error", {"0.1", "--attention", "certified"}},
+    {"scheduler", {"h2o"}},
+    {"keep", {"0.5", "--scheduler", "h2o"}},
+    {"redundancy", {"0.5", "--scheduler", "h2o"}},
+    {"pin-window", {"16", "--scheduler", "h2o"}},
+    {"codec", {"chunk_select:0.5+int8"}},
+    {"codec-k", {"int8"}},
+    {"codec-v", {"int8"}},
+    {"calibration", {"c.h5", "--codec", "svd"}},
+    {"exact-window", {"64", "--codec", "int8"}},
     {"store", {"sharded"}},
     {"move", {"page"}},
     {"transport", {"mpi"}},
@@ -198,9 +234,9 @@ struct AnyOption : ::testing::Test {
   std::string config = folder / "pikv.ini";
 };
 
-/// What no job that is saved is given: a checkpoint does not hold the state of policies.
+/// What no job that is saved is given: a checkpoint does not hold tiers, nor the exact copy.
 bool excludes_checkpoints(std::string const& option) {
-  static std::set<std::string> const names{"router", "experts", "read-pages", "max-error", "keep", "redundancy", "pin-window", "fidelity", "tier-host", "tier-dir"};
+  static std::set<std::string> const names{"fidelity", "tier-host", "tier-dir"};
   return names.contains(option);
 }
 

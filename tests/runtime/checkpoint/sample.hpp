@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -66,6 +67,15 @@ inline std::vector<SavedRequest> sample_requests() {
   return saved;
 }
 
+/// The same under policies: of request 1 block 1 of layer 1 is evicted, of request 3 nothing.
+inline std::vector<SavedRequest> sample_requests_with_policies() {
+  auto saved = sample_requests();
+  saved[1].policy = "what they know of stream 1, \n and no text";
+  saved[1].evicted = {{1, 1}};
+  saved[3].policy = "of stream 3";
+  return saved;
+}
+
 inline void fill_sample_page(shards::StreamId id, std::int32_t layer, shards::Block block, std::int64_t length, shards::PageHeader& header,
                              std::span<std::byte> payload) {
   for (std::size_t i = 0; i < payload.size(); ++i)
@@ -103,7 +113,7 @@ inline WrittenCheckpoint write_sample_on(comm::World& world, std::filesystem::pa
   for (SavedRequest const& one : saved) {
     requests.push_back(one.request);
     if (one.phase == Phase::waiting || one.request.index % world.size() != world.rank()) continue;
-    state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length});
+    state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length, one.policy, one.evicted});
     if (one.phase != Phase::running) continue;
     shards::Stream& stream = store.open(one.stream, 16);
     for (shards::Block block = 0; block < shards::blocks_for(one.length, 4); ++block) {
@@ -112,7 +122,7 @@ inline WrittenCheckpoint write_sample_on(comm::World& world, std::filesystem::pa
       (void)store.restore(stream, {[&](std::int32_t layer, shards::PageHeader& header) {
                                      fill_sample_page(one.stream, layer, block, one.length, made, bytes);
                                      header = made;
-                                     return true;
+                                     return std::ranges::find(one.evicted, EvictedPage{layer, block}) == one.evicted.end();
                                    },
                                    [&](std::int32_t, std::span<std::byte> payload) { std::ranges::copy(bytes, payload.begin()); }});
     }
@@ -137,7 +147,7 @@ inline WrittenCheckpoint write_unread(std::filesystem::path const& name, Checkpo
   std::vector<Request> requests;
   for (SavedRequest const& one : from.requests()) {
     requests.push_back(one.request);
-    if (one.phase != Phase::waiting) state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length});
+    if (one.phase != Phase::waiting) state.progress.push_back({one.request.index, one.phase, one.result, one.stream, one.length, one.policy, one.evicted});
   }
   for (std::size_t row = 0; row < from.pages().size(); ++row) state.unread.push_back({static_cast<std::int64_t>(row), from.pages()[row]});
   return CheckpointWriter{*world, store, &restored, 30}.write(name, from.facts(), requests, state);

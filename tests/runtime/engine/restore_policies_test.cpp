@@ -40,6 +40,7 @@ std::vector<Policy> policies() {
       all.push_back({std::string{name}, given({{"scheduler", std::string{name}}, {"keep", "0.4"}, {"pin-window", "16"}}), entry.kind == runtime::SchedulerKind::retention});
   for (auto const& [name, entry] : runtime::selections())
     all.push_back({std::string{name}, given({{"codec", std::string{name} + ":0.5"}, {"pin-window", "16"}}), true});
+  all.push_back({"coded_selection", given({{"codec", "chunk_select:0.5+int8"}, {"pin-window", "16"}}), true});
   all.push_back({"redundancy", given({{"scheduler", "h2o"}, {"keep", "0.4"}, {"redundancy", "0.5"}, {"pin-window", "16"}}), true});
   all.push_back({"certified", given({{"attention", "certified"}, {"max-error", "0.3"}, {"pin-window", "16"}})});
   all.push_back({"read_pages", given({{"attention", "routed"}, {"read-pages", "8"}, {"pin-window", "16"}})});
