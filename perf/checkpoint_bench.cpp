@@ -63,10 +63,15 @@ class Part {
         blocks_{static_cast<shards::Block>(bytes / layout.bytes() / layers)},
         store_{world, store_options(blocks_)},
         stream_{store_.open({shards::mix(1), static_cast<std::uint64_t>(world.rank())}, blocks_ + 2)} {
-    for (shards::Block block = 0; block < blocks_; ++block)
-      if (!store_.restore(stream_,
-                          [&](std::int32_t layer, shards::PageHeader& header, std::span<std::byte> payload) { fill(layer, block, header, payload); }))
-        throw RunError("a page of the benchmark was not taken");
+    std::vector<std::byte> page(layout.bytes());
+    for (shards::Block block = 0; block < blocks_; ++block) {
+      bool const taken = store_.restore(stream_, {[&](std::int32_t layer, shards::PageHeader& header) {
+                                                    fill(layer, block, header, page);
+                                                    return true;
+                                                  },
+                                                  [&](std::int32_t, std::span<std::byte> payload) { std::ranges::copy(page, payload.begin()); }});
+      if (!taken) throw RunError("a page of the benchmark was not taken");
+    }
     facts_.ranks = world.size();
     facts_.hosts = 1;
     facts_.saved = "2025-01-31T12:00:00Z";
@@ -98,7 +103,7 @@ class Part {
   void stream(fs::path const& name) {
     int const file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool good = file >= 0;
-    std::byte const* from = store_.arena().payload({0, 0}).data();
+    std::byte const* from = store_.arena().payload({0}).data();
     constexpr std::size_t at_once = 8 << 20;
     for (std::size_t at = 0; good && at < bytes(); at += at_once) {
       auto const count = std::min(at_once, bytes() - at);

@@ -9,11 +9,12 @@ wanted, is attention's and not counted.
 """
 import argparse
 import pathlib
-import re
 import subprocess
 import tempfile
 
-DECISIONS = ("choose", "choose_more", "observe", "sealed", "after_step", "chooses", "watches")
+from profile_steps import decode, inclusive_costs
+
+DECISIONS = ("choose", "choose_more", "observe", "sealed", "encoded", "after_step", "chooses", "watches")
 
 
 def listed(pikv, what):
@@ -21,23 +22,8 @@ def listed(pikv, what):
 
 
 def inclusive(pikv, more, given, folder):
-    text = "Once upon a time there was a little girl. " * (given.context // 42 + 1)
-    command = [pikv, "generate", "--prompt", text[: given.context], "--max-new-tokens", given.new, "--page-tokens", given.page_tokens, "--threads", 1, "--store", "local",
-               "--log-level", "error", "--pin-window", 16, *more]
-    done = subprocess.run(["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={folder}/profile.%p", *map(str, command)], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(done.stderr)
-    profile = max(folder.glob("profile.*"), key=lambda file: file.stat().st_size)   # pikv starts itself a second time
-    table = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", "--tree=none", profile], capture_output=True, text=True, check=True).stdout
-    costs = {}
-    for line in table.splitlines():
-        found = re.match(r"\s*([\d,]+) .*?(?:runtime::|:)((?:CacheManager|Engine)::\w+)\(", line)
-        if found:
-            costs[found[2]] = max(costs.get(found[2], 0), int(found[1].replace(",", "")))
-    steps = costs.get("Engine::run")
-    if not steps:
-        raise SystemExit("the profile does not name Engine::run; build with symbols")
-    return sum(costs.get(f"CacheManager::{name}", 0) for name in DECISIONS if name not in ("chooses",)), steps
+    costs = inclusive_costs(decode(pikv, given.context, given.new, given.page_tokens) + ["--pin-window", 16, *more], ("CacheManager", "Engine"), folder)
+    return sum(costs.get(f"CacheManager::{name}", 0) for name in DECISIONS if name not in ("chooses",)), costs["Engine::run"]
 
 
 def main():
