@@ -376,7 +376,7 @@ def far_apart(axes, front):
 def pareto(rows, axes, cost, loss_of, drawn_at):
     """drawn_at: the height of a loss. Grey: all settings; colours: baselines; numbers: the front."""
     points = [(100 * row[f"bytes_{cost}_ratio"], loss_of(row), row) for row in rows]
-    for label, marker, routed in (("scheduler alone", "o", False), ("router, or both", "^", True)):
+    for label, marker, routed in (("no router", "o", False), ("router", "^", True)):
         chosen = [(x, drawn_at(loss)) for x, loss, row in points if (row["router"] != "none") == routed]
         if chosen:
             axes.plot(*zip(*chosen), marker, color="#b0b0b0", markersize=6, label=label)

@@ -50,7 +50,7 @@ void Home::encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key)
 
 void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step) {
   DirectoryEntry& entry = stream.directory_.at(layer, block);
-  KvExpert const expert = experts_.choose(stream, layer, block, arena_.view(0), arena_.place(entry.local));
+  entry.expert = experts_.choose(stream, layer, block, arena_.view(0), arena_.place(entry.local));
   if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, arena_.view(0), arena_.place(entry.local));
   std::size_t bytes = options_.layout.bytes();
   arena_.header(entry.local) = {};
@@ -67,13 +67,13 @@ void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step)
   header.fingerprint = options_.fingerprint;
   header.epoch = placement_.epoch();
   header.step = static_cast<std::uint32_t>(step);
-  header.expert = entry.expert = expert;
+  header.expert = entry.expert;
   header.home = static_cast<std::uint16_t>(world_.rank());
   seal(header, arena_.payload(entry.local).first(bytes), options_.layout);
   entry.life = PageLife::sealed;
   ++counts_.pages_sealed;
   arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);
-  if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(expert, stream.id_, block), 0});
+  if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(entry.expert, stream.id_, block), 0});
 }
 
 }  // namespace pikv::shards

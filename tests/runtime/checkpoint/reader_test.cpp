@@ -133,7 +133,7 @@ TEST_F(CheckpointReaderTest, AnotherFormatIsTold) {
                    H5Adelete(open, "format");
                    hdf5::write(open, {"format", std::int64_t{77}});
                  }),
-                 "its format is 77, and this pikv reads 1");
+                 "its format is 77, and this pikv reads 2");
 }
 
 TEST_F(CheckpointReaderTest, EveryMissingPartIsTold) {

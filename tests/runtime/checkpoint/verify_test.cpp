@@ -30,6 +30,8 @@ struct CheckpointContents : ::testing::Test {
     auto requests = test::sample_requests();
     auto pages = CheckpointReader{name}.pages();
     change(facts, requests, pages);
+    std::uint64_t at = 0;   // payloads follow each other, of whatever pages there are
+    for (PageRow& page : pages) at = (page.at = at) + page.bytes;
     auto const file = next_name();
     write_tables(file, facts, pack(requests), pages);
     return contradiction_in(CheckpointReader{file});
