@@ -68,7 +68,7 @@ void CacheManager::choose(TableRows const& row, float const* q, std::vector<Bloc
   Layer& of = tracked(*row.stream).layers[static_cast<std::size_t>(layer)];
   Block const window = first_of_window(row.first_position + 1);
   if (entry_.kind == SchedulerKind::selection)
-    read_->select(*of.scheduler, table, {q, static_cast<std::size_t>(store_.q_heads * store_.layout.head_dim)}, window, settings_.keep, blocks);
+    read_->select(*of.scheduler, row, {q, static_cast<std::size_t>(store_.q_heads * store_.layout.head_dim)}, window, settings_.keep, blocks);
   else
     read_->choose({*row.stream, row.table, row.first_position, of.summaries[static_cast<std::size_t>(table)], window}, q, blocks);
 }
@@ -199,7 +199,7 @@ void CacheManager::evict(shards::Store& store, Stream& stream, Tracked& state) {
         float weight = read_ && entry.expert >= 0 ? read_->likelihood(entry.expert) : 1.0f;
         if (auto const& summaries = state.layers[layer].summaries; !summaries.empty() && summaries[static_cast<std::size_t>(table)].knows(block))
           weight *= 1 - summaries[static_cast<std::size_t>(table)].relative_key_error(block);   // what is left of it is worth less
-        held.push_back({block, tokens, block == 0 || block >= window || tokens < page, weight});
+        held.push_back({block, tokens, block == 0 || block >= window || entry.life == shards::PageLife::open, weight});
         if (table == 0 && held.back().pinned) pinned += tokens;
       }
     }

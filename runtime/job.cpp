@@ -35,6 +35,7 @@
 #include "runtime/report.hpp"
 #include "runtime/setup.hpp"
 #include "runtime/sizing.hpp"
+#include "runtime/storage_choice.hpp"
 #include "runtime/summary.hpp"
 #include "runtime/watcher.hpp"
 
@@ -81,6 +82,19 @@ void print_text(Job const& job, std::vector<Result> const& results) {
   }
 }
 
+std::string codec_name(GenerateOptions const& options) {
+  if (options.codec_k.empty() && options.codec_v.empty()) return options.codec;
+  StorageChoice const choice = storage_choice(options);
+  return choice.k.text + "/" + choice.v.text;
+}
+
+// Of what is kept, and how it is stored.
+double stated_ratio(Job const& job) {
+  auto const& selection = job.options.selection;
+  double const share = selection ? selections().at(selection->name).share(selection->parameter, job.model->config().layers) : 1;
+  return share * (job.codecs ? job.codecs->stated_ratio() : 1);
+}
+
 void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results, std::optional<Fidelity> const& fidelity) {
   GenerateOptions const& options = job.options;
   if (options.output.empty()) {
@@ -91,8 +105,8 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
       file.write(output_line(job.requests[static_cast<std::size_t>(result.index)], result, job.tokenizer.get()) + "\n");
     file.commit();
   }
-  auto report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), options.codec,
-                                   job.codecs ? job.codecs->stated_ratio() : 1, job.resumed_from,
+  auto report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), codec_name(options),
+                                   stated_ratio(job), job.resumed_from,
                                    job.generated_before});
   if (fidelity) report["fidelity"] = fidelity_json(*fidelity);
   if (!options.report.empty()) {

@@ -31,15 +31,18 @@ bool has_maps(shards::CodecSpec const& spec, Part part) {
   return spec.map && !has_own_basis(spec) && (spec.map->name != "prune" || spec.map->parameter || part == Part::keys);
 }
 
+void check_groups(std::string const& said, kernels::PageLayout const& page) {
+  if (constexpr std::int32_t least = 8; page.page_tokens < least)
+    throw InputError(fmt::format("{} quantises groups of tokens, and --page-tokens {} is fewer than {}; give --page-tokens {} or more", said, page.page_tokens, least, least));
+}
+
 shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayout const& page, char const* option) {
   shards::StoredPart part;
   part.element = spec.element.value_or(page.dtype == kernels::DType::f32    ? kernels::Element::f32
                                        : page.dtype == kernels::DType::bf16 ? kernels::Element::bf16
                                                                             : kernels::Element::f16);
   bool const quantised = part.element == kernels::Element::int8 || part.element == kernels::Element::int4;
-  if (constexpr std::int32_t least = 8; quantised && page.page_tokens < least)
-    throw InputError(fmt::format("{}={} quantises groups of tokens, and --page-tokens {} is fewer than {}; give --page-tokens {} or more", option, spec.text,
-                                 page.page_tokens, least, least));
+  if (quantised) check_groups(fmt::format("{}={}", option, spec.text), page);
   if (has_own_basis(spec)) {
     auto const rank = static_cast<std::int32_t>(spec.map->parameter.value_or(page.head_dim / 4));
     std::int32_t const most = page.page_tokens * page.head_dim / (page.page_tokens + page.head_dim);
@@ -96,7 +99,7 @@ void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Par
   if (std::ranges::all_of(heads, [](PartChoice const& head) { return head.map == no_map; })) return;
   for (std::size_t i = 0; i < heads.size(); ++i)
     stored.maps.push_back(heads[i].map == no_map ? shards::map_of_rank(shards::identity_map(calibration.facts().head_dim), round_up(heads[i].rank))
-                                                 : calibration.map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), heads[i].rank));
+                                                 : calibration.map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), round_up(heads[i].rank)));
 }
 
 // `same` in all tables, but for the maps that `parts` name.
@@ -132,6 +135,7 @@ PageStorage make_page_storage(GenerateOptions const& options, ModelConfig const&
 
 PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const& calibration, FitsBudget const& fits) {
   PageTables const tables = page_tables(options, config);
+  check_groups("--codec=auto", tables.layout);
   auto const made = [&](double bytes) {
     auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
     return stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, calibration);
@@ -156,10 +160,12 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
     for (std::size_t i = 0; i < of(parts, part).size(); ++i) {
       PartChoice const& choice = of(parts, part)[i];
       auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
-      bool const fitted = calibration.data().fitted.contains(choice.map);   // errors of their codes are not measured
-      double const lost = (fitted ? calibration.held_out(choice.map, part, layer, head, choice.rank)
-                                  : calibration.held_out(choice.map, part, layer, head, choice.rank, choice.element))
-                              .squared;
+      bool const fitted = calibration.data().fitted.contains(choice.map), codes = choice.element == kernels::Element::int8 || choice.element == kernels::Element::int4;
+      std::int32_t const rank = std::min(choice.rank, facts.head_dim);
+      bool const measured = !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted maps, and the rounding of maps that keep everything
+      double const lost = !measured ? 0
+                          : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
+                                    : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;
       of(expected, part).push_back(lost / calibration.held_out_size(part, layer, head).squared);
     }
   return expected;

@@ -39,18 +39,22 @@ ReadChoice::ReadChoice(ReadSettings settings, shards::StoreOptions const& store)
   seen_.resize(experts);
 }
 
-void ReadChoice::split(std::span<Block const> blocks, Block window) {
+// A page that is not sealed yet has no summary and no KV expert: it is read.
+void ReadChoice::split(shards::Stream const& stream, std::int32_t table, std::span<Block const> blocks, Block window) {
   loose_.clear();
   pinned_.clear();
-  for (Block const block : blocks) (block > 0 && block < window && block != blocks.back() ? loose_ : pinned_).push_back(block);
+  for (Block const block : blocks) {
+    bool const open = stream.directory().at(table, block).life == shards::PageLife::open;
+    (block > 0 && block < window && !open ? loose_ : pinned_).push_back(block);
+  }
 }
 
 void ReadChoice::choose(Row const& row, float const* q, std::vector<Block>& blocks) {
-  split(blocks, row.window);
+  split(row.stream, row.table, blocks, row.window);
   if (!loose_.empty() && settings_.mode == AttentionMode::certified) guess(row, {q, width()}, blocks);
   if (!loose_.empty() && router_) route(row, {q, width()}, blocks);
   if (settings_.mode == AttentionMode::routed && settings_.read_pages > 0) {
-    split(blocks, row.window);
+    split(row.stream, row.table, blocks, row.window);
     if (!loose_.empty()) read_best(row, q, blocks);
   }
   pages_read_ += static_cast<double>(blocks.size());
@@ -202,10 +206,10 @@ void ReadChoice::end_step() {
   rows_ = recalls_ = 0;
 }
 
-void ReadChoice::select(Scheduler& scheduler, std::int32_t table, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks) {
-  split(blocks, window);
+void ReadChoice::select(Scheduler& scheduler, shards::TableRows const& row, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks) {
+  split(*row.stream, row.table, blocks, window);
   score_.resize(loose_.size());
-  scheduler.select(table, loose_, q, score_);
+  scheduler.select(row.table % store_.tables_per_layer, loose_, q, score_);
   keep_best(static_cast<std::size_t>(std::ceil(keep * static_cast<double>(blocks.size()))), score_, blocks);
 }
 

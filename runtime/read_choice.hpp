@@ -61,11 +61,11 @@ class ReadChoice {
   void encoded(KvExpert expert, float error);
   void end_step();
   /// As a scheduler that selects says: ceil(keep * pages) of them, pinned ones included.
-  void select(Scheduler& scheduler, std::int32_t table, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks);
+  void select(Scheduler& scheduler, shards::TableRows const& row, std::span<float const> q, Block window, double keep, std::vector<Block>& blocks);
 
  private:
   void keep_best(std::size_t most, std::span<float const> score, std::vector<Block>& blocks);
-  void split(std::span<Block const> blocks, Block window);
+  void split(shards::Stream const& stream, std::int32_t table, std::span<Block const> blocks, Block window);
   void route(Row const& row, std::span<float const> q, std::vector<Block>& blocks);
   void read_best(Row const& row, float const* q, std::vector<Block>& blocks);
   void exact_masses(PageSummaries const& summaries, shards::PageMasses const& found, float const* q);

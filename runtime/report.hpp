@@ -18,7 +18,7 @@ struct ReportInput {
   ModelConfig const& model;
   std::int64_t parameters = 0;          // of the whole model
   std::string codec = "none";
-  double codec_stated_ratio = 1;        // payload bytes / uncompressed bytes
+  double codec_stated_ratio = 1;        // payload and headers of coded pages / the same pages uncompressed, times the share of tokens kept by a selection
   std::string resumed_from = {};        // the checkpoint this job went on from; empty: none
   std::uint64_t generated_before = 0;   // of the generated tokens, those that were in it
 };

@@ -15,6 +15,7 @@ bool maps_by_calibration(shards::CodecSpec const& spec) { return spec.map && spe
 
 shards::CodecSpec part_of(std::string_view text, std::string const& said) {
   shards::CodecSpec const spec = shards::parse_codec(text, said);
+  if (spec.automatic()) throw InputError(fmt::format("{}: auto chooses for keys and for values; write it alone, as --codec auto", said));
   if (spec.selection) throw InputError(fmt::format("{} selects tokens, which is for keys and values together; write {} first in --codec", said, spec.selection->name));
   return spec;
 }
@@ -26,6 +27,7 @@ bool StorageChoice::wants_calibration() const { return automatic || maps_by_cali
 CodecPair parse_codec_pair(std::string_view text, std::string const& said) {
   auto const slash = text.find('/');
   shards::CodecSpec const first = shards::parse_codec(text.substr(0, slash), said);
+  if (first.automatic() && slash != std::string_view::npos) (void)part_of(text.substr(0, slash), said);   // says why not
   return {first, slash == std::string_view::npos ? first : part_of(text.substr(slash + 1), said)};
 }
 

@@ -36,6 +36,7 @@ struct CodecSpec {
   std::optional<CodecStage> selection, map;
   std::optional<kernels::Element> element;   // none: the page's type
   bool stores_as_is() const { return !map && !element; }
+  bool automatic() const { return text == "auto"; }
 };
 
 /// Throws InputError, which begins with what the user said, "--codec=zip".

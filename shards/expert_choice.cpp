@@ -25,9 +25,9 @@ void ExpertChoice::gated(std::span<Segment const> segments, std::int32_t layer, 
     std::int64_t const begin = segment.stream->length(), end = begin + segment.rows;
     Block const first = block_of(begin, options_.layout.page_tokens), last = block_of(end - 1, options_.layout.page_tokens);
     if (gate.experts == 0) gate = {first, experts, {}};
-    if (gate.first < first) {   // what was sealed is not needed any more
-      gate.sums.erase(gate.sums.begin(), gate.sums.begin() + static_cast<std::ptrdiff_t>(std::min(gate.sums.size(), index(first - gate.first) * block_floats)));
-      gate.first = first;
+    if (Block const unsealed = std::min(first, segment.stream->sealed()); gate.first < unsealed) {   // what was sealed is not needed any more
+      gate.sums.erase(gate.sums.begin(), gate.sums.begin() + static_cast<std::ptrdiff_t>(std::min(gate.sums.size(), index(unsealed - gate.first) * block_floats)));
+      gate.first = unsealed;
     }
     gate.sums.resize(std::max(gate.sums.size(), index(last - gate.first + 1) * block_floats));
     for (std::int64_t position = begin; position < end; ++position, probability += experts) {

@@ -1,9 +1,10 @@
 #include "shards/page_codecs.hpp"
 
 #include <algorithm>
-#include <stdexcept>
+#include <string>
 
 #include "comm/checksum.hpp"
+#include "comm/error.hpp"
 #include "shards/header.hpp"
 #include "shards/mix.hpp"
 
@@ -47,16 +48,25 @@ bool StoredPart::as_is(kernels::DType page) const { return maps.empty() && own_r
 
 PageCodecs::PageCodecs(kernels::PageLayout const& page, std::vector<TableCodec> tables) : page_{page}, specs_{std::move(tables)} {
   std::vector<std::size_t> sizes;
+  bool wanted = false;
   for (TableCodec const& spec : specs_) {
     Coded& coded = coded_.emplace_back();
     digest_ = digest_of(spec.v, digest_of(spec.k, mix(digest_ ^ hash_of(spec.name))));
     if (spec.k.as_is(page.dtype) && spec.v.as_is(page.dtype)) continue;
     auto const k = views_of(spec.k), v = views_of(spec.v);
+    wanted = true;
     coded.shape = std::make_unique<kernels::CodedShape>(page, kernels::PartSpec{spec.k.element, k, spec.k.own_rank},
                                                         kernels::PartSpec{spec.v.element, v, spec.v.own_rank});
+    if (coded.shape->layout().bytes >= page.bytes()) {
+      coded.shape.reset();
+      continue;
+    }
     coded.id = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(hash_of(spec.name)));
     sizes.push_back(coded.shape->layout().bytes);
   }
+  if (wanted && sizes.empty())
+    throw InputError("the codec " + specs_.front().name + " makes no page smaller than its " + std::to_string(page.bytes()) +
+                     " bytes; keep fewer numbers, add a type such as int8, or give a larger --page-tokens");
   class_bytes_ = classes_of(std::move(sizes), most_classes);
   for (Coded& coded : coded_)
     if (coded.shape)

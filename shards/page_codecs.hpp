@@ -33,7 +33,8 @@ class PageCodecs {
  public:
   static constexpr std::int32_t most_classes = 8;
 
-  /// `tables`: one each, in the order of a directory.
+  /// `tables`: one each, in the order of a directory. One whose coded pages would be no smaller stays uncompressed; InputError if
+  /// that is so of every table that is to be coded.
   PageCodecs(kernels::PageLayout const& page, std::vector<TableCodec> tables);
 
   std::int32_t tables() const { return static_cast<std::int32_t>(coded_.size()); }

@@ -17,6 +17,8 @@ class Stream {
   /// Tokens whose keys and values are in pages, in all layers.
   std::int64_t length() const { return length_; }
   Directory const& directory() const { return directory_; }
+  /// So many blocks are sealed, from the first on.
+  Block sealed() const { return sealed_; }
   /// Pages that a policy has dropped, since it began or was computed again from its beginning.
   std::int64_t evicted_pages() const { return evicted_pages_; }
 
@@ -29,7 +31,7 @@ class Stream {
   friend class Tiers;
   StreamId id_;
   std::int64_t length_ = 0, evicted_pages_ = 0;
-  Block sealed_ = 0;   // so many blocks are, from the first on
+  Block sealed_ = 0;
   Directory directory_;
 };
 
