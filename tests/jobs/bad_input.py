@@ -183,7 +183,6 @@ def options():
         (["--codec", "int8", "--page-tokens", "4"], "give --page-tokens 8 or more"),
         (["--codec", "chunk_pca:64"], "a page's own basis of rank 64 saves nothing"),
         (["--codec-k", "auto"], "auto chooses for keys and for values"),
-        (["--codec", "chunk_pca:8", "--page-tokens", "16"], "makes no page smaller|saves nothing"),
         (["--codec-k", "pyramid"], "write pyramid first in --codec"),
         (["--codec", "int8", "--calibration", "c.h5"], "has no effect without a codec that has a basis"),
         (["--exact-window", "64"], "has no effect where no page is compressed"),
