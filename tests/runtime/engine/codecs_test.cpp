@@ -25,7 +25,7 @@ runtime::Calibration const& calibration() {
   static runtime::Calibration const made = [] {
     runtime::CalibrateOptions options;
     options.cache = options_for(embedded_folder() / "tiny-moe", 1);
-    options.tokens = small_form() ? 1024 : 4096;
+    options.tokens = small_form() ? 1280 : 4096;   // five windows, the fewest
     options.window = 256;
     options.distill = std::vector<std::int32_t>{};
     std::optional<runtime::Calibration> calibration;
