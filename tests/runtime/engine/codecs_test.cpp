@@ -46,7 +46,7 @@ GenerateOptions coded(std::string const& codec, int ranks) {
   return options;
 }
 
-std::vector<Request> prompts() { return reference_prompts({"text-257", "text-33", "text-64", "text-5"}, small_form() ? 8 : 24); }
+std::vector<Request> prompts() { return reference_prompts({"text-257", "text-33", "text-64", "text-5"}, 24); }
 
 /// One rank's tokens and logits.
 Decoded const& alone(std::string const& codec) {
