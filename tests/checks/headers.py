@@ -31,6 +31,13 @@ def flags(command, source):
     return kept
 
 
+def sources_of(entry):
+    """Those that an entry compiles: a unity file (CMake's UNITY_BUILD) includes several."""
+    if entry["file"].endswith(".cpp"):
+        return [entry["file"]]
+    return re.findall(r'^#include "([^"\n]+[.]cpp)"', pathlib.Path(entry["file"]).read_text(), re.MULTILINE)
+
+
 def nearest(header, commands):
     """The command lines, each once, of the sources that share the longest path with header."""
     def shared(source):
@@ -65,8 +72,8 @@ def problem_of(root, header, commands):
 
 
 def main(root, build):
-    entries = [entry for entry in json.loads((build / "compile_commands.json").read_text()) if entry["file"].endswith(".cpp")]
-    commands = {entry["file"]: (tuple(flags(entry["command"], entry["file"])), entry["directory"]) for entry in entries}
+    entries = [entry for entry in json.loads((build / "compile_commands.json").read_text()) if entry["file"].endswith((".cpp", "_cxx.cxx"))]
+    commands = {source: (tuple(flags(entry["command"], entry["file"])), entry["directory"]) for entry in entries for source in sources_of(entry)}
     headers = [path for path in source_tree.sources(root) if path.suffix in (".hpp", ".h")]
     compiled = {compiled_first(root, entry) for entry in entries}
     left = [header for header in headers if root / header not in compiled]
