@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Question: does a scheduler of ours lose more of a real model's answers than kvpress' own run of the same method, on the same prompts?
 
-Run, with a Python that has kvpress, transformers and torch (0.5.5, 5.2.0, 2.15.0 were used):
+Run, with a Python that has kvpress, transformers, torch and h5py (0.5.5, 5.24.0, 2.15.0, 3.16.0 were used):
      python3 perf/kvpress_bench.py build/pikv build/models/smollm2 [--folder DIR]
 Both sides read the same ids: the prompt, then, token by token whatever the model would say, what follows; the answers' losses count. kvpress
 compresses when the prompt is in and keeps all that follows; pikv holds its share of the growing sequence, so a little less (column kept).
   text     windows of data/held_out.txt: how likely the tokens after the prompt are. Perplexity as a ratio to exact attention's
   needles  one fact, or one of eight, hidden in that text; all but the last token of the question belongs to the prompt, as these methods want it
 An interval is of 95 %, of differences between the two sides on the same task. WORSE: the whole interval of ours is above kvpress.
-Results in --folder are not measured again. The exit code is 0: what could not be compared is said, with the reason.
+Ours is one `pikv sweep`, which runs beside kvpress; results in --folder are not measured again. The exit code is 0: what could not be compared is said, with the reason.
 """
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -72,14 +73,27 @@ def make_tasks(options, folder):
     return tasks
 
 
-def ours(options, folder, method, keep, page_tokens):
-    """(loss, exact loss, right, exact right) of each task, share of bytes kept."""
-    report = folder / f"ours-{method}-{keep}-{page_tokens}.json"
-    if not report.is_file():
-        run(options.pikv, "evaluate", "--model", options.model, "--tasks", folder / "tasks.jsonl", "--scheduler", method, "--keep", keep,
-            "--page-tokens", page_tokens, "--pin-window", 0, "--kv-dtype", "f32", "--store", "local", "--threads", options.threads, "--report", report)
-    fidelity = json.loads(report.read_text())["fidelity"]
-    return [(task["nll"], task["nll_exact"], task["right"], task["right_exact"]) for task in fidelity["tasks"]], fidelity["bytes_kept_ratio"]
+class Ours:
+    """A sweep over all methods, shares and page sizes, in the background until it is asked for."""
+    def __init__(self, options, folder):
+        grid, self.output = folder / "grid.json", folder / "ours.h5"
+        grid.write_text(json.dumps({"schedulers": options.methods, "keep": options.keep, "page_tokens": options.pages}))
+        self.log = open(folder / "ours.log", "w+", encoding="utf-8")
+        self.job = subprocess.Popen([*map(str, (options.pikv, "sweep", "--model", options.model, "--tasks", folder / "tasks.jsonl", "--grid", grid, "--output", self.output,
+                                                "--pin-window", 0, "--kv-dtype", "f32", "--store", "local", "--threads", options.threads))],
+                                    env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=self.log)
+
+    def of(self, method, keep, page_tokens):
+        """(loss, exact loss, right, exact right) of each task, share of bytes kept."""
+        import h5py
+        if self.job.wait() != 0:
+            self.log.seek(0)
+            raise RuntimeError(f"pikv sweep ended with {self.job.returncode}: {self.log.read().strip()}")
+        with h5py.File(self.output) as file:
+            points, tasks = file["points"][:], file["tasks"][:]
+        [place] = ((points["scheduler"] == method.encode()) & (points["keep"] == keep) & (points["page_tokens"] == page_tokens)).nonzero()[0]
+        rows = sorted((row["task"], float(row["nll"]), float(row["nll_exact"]), bool(row["right"]), bool(row["right_exact"])) for row in tasks[tasks["point"] == place])
+        return [row[1:] for row in rows], points[place]["bytes_kept_ratio"]
 
 
 class Kvpress:
@@ -162,7 +176,11 @@ def print_row(name, tasks, us, them, exact, kept):
 
 
 def compare(options, folder, tasks, get_kvpress):
-    exact = None
+    exact, sweep = None, Ours(options, folder)
+    for method, keep in itertools.product((name for name in options.methods if name in PRESSES), options.keep):   # while the sweep runs
+        with contextlib.suppress(Exception):   # said below
+            theirs(get_kvpress, folder, tasks)
+            theirs(get_kvpress, folder, tasks, method, keep)
     for method in options.methods:
         for keep in options.keep:
             print(f"{method}, keep {keep}" + (f" ({NOTES[method]})" if method in NOTES else ""), flush=True)
@@ -178,8 +196,8 @@ def compare(options, folder, tasks, get_kvpress):
                     print(f"  kvpress: not compared ({type(error).__name__}: {error})")
             for page_tokens in options.pages:
                 try:
-                    rows, kept = ours(options, folder, method, keep, page_tokens)
-                except (OSError, RuntimeError) as error:
+                    rows, kept = sweep.of(method, keep, page_tokens)
+                except (ImportError, OSError, RuntimeError) as error:
                     print(f"  ours, p = {page_tokens}: not compared ({error})")
                     continue
                 exact = [(nll, right) for _, nll, _, right in rows]

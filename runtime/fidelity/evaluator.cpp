@@ -89,13 +89,6 @@ std::vector<Request> requests_of(std::span<EvalTask const> tasks, std::size_t fi
   return requests;
 }
 
-// As many tasks at a time as keep the exact logits within bounds.
-std::size_t tasks_at_once(std::span<EvalTask const> tasks, std::int32_t vocab, int ranks) {
-  std::size_t most = 1;
-  for (EvalTask const& task : tasks) most = std::max(most, task.follow.size());
-  return static_cast<std::size_t>(ranks) * std::max<std::size_t>(1, most_logit_bytes / (most * static_cast<std::size_t>(vocab) * sizeof(float)));
-}
-
 }   // namespace
 
 std::string measured_text(comm::World& world, EvaluateOptions const& options) {
@@ -108,30 +101,42 @@ Evaluator::Evaluator(comm::World& world, EvaluateOptions const& options, std::st
       options_{options},
       active_{options.cache},
       job_{world, active_, command_line, {}, {}, {}, {}, {}, "", 0, {}},
-      at_once_{0},
       logits_{{}} {
   agree(world, patience * active_.deadline_s, [&] { load_model(job_); });
   read_rank_plan(job_);
   tasks_ = tasks_of(job_, options);
-  at_once_ = tasks_at_once(tasks_, job_.model->config().vocab, world.size());
   logits_ = LogitComparison{tasks_};
 }
 
 Fidelity Evaluator::measure(GenerateOptions const& setting) {
   AttentionFidelity attention;
   logits_.forget_differences();
-  for (std::size_t first = 0; first < tasks_.size(); first += at_once_) {
-    job_.requests = requests_of(std::span{tasks_}.subspan(first, std::min(at_once_, tasks_.size() - first)), first);
+  for (std::size_t first = 0, end = 0; first < tasks_.size(); first = end) {
+    end = end_of_batch(first);
+    job_.requests = requests_of(std::span{tasks_}.subspan(first, end - first), first);
     if (exact_from_ != first) run_exact(first);
     active_ = setting;
     run([&](Request const& request, std::int64_t position,
             std::span<float const> row) { logits_.compare(first + static_cast<std::size_t>(request.index), position, row); },
         &attention);
-    if (world_.rank() == 0 && at_once_ < tasks_.size()) spdlog::info("{} of {} tasks done", std::min(first + at_once_, tasks_.size()), tasks_.size());
+    if (world_.rank() == 0 && (first > 0 || end < tasks_.size())) spdlog::info("{} of {} tasks done", end, tasks_.size());
   }
   Fidelity fidelity = gather_fidelity(world_, tasks_, logits_, attention, options_.cache.deadline_s);
   set_byte_ratios(fidelity, setting, job_.model->config());
   return fidelity;
+}
+
+// As many tasks from there on as keep the exact logits within bounds, one of every rank's at least.
+std::size_t Evaluator::end_of_batch(std::size_t first) const {
+  std::size_t const row = static_cast<std::size_t>(job_.model->config().vocab) * sizeof(float);
+  std::vector<std::size_t> bytes(static_cast<std::size_t>(world_.size()));
+  std::size_t end = first;
+  for (; end < tasks_.size(); ++end) {
+    std::size_t& of_rank = bytes[(end - first) % bytes.size()];
+    of_rank += logits_.rows_kept(end) * row;
+    if (of_rank > most_logit_bytes && end - first >= bytes.size()) break;
+  }
+  return end;
 }
 
 void Evaluator::run_exact(std::size_t first) {

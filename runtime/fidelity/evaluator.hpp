@@ -19,14 +19,15 @@ class Evaluator {
   /// Loads the model, reads or makes the tasks. Throws AgreedError.
   Evaluator(comm::World& world, EvaluateOptions const& options, std::string const& command_line);
 
-  /// What `setting` loses. What exact attention says is computed once where the logits of all tasks fit into 1 GiB a rank, else for each setting
-  /// again. Throws as run_generate does.
+  /// What `setting` loses. What exact attention says is computed once where the logits that are kept of all tasks fit into 1 GiB a rank, else for each
+  /// setting again. Throws as run_generate does.
   Fidelity measure(GenerateOptions const& setting);
 
   Model const& model() const { return *job_.model; }
   std::vector<EvalTask> const& tasks() const { return tasks_; }
 
  private:
+  std::size_t end_of_batch(std::size_t first) const;
   void run_exact(std::size_t first);
   void run(LogitsObserver observer, AttentionFidelity* attention);
 
@@ -35,7 +36,6 @@ class Evaluator {
   GenerateOptions active_;   // what the job sees
   Job job_;
   std::vector<EvalTask> tasks_;
-  std::size_t at_once_;
   LogitComparison logits_;
   std::optional<std::size_t> exact_from_;   // the first of the tasks whose exact logits are kept
 };

@@ -94,10 +94,10 @@ Fidelity gather_fidelity(comm::World& world, std::span<EvalTask const> tasks, Lo
   auto rows = gather(world, mine, deadline_s);
   std::ranges::stable_sort(rows, {}, &Row::task);
   Fidelity all;
-  bool const text = std::ranges::any_of(tasks, [](EvalTask const& task) { return task.kind == "text"; });
+  bool const text = has_text(tasks);
   for (std::size_t i = 0; i < rows.size();) {
     EvalTask const& task = tasks[rows[i].task];
-    TaskScore score{.kind = task.kind, .depth = task.depth, .length = static_cast<std::int64_t>(task.context.size())};
+    TaskScore score{.task = static_cast<std::int64_t>(rows[i].task), .kind = task.kind, .depth = task.depth, .length = static_cast<std::int64_t>(task.context.size())};
     std::size_t const before = i;
     for (std::size_t const of = rows[i].task; i < rows.size() && rows[i].task == of; ++i) {
       LogitDifference const& difference = rows[i].difference;

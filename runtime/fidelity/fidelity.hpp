@@ -17,6 +17,7 @@ namespace pikv::runtime {
 
 /// A needle is found if every token of its answer would have been chosen, all before it being right. Losses are means over scored positions.
 struct TaskScore {
+  std::int64_t task = 0;         // its place in the list
   std::string kind;
   double depth = 0;
   std::int64_t length = 0;       // tokens of the context

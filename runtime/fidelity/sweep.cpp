@@ -122,7 +122,7 @@ int run_sweep(comm::World& world, SweepOptions const& options, std::string const
   agree(world, deadline_s, [&] { plan = plan_sweep(grid, options.grid, shared.given); });
   on_rank_0([&] { check_outputs(options); });
   Evaluator evaluator{world, options.evaluate, command_line};
-  SweepFile sweep{{hex(evaluator.model().fingerprint()), digest(evaluator.tasks()), shared_options(shared)}, command_line, {}, {}};
+  SweepFile sweep{{hex(evaluator.model().fingerprint()), digest(evaluator.tasks()), shared_options(shared)}, command_line, {}, {}, {}};
   for (GenerateOptions const& point : plan.points) sweep.points.push_back(point_row(point));
   on_rank_0([&] {
     go_on(sweep, options.output);
@@ -138,6 +138,7 @@ int run_sweep(comm::World& world, SweepOptions const& options, std::string const
     on_rank_0([&] {
       measured(sweep.points[i], fidelity);
       for (NeedleRow const& row : needle_rows(static_cast<std::int64_t>(i), fidelity)) sweep.needles.push_back(row);
+      for (TaskRow const& row : task_rows(static_cast<std::int64_t>(i), fidelity)) sweep.tasks.push_back(row);
       write_sweep(part_of(options.output), sweep);
       say_measured(sweep, i);
     });

@@ -16,7 +16,7 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::int64_t format = 2;   // 1 had room for 32 letters of a codec
+constexpr std::int64_t format = 3;   // 2 had no tasks, 1 room for 32 letters of a codec
 
 void write_table(hid_t file, char const* name, hdf5::RowType const& type, auto const& rows) {
   hdf5::Table table{file, name, type, std::clamp<std::size_t>(rows.size(), 1, 4096)};
@@ -35,7 +35,8 @@ SweepFile read_whole(std::filesystem::path const& path) {
   return {.subject = {text_in(about, "model"), text_in(about, "tasks"), text_in(about, "options")},
           .command = text_in(about, "command"),
           .points = hdf5::TableInput{file.get(), "points", bytes}.rows<PointRow>(point_row_type()),
-          .needles = hdf5::TableInput{file.get(), "needles", bytes}.rows<NeedleRow>(needle_row_type())};
+          .needles = hdf5::TableInput{file.get(), "needles", bytes}.rows<NeedleRow>(needle_row_type()),
+          .tasks = hdf5::TableInput{file.get(), "tasks", bytes}.rows<TaskRow>(task_row_type())};
 }
 
 }   // namespace
@@ -52,6 +53,7 @@ void write_sweep(std::filesystem::path const& path, SweepFile const& sweep) {
   hdf5::write(file.get(), {"options", sweep.subject.options});
   write_table(file.get(), "points", point_row_type(), sweep.points);
   write_table(file.get(), "needles", needle_row_type(), sweep.needles);
+  write_table(file.get(), "tasks", task_row_type(), sweep.tasks);
   if (file.close() < 0) throw RunError(hdf5::failure("write " + part));
   publish(path);
 }

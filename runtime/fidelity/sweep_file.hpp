@@ -21,6 +21,7 @@ struct SweepFile {
   std::string command;
   std::vector<PointRow> points;
   std::vector<NeedleRow> needles;
+  std::vector<TaskRow> tasks;
 };
 
 /// Replaces `path` by a file that is whole at every moment: PATH.part first, then renamed. Throws RunError.

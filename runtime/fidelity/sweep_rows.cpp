@@ -72,6 +72,18 @@ std::vector<NeedleRow> needle_rows(std::int64_t point, Fidelity const& fidelity)
   return rows;
 }
 
+std::vector<TaskRow> task_rows(std::int64_t point, Fidelity const& fidelity) {
+  std::vector<TaskRow> rows;
+  for (TaskScore const& score : fidelity.tasks) {
+    TaskRow row{.point = point, .task = score.task, .depth = score.depth, .length = score.length, .nll = score.nll, .nll_exact = score.nll_exact};
+    set(row.kind, score.kind);
+    row.right = score.found ? 1 : 0;
+    row.right_exact = score.exact ? 1 : 0;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
 hdf5::RowType point_row_type() {
   hdf5::RowType type;
   type.add("router", &PointRow::router).add("scheduler", &PointRow::scheduler).add("codec", &PointRow::codec).add("home", &PointRow::home);
@@ -87,6 +99,13 @@ hdf5::RowType needle_row_type() {
   hdf5::RowType type;
   type.add("point", &NeedleRow::point).add("kind", &NeedleRow::kind).add("depth", &NeedleRow::depth).add("count", &NeedleRow::count);
   type.add("exact", &NeedleRow::exact).add("policy", &NeedleRow::policy);
+  return type;
+}
+
+hdf5::RowType task_row_type() {
+  hdf5::RowType type;
+  type.add("point", &TaskRow::point).add("task", &TaskRow::task).add("kind", &TaskRow::kind).add("depth", &TaskRow::depth).add("length", &TaskRow::length);
+  type.add("nll", &TaskRow::nll).add("nll_exact", &TaskRow::nll_exact).add("right", &TaskRow::right).add("right_exact", &TaskRow::right_exact);
   return type;
 }
 

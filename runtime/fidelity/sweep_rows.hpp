@@ -60,13 +60,26 @@ struct NeedleRow {
   double exact = 0, policy = 0;   // shares found
 };
 
+/// A row of /tasks: one task under points[point], for differences between settings, task by task.
+struct TaskRow {
+  std::int64_t point = 0, task = 0;   // task: its place in the list
+  std::array<char, 16> kind{};
+  double depth = 0;
+  std::int64_t length = 0;
+  double nll = 0, nll_exact = 0;
+  std::int32_t right = 0, right_exact = 0;   // all that is scored would have been chosen
+};
+
 PointRow point_row(GenerateOptions const& setting);
 /// Fills in what was measured.
 void measured(PointRow& row, Fidelity const& fidelity);
 std::vector<NeedleRow> needle_rows(std::int64_t point, Fidelity const& fidelity);
 
+std::vector<TaskRow> task_rows(std::int64_t point, Fidelity const& fidelity);
+
 hdf5::RowType point_row_type();
 hdf5::RowType needle_row_type();
+hdf5::RowType task_row_type();
 
 template <std::size_t N>
 std::string text_of(std::array<char, N> const& field) {

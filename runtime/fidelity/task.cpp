@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -9,6 +10,10 @@
 #include "runtime/model/json.hpp"
 
 namespace pikv::runtime {
+
+bool has_text(std::span<EvalTask const> tasks) {
+  return std::ranges::any_of(tasks, [](EvalTask const& task) { return task.kind == "text"; });
+}
 
 std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_view text) {
   std::vector<std::int32_t> ids = tokenizer.encode(text);

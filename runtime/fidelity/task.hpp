@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,9 @@ struct EvalTask {
   std::vector<std::int32_t> context, follow;
   std::int32_t scored_from = 1;
 };
+
+/// Losses and KL are means over text alone, where there is any.
+bool has_text(std::span<EvalTask const> tasks);
 
 /// The ids of a text as a prompt has them: after bos, where the tokenizer has one.
 std::vector<std::int32_t> ids_of_text(Tokenizer const& tokenizer, std::string_view text);

@@ -109,8 +109,10 @@ class Sweep(unittest.TestCase):
         self.sweep("--window", 384, "--windows", 2, "--kv-experts", 16, "--needles", 6, "--needle-length", 200)
         figures = self.check_against_evaluate(self.points()[0], False, "--needles", 6, "--needle-length", 200)
         with h5py.File(self.folder / "s.h5") as file:
-            needles = file["needles"][:]
+            needles, tasks = file["needles"][:], file["tasks"][:]
         self.assertEqual([{"kind": row["kind"].decode()} | {name: row[name] for name in ("depth", "count", "exact", "policy")} for row in needles], figures["needle"]["by"])
+        self.assertEqual([(row["point"], row["task"]) for row in tasks], [(0, place) for place in range(8)])
+        self.assertEqual([{"kind": row["kind"].decode()} | {name: row[name] for name in ("nll", "nll_exact", "right", "right_exact")} for row in tasks], figures["tasks"])
 
     def test_two_ranks_find_what_one_finds(self):
         self.grid({"routers": ["none", "topk"], "schedulers": ["tova"], "keep": [0.5], "experts": [4], "page_tokens": [4]})
