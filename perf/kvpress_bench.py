@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Question: does a scheduler of ours lose more of a real model's answers than kvpress' own run of the same method, on the same prompts?
 
-Run, with a Python that has kvpress, transformers, torch and h5py (0.5.5, 5.24.0, 2.15.0, 3.16.0 were used):
+Run, with a Python that has kvpress, transformers, torch and h5py (0.5.5, 5.2.0, 2.15.0, 3.16.0 were used):
      python3 perf/kvpress_bench.py build/pikv build/models/smollm2 [--folder DIR]
 Both sides read the same ids: the prompt, then, token by token whatever the model would say, what follows; the answers' losses count. kvpress
 compresses when the prompt is in and keeps all that follows; pikv holds its share of the growing sequence, so a little less (column kept).
   text     windows of data/held_out.txt: how likely the tokens after the prompt are. Perplexity as a ratio to exact attention's
   needles  one fact, or one of eight, hidden in that text; all but the last token of the question belongs to the prompt, as these methods want it
 An interval is of 95 %, of differences between the two sides on the same task. WORSE: the whole interval of ours is above kvpress.
-Ours is one `pikv sweep`, which runs beside kvpress; results in --folder are not measured again. The exit code is 0: what could not be compared is said, with the reason.
+Ours is a `pikv sweep` for each page size, beside kvpress; results in --folder are not measured again. The exit code is 0: what could not be compared is said, with the reason.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -74,24 +75,25 @@ def make_tasks(options, folder):
 
 
 class Ours:
-    """A sweep over all methods, shares and page sizes, in the background until it is asked for."""
+    """A sweep over all methods and shares for each page size, one after the other in the background."""
     def __init__(self, options, folder):
-        grid, self.output = folder / "grid.json", folder / "ours.h5"
-        grid.write_text(json.dumps({"schedulers": options.methods, "keep": options.keep, "page_tokens": options.pages}))
-        self.log = open(folder / "ours.log", "w+", encoding="utf-8")
-        self.job = subprocess.Popen([*map(str, (options.pikv, "sweep", "--model", options.model, "--tasks", folder / "tasks.jsonl", "--grid", grid, "--output", self.output,
-                                                "--pin-window", 0, "--kv-dtype", "f32", "--store", "local", "--threads", options.threads))],
-                                    env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=self.log)
+        self.pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.results = {page_tokens: self.pool.submit(self.sweep, options, folder, page_tokens) for page_tokens in options.pages}
+
+    @staticmethod
+    def sweep(options, folder, page_tokens):
+        import h5py
+        grid, output = folder / f"grid-{page_tokens}.json", folder / f"ours-{page_tokens}.h5"
+        grid.write_text(json.dumps({"schedulers": options.methods, "keep": options.keep, "page_tokens": [page_tokens]}))
+        run(options.pikv, "sweep", "--model", options.model, "--tasks", folder / "tasks.jsonl", "--grid", grid, "--output", output, "--pin-window", 0, "--kv-dtype", "f32",
+            "--store", "local", "--threads", options.threads)
+        with h5py.File(output) as file:
+            return file["points"][:], file["tasks"][:]
 
     def of(self, method, keep, page_tokens):
         """(loss, exact loss, right, exact right) of each task, share of bytes kept."""
-        import h5py
-        if self.job.wait() != 0:
-            self.log.seek(0)
-            raise RuntimeError(f"pikv sweep ended with {self.job.returncode}: {self.log.read().strip()}")
-        with h5py.File(self.output) as file:
-            points, tasks = file["points"][:], file["tasks"][:]
-        [place] = ((points["scheduler"] == method.encode()) & (points["keep"] == keep) & (points["page_tokens"] == page_tokens)).nonzero()[0]
+        points, tasks = self.results[page_tokens].result()
+        [place] = ((points["scheduler"] == method.encode()) & (points["keep"] == keep)).nonzero()[0]
         rows = sorted((row["task"], float(row["nll"]), float(row["nll_exact"]), bool(row["right"]), bool(row["right_exact"])) for row in tasks[tasks["point"] == place])
         return [row[1:] for row in rows], points[place]["bytes_kept_ratio"]
 
