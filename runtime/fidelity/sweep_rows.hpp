@@ -74,7 +74,6 @@ PointRow point_row(GenerateOptions const& setting);
 /// Fills in what was measured.
 void measured(PointRow& row, Fidelity const& fidelity);
 std::vector<NeedleRow> needle_rows(std::int64_t point, Fidelity const& fidelity);
-
 std::vector<TaskRow> task_rows(std::int64_t point, Fidelity const& fidelity);
 
 hdf5::RowType point_row_type();
