@@ -77,14 +77,14 @@ def make_tasks(options, folder):
 class Ours:
     """A sweep over all methods and shares for each page size, one after the other in the background."""
     def __init__(self, options, folder):
+        self.known = {line.split("\t")[0] for line in run(options.pikv, "list", "schedulers").splitlines()}
         self.pool = concurrent.futures.ThreadPoolExecutor(1)
         self.results = {page_tokens: self.pool.submit(self.sweep, options, folder, page_tokens) for page_tokens in options.pages}
 
-    @staticmethod
-    def sweep(options, folder, page_tokens):
+    def sweep(self, options, folder, page_tokens):
         import h5py
         grid, output = folder / f"grid-{page_tokens}.json", folder / f"ours-{page_tokens}.h5"
-        grid.write_text(json.dumps({"schedulers": options.methods, "keep": options.keep, "page_tokens": [page_tokens]}))
+        grid.write_text(json.dumps({"schedulers": [name for name in options.methods if name in self.known], "keep": options.keep, "page_tokens": [page_tokens]}))
         run(options.pikv, "sweep", "--model", options.model, "--tasks", folder / "tasks.jsonl", "--grid", grid, "--output", output, "--pin-window", 0, "--kv-dtype", "f32",
             "--store", "local", "--threads", options.threads)
         with h5py.File(output) as file:
@@ -92,6 +92,8 @@ class Ours:
 
     def of(self, method, keep, page_tokens):
         """(loss, exact loss, right, exact right) of each task, share of bytes kept."""
+        if method not in self.known:
+            raise RuntimeError(f"pikv has no scheduler {method}")
         points, tasks = self.results[page_tokens].result()
         [place] = ((points["scheduler"] == method.encode()) & (points["keep"] == keep)).nonzero()[0]
         rows = sorted((row["task"], float(row["nll"]), float(row["nll_exact"]), bool(row["right"]), bool(row["right_exact"])) for row in tasks[tasks["point"] == place])
