@@ -39,6 +39,8 @@ void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::i
 namespace host {
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
             Stream& stream);
+/// The instructions that attend on bf16 here, where head_dim is a multiple of 32 and rows are few: "AMX", or what the rest runs with.
+char const* bf16_simd();
 }
 namespace cuda {   // every pointer, those of the plan included, in device memory; queued, not finished, on return; stream is a CudaStream
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,

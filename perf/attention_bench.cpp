@@ -1,16 +1,18 @@
 // Question: how near to its limits does decode attention over pages run, plain and coded, and what do coded pages gain? One sequence, all keys
 // visible. The two limits, measured in turn with it: a loop that only reads the same bytes, and a loop of as many multiply-adds in registers with the
-// instruction used, all threads each: fp32 FMA of the same SIMD target, or VNNI, twice as many since a query's numbers are two bytes.
+// instruction used, all threads each: fp32 FMA of the same SIMD target; VNNI, twice as many since a query's numbers are two bytes; or full tiles of AMX,
+// of which terms of the queries and zeros take a part.
 // Run: attention_bench [--threads 2] [--repeats 51] [--page-tokens 32]; other shapes: --help. Prefill: --rows 256.
+// Where other programs run: OMP_WAIT_POLICY=passive attention_bench --cpu-time
 #include <fmt/core.h>
 #include <omp.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -21,6 +23,7 @@
 #include "dot_loops.hpp"
 #include "kernels/attend.hpp"
 #include "kernels/coded.hpp"
+#include "kernels/host/tiles.hpp"
 #include "kernels/swiglu.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -82,11 +85,20 @@ struct Shape {
 
 float volatile sink;
 
+bool by_cpu_time = false;
+
+/// Of the clock on the wall; or of the processors at work for this process alone, over the threads.
+double now() {
+  timespec time{};
+  ::clock_gettime(by_cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return (static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec)) / (by_cpu_time ? omp_get_max_threads() : 1);
+}
+
 template <class Call>
 double seconds(Call const& call) {
-  auto const start = std::chrono::steady_clock::now();
+  double const start = now();
   call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return now() - start;
 }
 
 double least(std::vector<double> const& values) { return *std::min_element(values.begin(), values.end()); }
@@ -167,6 +179,8 @@ struct Sequence {
   std::vector<std::int32_t> row_offsets, page_offsets, slots, first_position, tokens, row_position;
 };
 
+enum class Instruction { fma, vnni, amx };
+
 /// One way to store the sequence's pages: what attends on them, the bytes it reads, and its multiply-adds.
 class Stored {
  public:
@@ -177,8 +191,9 @@ class Stored {
   virtual void attend_by_reference(Result& to) = 0;
   virtual std::byte const* page(int slot) const = 0;
   virtual std::size_t page_bytes() const = 0;
-  virtual double multiply_adds() const = 0;   // of the instruction used
-  virtual bool of_bytes() const { return false; }
+  virtual Instruction instruction() const = 0;
+  virtual double multiply_adds() const = 0;   // of that instruction
+  std::string used() const { return instruction() == Instruction::fma ? "FMA" : instruction() == Instruction::vnni ? "VNNI" : "AMX"; }
 
   void check(double tolerance) {
     attend(result_);
@@ -199,12 +214,15 @@ class Stored {
 #pragma omp parallel for schedule(static)
     for (int t = 0; t < threads; ++t) {
       double const count = multiply_adds() / threads;
-      if (of_bytes() ? pikv::perf::multiply_bytes(count) == 1 : HWY_DYNAMIC_DISPATCH(host::multiply_add)(count) == 1) sink = 1;
+      if (instruction() == Instruction::vnni ? pikv::perf::multiply_bytes(count) == 1
+          : instruction() == Instruction::amx ? pikv::perf::multiply_tiles(count) == 1
+                                              : HWY_DYNAMIC_DISPATCH(host::multiply_add)(count) == 1)
+        sink = 1;
     }
   }
-  void turn() {
-    attend_seconds.push_back(seconds([&] { attend(result_); }));
-    read_seconds.push_back(seconds([&] { read(); }));
+  void time_attend() { attend_seconds.push_back(seconds([&] { attend(result_); })); }
+  void time_read() { read_seconds.push_back(seconds([&] { read(); })); }
+  void time_multiply() {
     multiply_seconds.push_back(seconds([&] { multiply(); }));
     shares.push_back(std::max(read_seconds.back(), multiply_seconds.back()) / attend_seconds.back());
   }
@@ -231,8 +249,14 @@ class Plain : public Stored {
   }
   std::byte const* page(int slot) const override { return sequence_.pool().keys(slot); }
   std::size_t page_bytes() const override { return sequence_.layout.bytes(); }
+  int records() const { return sequence_.shape.rows * sequence_.shape.q_heads / sequence_.shape.kv_heads; }
+  Instruction instruction() const override { return host::tile_kernels() && records() <= 32 ? Instruction::amx : Instruction::fma; }
   double multiply_adds() const override {
     Shape const& s = sequence_.shape;
+    if (instruction() == Instruction::amx) {   // four records: a tile for keys and one for values of 16 tokens and 32 numbers
+      int const fours = (records() + 3) / 4;
+      return 2.0 * fours * s.kv_heads * (s.keys / 16.0) * (s.head_dim / 32.0) * 16 * 16 * 32;
+    }
     return 2.0 * s.rows * s.q_heads * s.head_dim * s.keys;
   }
 };
@@ -264,10 +288,11 @@ class Coded : public Stored {
   std::size_t page_bytes() const override { return pool_.layout.bytes; }
   double multiply_adds() const override {
     Shape const& s = sequence_.shape;
-    return 2.0 * s.rows * s.q_heads * rank_ * s.keys * (of_bytes() ? 2 : 1);
+    return 2.0 * s.rows * s.q_heads * rank_ * s.keys * (instruction() == Instruction::vnni ? 2 : 1);
   }
-  bool of_bytes() const override {
-    return (element_ == Element::int8 || element_ == Element::int4) && std::string{host::coded_simd()} == "VNNI" && sequence_.shape.rows == 1;
+  Instruction instruction() const override {
+    bool const integers = element_ == Element::int8 || element_ == Element::int4;
+    return integers && std::string{host::coded_simd()} == "VNNI" && sequence_.shape.rows == 1 ? Instruction::vnni : Instruction::fma;
   }
 
  private:
@@ -295,13 +320,16 @@ void measure(Shape const& shape, int repeats, int check_keys, std::string const&
   add("int8, rank d/4", Element::int8, shape.head_dim / 4);
   if (shape.keys <= check_keys)
     for (auto& one : stored) one->check(1e-4);
-  for (int i = 0; i < repeats; ++i)
-    for (auto& one : stored) one->turn();
+  for (int i = 0; i < repeats; ++i) {   // all in each turn, so that reading, too, finds in the caches what the others left
+    for (auto& one : stored) one->time_attend();
+    for (auto& one : stored) one->time_read();
+    for (auto& one : stored) one->time_multiply();
+  }
   double const plain = median(stored[0]->attend_seconds);
   for (auto const& one : stored) {
     double const attend = median(one->attend_seconds), read = median(one->read_seconds), multiply = median(one->multiply_seconds);
-    fmt::print("{:<16} {:>10.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>11.0f} {:>8.0f} {:>6.0f} % {:>6.0f} % {:>8.2f}\n", one->name, attend * 1e6,
-               one->bytes() / attend / 1e9, read * 1e6, one->bytes() / read / 1e9, multiply * 1e6, one->multiply_adds() / multiply / 1e9,
+    fmt::print("{:<16} {:>10.0f} {:>8.1f} {:>9.0f} {:>8.1f} {:>11.0f} {:>8.0f} {:<4} {:>4.0f} % {:>6.0f} % {:>8.2f}\n", one->name, attend * 1e6,
+               one->bytes() / attend / 1e9, read * 1e6, one->bytes() / read / 1e9, multiply * 1e6, one->multiply_adds() / multiply / 1e9, one->used(),
                median(one->shares) * 100, std::max(least(one->read_seconds), least(one->multiply_seconds)) / least(one->attend_seconds) * 100,
                plain / attend);
   }
@@ -320,6 +348,8 @@ int main(int argc, char** argv) {
       "q-heads", po::value(&shape.q_heads)->default_value(32), "")("kv-heads", po::value(&shape.kv_heads)->default_value(8), "")(
       "head-dim", po::value(&shape.head_dim)->default_value(128), "a multiple of 32")("keys", po::value(&shape.keys)->default_value(16384), "")(
       "page-tokens", po::value(&shape.page_tokens)->default_value(32), "8 or more; divides keys")(
+      "cpu-time", po::bool_switch(&by_cpu_time), "count processor time over threads: where other programs run, too; with OMP_WAIT_POLICY=passive")(
+      "no-tiles", po::bool_switch(), "do without AMX")(
       "only", po::value(&only)->default_value(""), "beside the plain pages, those with this in their name")(
       "check-keys", po::value(&check_keys)->default_value(2048), "results are held against the reference up to so many keys, which takes its time");
   po::variables_map given;
@@ -337,10 +367,11 @@ int main(int argc, char** argv) {
     return 0;
   }
   omp_set_num_threads(threads);
-  fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, pages of {}; {}, int8 and int4 with {}; {} threads, medians of {}\n", shape.rows,
-             shape.q_heads, shape.kv_heads, shape.head_dim, shape.keys, shape.page_tokens, host::simd_target(), host::coded_simd(), threads, repeats);
+  host::allow_tiles(!given["no-tiles"].as<bool>());
+  fmt::print("{} rows, {} query heads, {} KV heads, d {}, {} keys, pages of {}; {}; {} threads, medians of {}\n", shape.rows,
+             shape.q_heads, shape.kv_heads, shape.head_dim, shape.keys, shape.page_tokens, host::simd_target(), threads, repeats);
   fmt::print(
-      "stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s   share of the slower limit (median, best)  times faster\n");
+      "stored as         attend us     GB/s   read us     GB/s   multiply us   GMAC/s with   share of the slower limit (median, best)  times faster\n");
   if (shape.keys > check_keys) {
     Shape small = shape;
     small.keys = 16 * shape.page_tokens;

@@ -1,4 +1,4 @@
-// Compiled for AVX-512 with VNNI; the other file where the compiler is for another processor.
+// Compiled for AVX-512 with VNNI and AMX; the other file where the compiler is for another processor.
 #include "dot_loops.hpp"
 
 #include <immintrin.h>
@@ -17,6 +17,27 @@ int multiply_bytes(double count) {
 #pragma GCC unroll 16
   for (int i = 1; i < 16; ++i) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
   return _mm512_reduce_add_epi32(sum[0]);
+}
+
+int multiply_tiles(double count) {
+  struct alignas(64) {
+    unsigned char palette = 1, start_row = 0, reserved[14] = {};
+    unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64};
+    unsigned char rows[16] = {16, 16, 16, 16, 16, 16};
+  } const config;
+  alignas(64) float tile[16][16] = {};
+  _tile_loadconfig(&config);
+  _tile_zero(4);
+  _tile_zero(5);
+  for (auto left = static_cast<long>(count / (4.0 * 16 * 16 * 32)); left > 0; --left) {
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_stored(0, tile, 64);
+  _tile_release();
+  return static_cast<int>(tile[0][0]);
 }
 
 }  // namespace pikv::perf

@@ -6,6 +6,7 @@
 #include "comm/mpi_world.hpp"
 #include "comm/transports.hpp"
 #include "comm/ucx.hpp"
+#include "kernels/attend.hpp"
 #include "kernels/coded.hpp"
 #include "kernels/swiglu.hpp"
 #include "pikv_commit.hpp"
@@ -37,6 +38,7 @@ std::vector<BuildFact> build_facts() {
           {"NCCL", "not built in"},
           {"transports", shards::names_in(comm::transports())},
           {"SIMD", kernels::host::simd_target()},
+          {"SIMD of uncompressed bf16 pages", kernels::host::bf16_simd()},
           {"SIMD of int8 and int4 pages", kernels::host::coded_simd()}};
 }
 

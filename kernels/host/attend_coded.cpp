@@ -197,7 +197,7 @@ class FewRecords {
   float shift_[unit_records][batch_units] = {}, keep_[unit_records] = {}, add_[unit_records] = {};
 };
 
-void do_few(AttendJob const& job, Run const& run, std::size_t records, float* scratch) {
+void do_few(AttendJob const& job, Run const& run, Run const* later_run, std::size_t records, float* scratch) {
   std::size_t const each = job.tile_floats(0) / (few_coded_records / unit_records) / 16 * 16;
   std::optional<FewRecords> quads[few_coded_records / unit_records];
   for (std::size_t first = 0; first < records; first += unit_records)
@@ -210,7 +210,8 @@ void do_few(AttendJob const& job, Run const& run, std::size_t records, float* sc
     count = 0;
   };
   for (std::int32_t page = run.page_begin; page < run.page_end; ++page) {
-    std::int32_t const later = std::min(page + static_cast<std::int32_t>(batch_units), run.page_end - 1);
+    std::int32_t later = page + static_cast<std::int32_t>(batch_units);
+    if (later >= run.page_end) later = later_run ? std::min(later_run->page_begin + later - run.page_end, later_run->page_end - 1) : run.page_end - 1;
     for (std::int32_t first = 0; first < job.plan.tokens[page]; first += unit_tokens) {
       batch[count++] = {page, first, job.coded->page(job.plan.slots[page]), job.coded->page(job.plan.slots[later])};
       if (count == batch_units) finish();
@@ -228,17 +229,17 @@ std::size_t widest(AttendJob const& job) {
 
 std::size_t unpacking_floats(AttendJob const& job) { return Unpacked::floats(widest(job)); }
 
-void do_coded_run(AttendJob const& job, Run const& run, float* scratch) {
+void do_coded_run(AttendJob const& job, Run const& run, Run const* later, float* scratch) {
   std::size_t const records = job.records(run.group);
   if (records == 0) return;
   std::fill_n(run.result, records * job.record_floats(), 0.0f);
   std::fill_n(run.result + records * job.record_floats(), records, empty_max);
-  Work work{job, run, records, scratch};
+  Work work{job, run, nullptr, records, scratch};
   Unpacked const unpacked{scratch + (job.tile_floats(records) + 15) / 16 * 16, widest(job)};
   if (job.page_lse)
     for (std::int32_t page = run.page_begin; page < run.page_end; ++page)
       for (std::size_t record = 0; record < records; ++record) work.page_lse(page, record) = empty_max;
-  if (records <= few_coded_records && job.page_tokens % 8 == 0) return do_few(job, run, records, scratch);
+  if (records <= few_coded_records && job.page_tokens % 8 == 0) return do_few(job, run, later, records, scratch);
   while (work.next_tile()) {
     PIKV_BY_ELEMENT(job.coded->layout.k_element, convert_coded_keys<E>(work, unpacked));
     all_blocks(Score{work});
@@ -299,7 +300,7 @@ void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q,
     });
   AttendJob const job{
       nullptr, &pool, layout.kv_heads, layout.page_tokens, key_width, width_of(layout.v, layout), plan, as_they_are ? q : mapped, q_heads,
-      scale,   out,   page_lse};
+      scale,   out,   page_lse,          nullptr};
   do_all_runs(job, HWY_DYNAMIC_DISPATCH(unpacking_floats)(job), HWY_DYNAMIC_DISPATCH(do_coded_run), HWY_DYNAMIC_DISPATCH(join_coded_runs));
   if (!layout.k_map) return;
   for (std::size_t at = 0; at < rows * heads; ++at) out.max[at] += shift[at];

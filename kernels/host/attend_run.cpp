@@ -67,8 +67,10 @@ void do_all_runs(AttendJob const& job, std::size_t more_scratch, DoRun do_run, J
 
   std::size_t const tile_floats = (job.tile_floats(cut.most_records) + more_scratch + 15) / 16 * 16;
   float* tile = tiles.at_least(tile_floats * static_cast<std::size_t>(omp_get_max_threads()));
-  parallel_for(cut.runs, cut.multiply_adds,
-               [&](std::size_t item, int thread) { do_run(job, runs[item], tile + tile_floats * static_cast<std::size_t>(thread)); });
+  parallel_for(cut.runs, cut.multiply_adds, [&](std::size_t item, int thread) {
+    std::size_t const later = item + static_cast<std::size_t>(omp_get_num_threads());
+    do_run(job, runs[item], later < cut.runs ? runs + later : nullptr, tile + tile_floats * static_cast<std::size_t>(thread));
+  });
   parallel_for(cut.joins, static_cast<double>(cut.result_floats),
                [&](std::size_t item, int) { join_runs(job, runs + first_of_join[item], first_of_join[item + 1] - first_of_join[item]); });
 }

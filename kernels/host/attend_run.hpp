@@ -8,6 +8,8 @@
 
 namespace pikv::kernels::host {
 
+struct TileKernels;
+
 /// How host::attend cuts its work. A run is a fixed number of consecutive pages of one group in one KV head, for all rows and query heads that
 /// read them; its result is a record per (row, query head), and the runs of a group are joined in order. The cut depends on the group alone.
 /// Inside a run, keys are taken `tile_keys` at a time, whatever the page size.
@@ -27,6 +29,7 @@ struct AttendJob {
   float scale;
   PartialView out;
   float* page_lse;
+  TileKernels const* tiles;   // null: do without
 
   std::size_t columns() const { return (value_width + column_multiple - 1) / column_multiple * column_multiple; }
   std::size_t share() const { return static_cast<std::size_t>(q_heads / kv_heads); }
@@ -46,7 +49,8 @@ struct Run {
   float* result;
 };
 
-using DoRun = void (*)(AttendJob const& job, Run const& run, float* scratch);          // scratch: what a thread needs, and `more_scratch`
+/// scratch: what a thread needs, and `more_scratch`. `later`, or null: the run that the thread is likely to take next, to fetch what it reads first.
+using DoRun = void (*)(AttendJob const& job, Run const& run, Run const* later, float* scratch);
 using JoinRuns = void (*)(AttendJob const& job, Run const* runs, std::size_t count);   // the runs of one group and KV head, in order
 void do_all_runs(AttendJob const& job, std::size_t more_scratch, DoRun do_run, JoinRuns join_runs);
 

@@ -77,10 +77,12 @@ struct Work {
   Run const& run;
   std::size_t records;
   float *keys, *values, *weights, *corrections, *maxima;
-  Tile tile, next;
+  Run const* later;   // or null
+  Tile tile, next;    // after the last tile `next` is the first of the later run, to be fetched
   std::int32_t next_page, next_token = 0;   // where the tile after `next` starts
+  bool more = true;                         // next is of this run
 
-  Work(AttendJob const& of_job, Run const& of_run, std::size_t count, float* scratch)
+  Work(AttendJob const& of_job, Run const& of_run, Run const* run_after, std::size_t count, float* scratch)
       : job{of_job},
         run{of_run},
         records{count},
@@ -89,14 +91,21 @@ struct Work {
         weights{values + job.columns() * tile_keys},
         corrections{weights + records * tile_keys},
         maxima{run.result + records * job.record_floats()},
+        later{run_after},
         next_page{run.page_begin} {
     fill_tile(job, run, next_page, next_token, next);
   }
 
   bool next_tile() {
+    if (!more || next.count == 0) return false;
     tile = next;
     fill_tile(job, run, next_page, next_token, next);
-    return tile.count > 0;
+    more = next.count > 0;
+    if (!more && later) {
+      std::int32_t page = later->page_begin, token = 0;
+      fill_tile(job, *later, page, token, next);
+    }
+    return true;
   }
   std::int32_t row(std::size_t record) const { return job.plan.row_offsets[run.group] + static_cast<std::int32_t>(record / job.share()); }
   std::int32_t head(std::size_t record) const {

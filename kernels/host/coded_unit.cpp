@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/coded_page.hpp"
+#include "kernels/host/tiles.hpp"
 #include "kernels/swiglu.hpp"
 
 namespace pikv::kernels::host {
@@ -36,5 +37,6 @@ CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, st
 }
 
 char const* coded_simd() { return integer_kernels() ? integer_kernels()->name : simd_target(); }
+char const* bf16_simd() { return tile_kernels() ? tile_kernels()->name : simd_target(); }
 
 }  // namespace pikv::kernels::host

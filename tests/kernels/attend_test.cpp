@@ -4,7 +4,7 @@
 #include <omp.h>
 
 #include "attend_problem.hpp"
-#include "targets.hpp"
+#include "tiles.hpp"
 
 namespace pikv::kernels {
 namespace {
@@ -52,7 +52,7 @@ class AttendTest : public ::testing::TestWithParam<Shape> {
 TEST_P(AttendTest, EqualsDenseAttentionOnEveryTarget) {
   auto p = problem({{1, pages_of(317, page_tokens())}, {3, {}}, {0, pages_of(9, page_tokens())}, {7, pages_of(131, page_tokens())}, {2, {1}}});
   auto const wanted = dense_attention(p);
-  on_each_target([&] {
+  on_each_path([&] {
     Partial out = attend_on_host(p);
     expect_close(finished(out, p.layout.head_dim), wanted, 1e-5);
   });
@@ -114,7 +114,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttendTest,
                          ::testing::Values(Shape{DType::bf16, 4, 2, 32, 64}, Shape{DType::f32, 4, 2, 8, 64}, Shape{DType::f16, 4, 2, 64, 64},
                                            Shape{DType::bf16, 32, 8, 16, 128}, Shape{DType::bf16, 6, 2, 32, 24}, Shape{DType::f32, 6, 2, 32, 24},
                                            Shape{DType::f16, 5, 5, 128, 40}, Shape{DType::bf16, 7, 1, 1, 80}, Shape{DType::f16, 9, 3, 2, 7},
-                                           Shape{DType::bf16, 3, 3, 4, 1}, Shape{DType::f32, 8, 1, 256, 33}));
+                                           Shape{DType::bf16, 3, 3, 4, 1}, Shape{DType::f32, 8, 1, 256, 33}, Shape{DType::bf16, 3, 1, 8, 96},
+                                           Shape{DType::bf16, 10, 2, 16, 160}, Shape{DType::bf16, 1, 1, 64, 32}));
 
 // (I1): parts of one context, attended apart and merged in any order, are the attention over all of it.
 TEST(AttendParts, AThousandPartsMergeToTheWhole) {

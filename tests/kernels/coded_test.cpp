@@ -168,7 +168,7 @@ TEST_P(CodedTest, HostEncodesWhatTheReferenceDoes) {
 INSTANTIATE_TEST_SUITE_P(Shapes, CodedTest,
                          ::testing::Values(Shape{DType::bf16, 64, 1, 1, 16}, Shape{DType::bf16, 64, 1, 4, 32}, Shape{DType::f32, 64, 8, 1, 16},
                                            Shape{DType::bf16, 128, 1, 4, 16}, Shape{DType::f16, 128, 1, 1, 32}, Shape{DType::f32, 10, 2, 3, 8},
-                                           Shape{DType::bf16, 80, 2, 2, 64}));
+                                           Shape{DType::bf16, 80, 2, 2, 64}, Shape{DType::bf16, 96, 1, 2, 64}));
 
 TEST(Coded, NumbersBetweenTheCodesAreOffByAtMostHalfAStep) {
   // methods 3.9: (-1, .08, .46, 2) in 4 bits: step .2, codes 0 5 7 15
