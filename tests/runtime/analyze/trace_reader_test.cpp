@@ -197,7 +197,7 @@ TEST_F(TraceReaderTest, EventsThatNoJobWritesAreTold) {
 
 TEST_F(TraceReaderTest, CutShortAnywhereItIsRefused) {
   auto const whole = bytes_of(name);
-  std::size_t const places = std::getenv("PIKV_SMALL_TESTS") ? 20 : 300;
+  std::size_t const places = std::getenv("PIKV_SMALL_TESTS") ? 20 : 120;
   for (std::size_t place = 0; place < places; ++place) {
     std::size_t const length = place < 100 ? place * 7 : (whole.size() - 1) * place / (places - 1);
     auto const file = file_of(whole.substr(0, length));
@@ -210,7 +210,7 @@ TEST_F(TraceReaderTest, WithBitsInvertedItIsReadOrRefusedButNeverCrashes) {
   auto const whole = bytes_of(name);
   std::mt19937_64 random{7};
   int refused = 0;
-  int const times = std::getenv("PIKV_SMALL_TESTS") ? 20 : 300;
+  int const times = std::getenv("PIKV_SMALL_TESTS") ? 20 : 120;
   for (int i = 0; i < times; ++i) {
     auto bytes = whole;
     for (std::size_t flips = 1 + random() % 8; flips > 0; --flips)
