@@ -1,7 +1,8 @@
 #include <cuda_fp16.h>
+#include <dynamic_shared.cuh>
 
 #include "kernels/attend.hpp"
-#include "kernels/cuda/check.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/stream.hpp"
 
 namespace pikv::kernels::cuda {
@@ -80,7 +81,7 @@ __device__ void add_tile(Job const& job, float const* keys, float const* values,
 
 /// One block per (group, KV head): keys and values come to shared memory as fp32 once, a tile at a time, for all rows and query heads.
 __global__ void attend_group(Job job) {
-  extern __shared__ float shared[];
+  auto* const shared = dynamic_shared<float>();
   PageLayout const layout = job.pool.layout;
   int const d = layout.head_dim, group = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y), share = job.q_heads / layout.kv_heads;
   int const row_begin = job.plan.row_offsets[group], rows = job.plan.row_offsets[group + 1] - row_begin;
@@ -130,11 +131,8 @@ void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::i
   if (plan.groups == 0) return;
   auto const d = static_cast<std::size_t>(pool.layout.head_dim);
   std::size_t const shared_bytes = tile_keys * (2 * d + 1) * sizeof(float);
-  check(cudaFuncSetAttribute(attend_group, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-        "reserving shared memory for cuda::attend");
   dim3 const blocks(static_cast<unsigned>(plan.groups), static_cast<unsigned>(pool.layout.kv_heads));
-  attend_group<<<blocks, warps * warp, shared_bytes, queue>>>(Job{pool, plan, q, q_heads, scale, out, page_lse});
-  check(cudaGetLastError(), "starting cuda::attend");
+  launch(attend_group, blocks, warps * warp, shared_bytes, queue, "cuda::attend", Job{pool, plan, q, q_heads, scale, out, page_lse});
 }
 
 }  // namespace pikv::kernels::cuda

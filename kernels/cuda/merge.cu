@@ -1,4 +1,4 @@
-#include "kernels/cuda/check.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/stream.hpp"
 #include "kernels/merge.hpp"
 
@@ -25,8 +25,7 @@ __global__ void merge_heads(PartialView into, PartialView part, int d) {
 void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
   if (rows * heads == 0) return;
-  merge_heads<<<static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue>>>(into, part, d);
-  check(cudaGetLastError(), "starting cuda::merge");
+  launch(merge_heads, static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue, "cuda::merge", into, part, d);
 }
 
 }  // namespace pikv::kernels::cuda
