@@ -16,8 +16,8 @@ DeviceBuffer::~DeviceBuffer() {
   if (data_) static_cast<void>(cudaFreeAsync(data_, handle_of(*stream_)));
 }
 
-void DeviceBuffer::copy_in(std::span<std::byte const> host) {
-  check(cudaMemcpyAsync(data_, host.data(), host.size(), cudaMemcpyHostToDevice, handle_of(*stream_)), "copying to the GPU");
+void DeviceBuffer::copy_in(std::span<std::byte const> host, std::size_t at) {
+  check(cudaMemcpyAsync(data_ + at, host.data(), host.size(), cudaMemcpyHostToDevice, handle_of(*stream_)), "copying to the GPU");
 }
 
 void DeviceBuffer::copy_out(std::span<std::byte> host) const {

@@ -21,7 +21,7 @@ class DeviceBuffer {
 
   std::byte* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
-  void copy_in(std::span<std::byte const> host);   // into its first bytes
+  void copy_in(std::span<std::byte const> host, std::size_t at = 0);
   void copy_out(std::span<std::byte> host) const;
 
  private:
@@ -42,6 +42,7 @@ class DeviceArray {
 
   T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
   std::size_t size() const { return buffer_.bytes() / sizeof(T); }
+  void copy_in(std::span<T const> host, std::size_t at = 0) { buffer_.copy_in(std::as_bytes(host), at * sizeof(T)); }
   void copy_out(std::span<T> host) const { buffer_.copy_out(std::as_writable_bytes(host)); }
 
  private:

@@ -71,6 +71,7 @@ struct Scheduler {
   Stacks stacks;
   std::vector<Thread> threads;
   std::vector<unsigned> ready;
+  std::vector<unsigned> in_warp_call;   // lanes, by warp
   unsigned current = 0, at_barrier = 0, left = 0;
   int true_predicates = 0, last_true_predicates = 0;
   std::string trouble;
@@ -261,16 +262,19 @@ std::uint64_t warp_call(WarpCall const& call, std::source_location const& where)
   }
   me.where = where;
   me.call = call;
-  auto const has_come = [&](unsigned number) {
-    return number == of.current || (number < of.threads.size() && of.threads[number].state == State::in_warp_call &&
-                                    of.threads[number].call.mask == call.mask && of.threads[number].call.op == call.op);
-  };
-  for (unsigned left = call.mask; left != 0; left &= left - 1) {
-    if (has_come(warp_first + std::countr_zero(left))) continue;
+  unsigned& waiting = of.in_warp_call[of.current / warp_size];
+  waiting |= 1u << lane;
+  bool all_here = (waiting & call.mask) == call.mask;
+  for (unsigned left = all_here ? call.mask : 0; left != 0; left &= left - 1) {
+    WarpCall const& other = of.threads[warp_first + std::countr_zero(left)].call;
+    all_here = all_here && other.mask == call.mask && other.op == call.op;
+  }
+  if (!all_here) {
     of.wait(State::in_warp_call);
     return me.result;
   }
   finish(of, warp_first, call.mask);
+  waiting &= ~call.mask;
   for (unsigned left = call.mask; left != 0; left &= left - 1) of.make_ready(warp_first + std::countr_zero(left));
   of.wait(State::ready);
   return me.result;
@@ -314,6 +318,7 @@ std::string run_block(BlockRun const& run) {
   blockDim = run.threads;
   gridDim = run.blocks;
   of.ready.clear();
+  of.in_warp_call.assign((count + warp_size - 1) / warp_size, 0);
   of.threads.resize(count);
   for (unsigned number = 0; number < count; ++number) {
     of.threads[number].index = {number % run.threads.x, number / run.threads.x % run.threads.y, number / run.threads.x / run.threads.y};

@@ -40,7 +40,8 @@ struct Problem {
             slots.data(),
             first_position.data(),
             tokens.data(),
-            row_position.data()};
+            row_position.data(),
+            {}};
   }
   std::size_t rows() const { return row_position.size(); }
   std::size_t lse_count() const {

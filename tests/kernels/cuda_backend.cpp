@@ -5,6 +5,7 @@
 #include "backend.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/stream.hpp"
+#include "kernels/split.hpp"
 
 namespace pikv::kernels {
 namespace {
@@ -45,16 +46,37 @@ struct DevicePartial {
   }
 };
 
+/// The pool on the device. Only filled tokens are copied, so that the emulation reports a read of any other.
+DeviceArray<std::byte> hold_pool(Device& device, Problem& problem) {
+  PageLayout const& layout = problem.layout;
+  PoolView const host = problem.pool();
+  DeviceArray<std::byte> memory{problem.memory.size(), device.stream};
+  for (std::size_t page = 0; page < problem.slots.size(); ++page) {
+    std::size_t const bytes = static_cast<std::size_t>(problem.tokens[page]) * layout.head_dim * size_of(layout.dtype);
+    for (std::byte const* half : {host.keys(problem.slots[page]), host.values(problem.slots[page])}) {
+      for (std::int32_t head = 0; head < layout.kv_heads; ++head) {
+        std::byte const* const from = half + head * layout.head_scalars() * size_of(layout.dtype);
+        memory.copy_in({from, bytes}, static_cast<std::size_t>(from - host.base));
+      }
+    }
+  }
+  return memory;
+}
+
 Partial attend_on_device(Problem& problem, std::vector<float>* page_lse) {
   Device device;
-  auto const memory = device.hold(problem.memory);
+  auto const memory = hold_pool(device, problem);
   auto const q = device.hold(problem.q);
   auto const row_offsets = device.hold(problem.row_offsets), page_offsets = device.hold(problem.page_offsets), slots = device.hold(problem.slots),
              first_position = device.hold(problem.first_position), tokens = device.hold(problem.tokens),
              row_position = device.hold(problem.row_position);
   PoolView const pool{memory.data(), problem.slot_bytes(), problem.layout};
-  AttendPlan const plan{problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(),
-                        first_position.data(), tokens.data(),      row_position.data()};
+  SplitPlan const split = split_plan(problem.plan(), problem.q_heads, problem.layout);
+  auto const part = device.hold(split.part);
+  auto const join = device.hold(split.join);
+  AttendSplit const device_split{static_cast<std::int32_t>(part.size()), part.data(), static_cast<std::int32_t>(join.size()), join.data(), split.partial_rows};
+  AttendPlan const plan{problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(), first_position.data(), tokens.data(),
+                        row_position.data(),   device_split};
   Partial out = unwritten_partial(problem);
   DevicePartial const device_out{device, out};
   DeviceArray<float> const device_lse{page_lse ? problem.lse_count() : 0, device.stream};
