@@ -26,7 +26,7 @@ struct AttendJoin {
 
 /// How a device splits a plan (kernels/split.hpp makes it on the host), in the stream's space. One long sequence would not fill a GPU otherwise.
 struct AttendSplit {
-  std::int32_t parts = 0;
+  std::int32_t parts = -1;   // not split yet
   AttendPart const* part = nullptr;
   std::int32_t joins = 0;
   AttendJoin const* join = nullptr;

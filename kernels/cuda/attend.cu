@@ -106,9 +106,11 @@ __global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
     auto const row_in_part = [&](int r) { return (first_record + r) / share; };
     auto const head_of = [&](int r) { return kv_head * share + (first_record + r) % share; };
     float q[records_at_once][Columns::count] = {}, sum[records_at_once][Columns::count] = {};
-    int last_position[records_at_once];
+    int last_position[records_at_once] = {};
     Mass mass[records_at_once], of_page[records_at_once];
-    for (int r = 0; r < here; ++r) {
+#pragma unroll   // here and below: r is a constant, so that all of this stays in registers
+    for (int r = 0; r < records_at_once; ++r) {
+      if (r >= here) break;
       int const row = part.row_begin + row_in_part(r);
       last_position[r] = job.plan.row_position[row];
       float const* const from = job.q + (static_cast<std::size_t>(row) * job.q_heads + head_of(r)) * d;
@@ -125,18 +127,23 @@ __global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
       for (int r = 0; r < records_at_once; ++r) of_page[r] = Mass{};
       for (int first_token = 0; first_token < tokens; first_token += keys_of_warp * keys_at_once) {
         float logit[records_at_once][keys_at_once], weight[records_at_once][keys_at_once];
+#pragma unroll
         for (int k = 0; k < keys_at_once; ++k) {
           int const token = first_token + k * keys_of_warp + my_key;
           float key[Columns::count] = {};
           if (token < tokens) Columns::read(keys + static_cast<std::size_t>(token) * d, d, my_columns, lanes, key);
-          for (int r = 0; r < here; ++r) {
+#pragma unroll
+          for (int r = 0; r < records_at_once; ++r) {
+            if (r >= here) break;
             float dot = 0;
             for (int i = 0; i < Columns::count; ++i) dot += q[r][i] * key[i];
             for (int step = lanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(all_lanes, dot, step);
             logit[r][k] = token < tokens && position + token <= last_position[r] ? dot * job.scale : -INFINITY;
           }
         }
-        for (int r = 0; r < here; ++r) {
+#pragma unroll
+        for (int r = 0; r < records_at_once; ++r) {
+          if (r >= here) break;
           float top = logit[r][0];
           for (int k = 1; k < keys_at_once; ++k) top = fmaxf(top, logit[r][k]);
           float const factor = mass[r].raise_to(top);
@@ -146,16 +153,22 @@ __global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
           of_page[r].raise_to(top);
           for (int k = 0; k < keys_at_once; ++k) of_page[r].add(logit[r][k]);
         }
+#pragma unroll
         for (int k = 0; k < keys_at_once; ++k) {
           int const token = first_token + k * keys_of_warp + my_key;
           if (token >= tokens) continue;
           float value[Columns::count];
           Columns::read(values + static_cast<std::size_t>(token) * d, d, my_columns, lanes, value);
-          for (int r = 0; r < here; ++r)
+#pragma unroll
+          for (int r = 0; r < records_at_once; ++r) {
+            if (r >= here) break;
             for (int i = 0; i < Columns::count; ++i) sum[r][i] += weight[r][k] * value[i];
+          }
         }
       }
-      for (int r = 0; job.page_lse && r < here; ++r) {
+#pragma unroll
+      for (int r = 0; r < records_at_once; ++r) {
+        if (!job.page_lse || r >= here) break;
         for (int step = lanes; step < warp; step *= 2) {
           Mass const other{__shfl_xor_sync(all_lanes, of_page[r].top, step), __shfl_xor_sync(all_lanes, of_page[r].sum, step)};
           of_page[r].raise_to(other.top);
@@ -167,7 +180,9 @@ __global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
       }
     }
 
-    for (int r = 0; r < here; ++r) {
+#pragma unroll
+    for (int r = 0; r < records_at_once; ++r) {
+      if (r >= here) break;
       for (int step = lanes; step < warp; step *= 2) {
         Mass const other{__shfl_xor_sync(all_lanes, mass[r].top, step), __shfl_xor_sync(all_lanes, mass[r].sum, step)};
         float const mine = mass[r].raise_to(other.top), others = share_of(other.top, mass[r].top);
@@ -252,6 +267,7 @@ void start(Job job, CUstream_st* queue) {
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
             Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
+  if (plan.split.parts < 0) throw std::runtime_error("cuda::attend was handed a plan without its split; make one by split_plan()");
   if (plan.split.parts == 0) return;
   auto const records = static_cast<std::size_t>(plan.split.partial_rows) * static_cast<std::size_t>(q_heads);
   DeviceArray<float> const sums{records * static_cast<std::size_t>(pool.layout.head_dim), stream}, tops{records, stream}, denoms{records, stream};

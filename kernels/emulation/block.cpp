@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <random>
 
-#include "kernels/emulation/block_run.hpp"
+#include "kernels/emulation/block_run.cuh"
 #include "kernels/emulation/running.hpp"
 
 __attribute__((section("pikv_builtins"))) uint3 threadIdx, blockIdx;

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "kernels/emulation/block.hpp"
-#include "kernels/emulation/block_run.hpp"
+#include "kernels/emulation/block_run.cuh"
 #include "kernels/emulation/launch.cuh"
 #include "kernels/emulation/memory.hpp"
 

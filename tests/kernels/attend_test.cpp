@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <map>
+
 #include "attend_checks.hpp"
+#include "kernels/split.hpp"
 #include "targets.hpp"
 
 namespace pikv::kernels {
@@ -34,6 +37,37 @@ TEST(AttendOnHost, ResultDoesNotDependOnThreads) {
     Partial const with_one = attend_on_host(problem);
     omp_set_num_threads(2);
     EXPECT_EQ(attend_on_host(problem), with_one);
+  }
+}
+
+TEST(SplitPlan, CoversEachRowAndPageOnceAndPutsThePartialsOfARowInTheOrderOfPages) {
+  for (PageLayout const& layout : layouts) {
+    std::int32_t const p = layout.page_tokens;
+    auto const problem = problem_of(layout, {{5, pages_of(3000, p)}, {0, pages_of(9, p)}, {2, {}}, {7, pages_of(40, p)}});
+    AttendPlan const plan = problem.plan();
+    SplitPlan const split = split_plan(plan, problem.q_heads, layout);
+    std::map<std::int64_t, int> lse_rows;                                 // where page_lse of a (page, row) begins
+    std::map<std::int32_t, std::int32_t> page_of_partial, rows_written;   // partial row: its first page; row: times written straight
+    for (AttendPart const& part : split.part) {
+      for (std::int32_t r = 0; r < part.rows; ++r) {
+        for (std::int32_t page = part.page_begin; page < part.page_end; ++page)
+          ++lse_rows[part.lse_begin + (std::int64_t{page - part.page_begin} * part.lse_rows + r) * problem.q_heads];
+        if (part.partial_row < 0)
+          ++rows_written[part.row_begin + r];
+        else
+          EXPECT_TRUE(page_of_partial.emplace(part.partial_row + r, part.page_begin).second);
+      }
+    }
+    EXPECT_EQ(lse_rows.size() * problem.q_heads, problem.lse_count());
+    EXPECT_EQ(std::ssize(page_of_partial), split.partial_rows);
+    for (AttendJoin const& join : split.join) {
+      ++rows_written[join.row];
+      EXPECT_EQ(page_of_partial.at(join.first_partial_row), 0) << "the first group alone is split";
+      for (std::int32_t n = 1; n < join.partials; ++n)
+        EXPECT_GT(page_of_partial.at(join.first_partial_row + n * join.step), page_of_partial.at(join.first_partial_row + (n - 1) * join.step));
+    }
+    EXPECT_EQ(rows_written.size(), problem.rows());
+    for (auto const& [row, times] : rows_written) EXPECT_EQ(times, 1) << "row " << row;
   }
 }
 
