@@ -1,7 +1,7 @@
 #include <cuda_fp16.h>
-#include <dynamic_shared.cuh>
 
 #include <cstring>
+#include <dynamic_shared.cuh>
 
 #include "kernels/attend.hpp"
 #include "kernels/cuda/launch.cuh"
@@ -86,8 +86,8 @@ struct Mass {
 };
 
 /// One block per (part of the plan, KV head). `lanes` lanes share a key, 16 bytes each; a warp takes every fourth page, and all its rows and query
-/// heads at once, four by four: a key is read from memory once for four records, and from the cache for the rest. The warps' sums meet in shared memory.
-/// Bytes: those of the part's keys and values of the head, and 4 (head_dim + 2) written per record. Multiply-adds: 2 head_dim per (record, key).
+/// heads at once, four by four: a key is read from memory once for four records, and from the cache for the rest. The warps meet in shared memory.
+/// Bytes: the part's keys and values of the head, and 4 (head_dim + 2) written per record. Multiply-adds: 2 head_dim per (record, key).
 /// Limit: memory bandwidth up to four 16-bit records per key, arithmetic beyond.
 template <class Scalar, int loads, bool whole>
 __global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
@@ -249,7 +249,8 @@ void start(Job const& job, CUstream_st* queue) {
   bool const whole = static_cast<std::size_t>(d) * sizeof(typename Scalar::Stored) % load_bytes == 0;
   dim3 const blocks(static_cast<unsigned>(job.plan.split.parts), static_cast<unsigned>(job.pool.layout.kv_heads));
   std::size_t const shared_bytes = sizeof(float) * warps * records_at_once * static_cast<std::size_t>(d);
-  launch(whole ? attend_part<Scalar, loads, true> : attend_part<Scalar, loads, false>, blocks, warps * warp, shared_bytes, queue, "cuda::attend", job);
+  launch(whole ? attend_part<Scalar, loads, true> : attend_part<Scalar, loads, false>, blocks, warps * warp, shared_bytes, queue, "cuda::attend",
+         job);
 }
 
 template <class Scalar>

@@ -16,7 +16,8 @@ void launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_
             Arguments&&... arguments) {
   constexpr std::size_t granted = 48 * 1024;
   if (shared_bytes > granted)
-    check(cudaFuncSetAttribute(reinterpret_cast<void const*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), what);
+    check(cudaFuncSetAttribute(reinterpret_cast<void const*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+          what);
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = threads;

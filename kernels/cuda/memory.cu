@@ -1,6 +1,5 @@
-#include "kernels/cuda/memory.hpp"
-
 #include "kernels/cuda/check.cuh"
+#include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/stream.hpp"
 
 namespace pikv::kernels::cuda {

@@ -15,7 +15,8 @@ namespace pikv::kernels::cuda {
 class DeviceBuffer {
  public:
   DeviceBuffer(std::size_t bytes, Stream& stream);
-  DeviceBuffer(DeviceBuffer&& from) noexcept : stream_{from.stream_}, bytes_{std::exchange(from.bytes_, 0)}, data_{std::exchange(from.data_, nullptr)} {}
+  DeviceBuffer(DeviceBuffer&& from) noexcept
+      : stream_{from.stream_}, bytes_{std::exchange(from.bytes_, 0)}, data_{std::exchange(from.data_, nullptr)} {}
   DeviceBuffer(DeviceBuffer const&) = delete;   // would hide a transfer
   ~DeviceBuffer();
 

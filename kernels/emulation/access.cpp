@@ -1,4 +1,5 @@
-// What the compiler's instrumentation calls (-fsanitize=thread): one function per size of load and store. The thread sanitizer's library is not linked.
+// What the compiler's instrumentation calls (-fsanitize=thread): one function per size of load and store. The thread sanitizer's library is not
+// linked.
 #include <fmt/format.h>
 #include <link.h>
 
@@ -62,21 +63,23 @@ std::string where_is(void const* at, bool shared) {
   return "in static shared memory";
 }
 
-[[noreturn]] void report_finding(Finding finding, void const* at, std::size_t bytes, std::size_t byte, Kind kind, Cell const& cell, History const& history,
-                                 bool shared) {
+[[noreturn]] void report_finding(Finding finding, void const* at, std::size_t bytes, std::size_t byte, Kind kind, Cell const& cell,
+                                 History const& history, bool shared) {
   std::string const access = fmt::format("{} {} bytes {}", verb(kind), bytes, where_is(at, shared));
   if (finding == Finding::outside) report(fmt::format("{}, of which byte {} lies outside the allocation", access, byte));
   if (finding == Finding::unwritten) report(access + ", which nothing has written");
   bool const same_block = history.in_this_block(finding == Finding::races_with_write ? cell.written : cell.read);
-  std::string const other = !same_block                                    ? "another block"
-                            : finding == Finding::races_with_write         ? fmt::format("thread {} of the block", cell.writer)
-                            : cell.read_warp == many_warps                 ? "threads of several warps"
+  std::string const other = !same_block                            ? "another block"
+                            : finding == Finding::races_with_write ? fmt::format("thread {} of the block", cell.writer)
+                            : cell.read_warp == many_warps         ? "threads of several warps"
                             : std::has_single_bit(cell.read_lanes)
                                 ? fmt::format("thread {} of the block", cell.read_warp * 32 + std::countr_zero(cell.read_lanes))
                                 : fmt::format("lanes {:#x} of warp {}", cell.read_lanes, cell.read_warp);
   bool const several = same_block && finding == Finding::races_with_read && (cell.read_warp == many_warps || !std::has_single_bit(cell.read_lanes));
   report(fmt::format("{}, a race: {} {} there, and {}", access, other,
-                     finding == Finding::races_with_write ? "wrote" : several ? "read" : "reads",
+                     finding == Finding::races_with_write ? "wrote"
+                     : several                            ? "read"
+                                                          : "reads",
                      same_block ? "no barrier stands between" : "nothing orders the blocks of a launch"));
 }
 
@@ -150,12 +153,12 @@ void __tsan_vptr_update(void** at, void*) { any(at, sizeof(void*), Kind::write);
 void __tsan_read_range(void* at, std::size_t bytes) { any(at, bytes, Kind::read); }
 void __tsan_write_range(void* at, std::size_t bytes) { any(at, bytes, Kind::write); }
 
-#define PIKV_ACCESS(bytes)                                                                   \
-  void __tsan_read##bytes(void* at) { aligned<bytes, Kind::read>(at); }                      \
-  void __tsan_write##bytes(void* at) { aligned<bytes, Kind::write>(at); }                    \
-  void __tsan_volatile_read##bytes(void* at) { aligned<bytes, Kind::read>(at); }             \
-  void __tsan_volatile_write##bytes(void* at) { aligned<bytes, Kind::write>(at); }           \
-  void __tsan_unaligned_read##bytes(void* at) { any(at, bytes, Kind::read); }                \
+#define PIKV_ACCESS(bytes)                                                         \
+  void __tsan_read##bytes(void* at) { aligned<bytes, Kind::read>(at); }            \
+  void __tsan_write##bytes(void* at) { aligned<bytes, Kind::write>(at); }          \
+  void __tsan_volatile_read##bytes(void* at) { aligned<bytes, Kind::read>(at); }   \
+  void __tsan_volatile_write##bytes(void* at) { aligned<bytes, Kind::write>(at); } \
+  void __tsan_unaligned_read##bytes(void* at) { any(at, bytes, Kind::read); }      \
   void __tsan_unaligned_write##bytes(void* at) { any(at, bytes, Kind::write); }
 PIKV_ACCESS(1)
 PIKV_ACCESS(2)
@@ -165,20 +168,20 @@ PIKV_ACCESS(16)
 #undef PIKV_ACCESS
 
 // Of host code in a .cu file: the real thing. Kernels use atomicAdd and its relatives.
-#define PIKV_ATOMIC(bits, type)                                                                                                     \
-  type __tsan_atomic##bits##_load(type const volatile* at, int) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }                   \
-  void __tsan_atomic##bits##_store(type volatile* at, type value, int) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }           \
+#define PIKV_ATOMIC(bits, type)                                                                                                        \
+  type __tsan_atomic##bits##_load(type const volatile* at, int) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }                      \
+  void __tsan_atomic##bits##_store(type volatile* at, type value, int) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }              \
   type __tsan_atomic##bits##_exchange(type volatile* at, type value, int) { return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST); } \
   type __tsan_atomic##bits##_fetch_add(type volatile* at, type value, int) { return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST); } \
   type __tsan_atomic##bits##_fetch_sub(type volatile* at, type value, int) { return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST); } \
   type __tsan_atomic##bits##_fetch_and(type volatile* at, type value, int) { return __atomic_fetch_and(at, value, __ATOMIC_SEQ_CST); } \
-  type __tsan_atomic##bits##_fetch_or(type volatile* at, type value, int) { return __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST); } \
+  type __tsan_atomic##bits##_fetch_or(type volatile* at, type value, int) { return __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST); }   \
   type __tsan_atomic##bits##_fetch_xor(type volatile* at, type value, int) { return __atomic_fetch_xor(at, value, __ATOMIC_SEQ_CST); } \
-  int __tsan_atomic##bits##_compare_exchange_strong(type volatile* at, type* old, type value, int, int) {                           \
-    return __atomic_compare_exchange_n(at, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                                  \
-  }                                                                                                                                 \
-  int __tsan_atomic##bits##_compare_exchange_weak(type volatile* at, type* old, type value, int, int) {                             \
-    return __atomic_compare_exchange_n(at, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                                  \
+  int __tsan_atomic##bits##_compare_exchange_strong(type volatile* at, type* old, type value, int, int) {                              \
+    return __atomic_compare_exchange_n(at, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                                     \
+  }                                                                                                                                    \
+  int __tsan_atomic##bits##_compare_exchange_weak(type volatile* at, type* old, type value, int, int) {                                \
+    return __atomic_compare_exchange_n(at, old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                                     \
   }
 PIKV_ATOMIC(8, unsigned char)
 PIKV_ATOMIC(16, unsigned short)

@@ -181,10 +181,14 @@ struct Lane {
 unsigned source_lane(WarpCall const& call, unsigned of) {
   unsigned const first = of / call.width * call.width, end = first + call.width;
   switch (call.op) {
-    case WarpOp::shuffle: return first + call.lane % call.width;
-    case WarpOp::shuffle_up: return of >= first + call.lane ? of - call.lane : of;
-    case WarpOp::shuffle_down: return of + call.lane < end ? of + call.lane : of;
-    default: return (of ^ call.lane) < end ? of ^ call.lane : of;
+    case WarpOp::shuffle:
+      return first + call.lane % call.width;
+    case WarpOp::shuffle_up:
+      return of >= first + call.lane ? of - call.lane : of;
+    case WarpOp::shuffle_down:
+      return of + call.lane < end ? of + call.lane : of;
+    default:
+      return (of ^ call.lane) < end ? of ^ call.lane : of;
   }
 }
 
@@ -193,21 +197,30 @@ bool is_shuffle(WarpOp op) { return op >= WarpOp::shuffle && op <= WarpOp::shuff
 std::uint64_t reduced(WarpOp op, std::uint64_t a, std::uint64_t b) {
   auto const x = static_cast<std::uint32_t>(a), y = static_cast<std::uint32_t>(b);
   switch (op) {
-    case WarpOp::add: return x + y;
-    case WarpOp::min: return std::min(x, y);
-    case WarpOp::max: return std::max(x, y);
-    case WarpOp::min_signed: return static_cast<std::uint32_t>(std::min(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y)));
-    case WarpOp::max_signed: return static_cast<std::uint32_t>(std::max(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y)));
-    case WarpOp::bit_and: return x & y;
-    case WarpOp::bit_or: return x | y;
-    default: return x ^ y;
+    case WarpOp::add:
+      return x + y;
+    case WarpOp::min:
+      return std::min(x, y);
+    case WarpOp::max:
+      return std::max(x, y);
+    case WarpOp::min_signed:
+      return static_cast<std::uint32_t>(std::min(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y)));
+    case WarpOp::max_signed:
+      return static_cast<std::uint32_t>(std::max(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y)));
+    case WarpOp::bit_and:
+      return x & y;
+    case WarpOp::bit_or:
+      return x | y;
+    default:
+      return x ^ y;
   }
 }
 
 /// All lanes of the mask have come: each one's result.
 void finish(Scheduler& of, unsigned warp_first, unsigned mask) {
   auto const lanes = [&](auto const& each) {
-    for (unsigned left = mask; left != 0; left &= left - 1) each(static_cast<unsigned>(std::countr_zero(left)), of.threads[warp_first + std::countr_zero(left)]);
+    for (unsigned left = mask; left != 0; left &= left - 1)
+      each(static_cast<unsigned>(std::countr_zero(left)), of.threads[warp_first + std::countr_zero(left)]);
   };
   WarpOp const op = of.thread().call.op;
   if (op == WarpOp::sync) return of.history.sync_lanes(warp_first / warp_size, mask);
@@ -254,11 +267,13 @@ std::uint64_t warp_call(WarpCall const& call, std::source_location const& where)
   Scheduler& of = scheduler();
   unsigned const warp_first = of.current / warp_size * warp_size, lane = of.current % warp_size;
   Thread& me = of.thread();
-  if (!(call.mask >> lane & 1)) report(fmt::format("calls a warp function at {} with mask {:#x}, which leaves out its lane {}", at_line(where), call.mask, lane));
+  if (!(call.mask >> lane & 1))
+    report(fmt::format("calls a warp function at {} with mask {:#x}, which leaves out its lane {}", at_line(where), call.mask, lane));
   if (is_shuffle(call.op)) {
     if (!std::has_single_bit(call.width) || call.width > warp_size) report(fmt::format("shuffles over {} lanes at {}", call.width, at_line(where)));
     unsigned const from = source_lane(call, lane);
-    if (!(call.mask >> from & 1)) report(fmt::format("reads lane {} by a shuffle at {} whose mask {:#x} leaves it out", from, at_line(where), call.mask));
+    if (!(call.mask >> from & 1))
+      report(fmt::format("reads lane {} by a shuffle at {} whose mask {:#x} leaves it out", from, at_line(where), call.mask));
   }
   me.where = where;
   me.call = call;

@@ -18,7 +18,23 @@ alignas(256) extern std::byte dynamic_shared_bytes[most_shared_bytes];
 int barrier(bool predicate, std::source_location const& where);
 
 /// What the lanes of a mask do together; each lane gets its result once all have come.
-enum class WarpOp : std::uint8_t { sync, shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, add, min, max, min_signed, max_signed, bit_and, bit_or, bit_xor, match_any };
+enum class WarpOp : std::uint8_t {
+  sync,
+  shuffle,
+  shuffle_up,
+  shuffle_down,
+  shuffle_xor,
+  ballot,
+  add,
+  min,
+  max,
+  min_signed,
+  max_signed,
+  bit_and,
+  bit_or,
+  bit_xor,
+  match_any
+};
 struct WarpCall {
   WarpOp op;
   unsigned mask;

@@ -98,9 +98,10 @@ unsigned __match_any_sync(unsigned mask, T value, PIKV_HERE) {
   return static_cast<unsigned>(warp_call({WarpOp::match_any, mask, to_bits(value)}, where));
 }
 
-#define PIKV_REDUCE(name, type, op)                                                                                        \
-  inline type name(unsigned mask, type value, PIKV_HERE) {                                                                 \
-    return static_cast<type>(pikv::kernels::emulation::warp_call({pikv::kernels::emulation::WarpOp::op, mask, static_cast<std::uint64_t>(value)}, where)); \
+#define PIKV_REDUCE(name, type, op)                                                                                                   \
+  inline type name(unsigned mask, type value, PIKV_HERE) {                                                                            \
+    return static_cast<type>(                                                                                                         \
+        pikv::kernels::emulation::warp_call({pikv::kernels::emulation::WarpOp::op, mask, static_cast<std::uint64_t>(value)}, where)); \
   }
 PIKV_REDUCE(__reduce_add_sync, unsigned, add)
 PIKV_REDUCE(__reduce_add_sync, int, add)
@@ -170,22 +171,26 @@ inline float __fmul_rn(float x, float y) { return x * y; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __saturatef(float x) { return x > 0 ? std::min(x, 1.0f) : 0.0f; }
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
-inline int __float2int_rn(float x) {
-  return x != x ? 0 : static_cast<int>(std::clamp(std::nearbyint(double{x}), -2147483648.0, 2147483647.0));
-}
+inline int __float2int_rn(float x) { return x != x ? 0 : static_cast<int>(std::clamp(std::nearbyint(double{x}), -2147483648.0, 2147483647.0)); }
 inline unsigned __float2uint_rn(float x) { return x != x ? 0 : static_cast<unsigned>(std::clamp(std::nearbyint(double{x}), 0.0, 4294967295.0)); }
 inline int __dp4a(int a, int b, int sum) {
   for (int shift = 0; shift < 32; shift += 8) sum += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
   return sum;
 }
 template <class T>
-T __ldg(T const* at) { return *at; }
+T __ldg(T const* at) {
+  return *at;
+}
 template <class T>
-T __ldcs(T const* at) { return *at; }
+T __ldcs(T const* at) {
+  return *at;
+}
 template <class T>
-void __stcs(T* at, T value) { *at = value; }
+void __stcs(T* at, T value) {
+  *at = value;
+}
 
-#define PIKV_MIN_MAX(type)                               \
+#define PIKV_MIN_MAX(type)                                  \
   inline type min(type a, type b) { return b < a ? b : a; } \
   inline type max(type a, type b) { return a < b ? b : a; }
 PIKV_MIN_MAX(int)

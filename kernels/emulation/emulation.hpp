@@ -23,8 +23,8 @@
 //   a race: two threads of a launch, at least one writes, not both by atomics, and no barrier (or __syncwarp, within a warp) between;
 //   a barrier that not all threads reach, or that they reach at different lines; a warp function that a lane of its mask does not reach, whose
 //   mask leaves out the caller, or that reads a lane outside its mask.
-// What it does not see: memcpy of more than 16 bytes and calls into the C library; memory ordering weaker than a barrier (__threadfence does nothing);
-// registers, occupancy and time.
+// What it does not see: memcpy of more than 16 bytes and calls into the C library; memory ordering weaker than a barrier (__threadfence does
+// nothing); registers, occupancy and time.
 namespace pikv::kernels::emulation {
 
 /// Chooses the order in which threads and blocks run from here on. 0: by number.

@@ -56,7 +56,7 @@ struct Cell {
   Moment read = 0;
   std::uint32_t read_lanes = 0;   // of that warp at that moment
   std::uint16_t writer = 0, written_tick = 0, read_tick = 0;
-  std::uint8_t read_warp = 0;     // many_warps: of more than one
+  std::uint8_t read_warp = 0;   // many_warps: of more than one
   bool written_by_atomic = false;
 };
 inline constexpr std::uint8_t many_warps = 255;

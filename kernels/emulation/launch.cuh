@@ -9,7 +9,8 @@
 namespace pikv::kernels::emulation {
 
 /// Runs call(arguments) as every thread of every block; the threads may read the `argument_bytes` there.
-cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void (*call)(void const*), void const* arguments, std::size_t argument_bytes);
+cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void (*call)(void const*), void const* arguments,
+                     std::size_t argument_bytes);
 
 }  // namespace pikv::kernels::emulation
 

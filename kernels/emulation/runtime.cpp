@@ -40,7 +40,8 @@ std::string wrong_shape(cudaLaunchConfig_t const& config, void const* kernel) {
 
 }  // namespace
 
-cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void (*call)(void const*), void const* arguments, std::size_t argument_bytes) {
+cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void (*call)(void const*), void const* arguments,
+                     std::size_t argument_bytes) {
   std::scoped_lock const lock{device_mutex};
   if (std::string const wrong = wrong_shape(config, kernel); !wrong.empty()) return fail(cudaErrorInvalidConfiguration, wrong);
   BlockRun run{config.gridDim, config.blockDim, {}, config.dynamicSmemBytes, call, arguments, argument_bytes};
@@ -84,7 +85,9 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
   if (is_device(to)) mark_written(to, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) { return cudaMemcpy(to, from, bytes, kind); }
+cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  return cudaMemcpy(to, from, bytes, kind);
+}
 cudaError_t cudaMemset(void* at, int value, std::size_t bytes) {
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(at, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a fill writes {} bytes {}", bytes, place_on_device(at)));

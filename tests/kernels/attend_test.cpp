@@ -15,8 +15,9 @@ namespace {
 // What is true of the host's version alone; attend_cases.cpp holds what is true of every backend.
 Problem problem_of(PageLayout const& layout, std::vector<GroupShape> const& groups) { return make_problem(layout, 2 * layout.kv_heads, groups); }
 
-PageLayout const layouts[] = {{DType::bf16, 2, 32, 64}, {DType::f32, 2, 8, 64}, {DType::f16, 2, 64, 64}, {DType::bf16, 3, 32, 24}, {DType::f16, 5, 128, 40},
-                              {DType::bf16, 1, 1, 80},  {DType::f16, 3, 2, 7},  {DType::bf16, 3, 4, 1},  {DType::f32, 1, 256, 33}};
+PageLayout const layouts[] = {{DType::bf16, 2, 32, 64}, {DType::f32, 2, 8, 64},   {DType::f16, 2, 64, 64},
+                              {DType::bf16, 3, 32, 24}, {DType::f16, 5, 128, 40}, {DType::bf16, 1, 1, 80},
+                              {DType::f16, 3, 2, 7},    {DType::bf16, 3, 4, 1},   {DType::f32, 1, 256, 33}};
 
 TEST(AttendOnHost, EqualsDenseAttentionOnEveryTarget) {
   for (PageLayout const& layout : layouts) {

@@ -74,9 +74,10 @@ Partial attend_on_device(Problem& problem, std::vector<float>* page_lse) {
   SplitPlan const split = split_plan(problem.plan(), problem.q_heads, problem.layout);
   auto const part = device.hold(split.part);
   auto const join = device.hold(split.join);
-  AttendSplit const device_split{static_cast<std::int32_t>(part.size()), part.data(), static_cast<std::int32_t>(join.size()), join.data(), split.partial_rows};
-  AttendPlan const plan{problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(), first_position.data(), tokens.data(),
-                        row_position.data(),   device_split};
+  AttendSplit const device_split{static_cast<std::int32_t>(part.size()), part.data(), static_cast<std::int32_t>(join.size()), join.data(),
+                                 split.partial_rows};
+  AttendPlan const plan{problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(),
+                        first_position.data(), tokens.data(),      row_position.data(), device_split};
   Partial out = unwritten_partial(problem);
   DevicePartial const device_out{device, out};
   DeviceArray<float> const device_lse{page_lse ? problem.lse_count() : 0, device.stream};

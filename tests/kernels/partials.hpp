@@ -6,7 +6,8 @@
 
 namespace pikv::kernels {
 
-inline constexpr std::array<std::int32_t, 3> partial_shapes[] = {{0, 4, 64}, {1, 1, 1}, {3, 5, 24}, {7, 4, 40}, {1, 3, 300}, {300, 8, 128}};   // rows, heads, d
+inline constexpr std::array<std::int32_t, 3> partial_shapes[] = {{0, 4, 64}, {1, 1, 1},   {3, 5, 24},
+                                                                 {7, 4, 40}, {1, 3, 300}, {300, 8, 128}};   // rows, heads, d
 
 inline Partial part_of(std::size_t rows, std::size_t heads, std::size_t d, std::uint32_t seed) {
   Partial part{rows, heads, d};

@@ -4,5 +4,5 @@
 #include <cuda_runtime_api.h>
 #include <vector_functions.h>
 
-#include "kernels/emulation/launch.cuh"
 #include "kernels/emulation/device.cuh"
+#include "kernels/emulation/launch.cuh"

@@ -1,8 +1,8 @@
 """mutations.py ROOT BUILD COMPILER TEST_OBJECTS LIBRARIES: faults in kernels that the conformance cases must catch.
 
 Each row of MUTATIONS changes one line of a copy of kernels/cuda/NAME.cu. The copy is compiled as the emulation compiles NAME.cu and linked before the
-library that holds the original, with the objects of the cases (TEST_OBJECTS and LIBRARIES, separated by `;`); then the cases of that kernel must fail, and
-say what the row expects, or come to another value ("Failure").
+library that holds the original, with the objects of the cases (TEST_OBJECTS and LIBRARIES, separated by `;`); then the cases of that kernel must fail
+and say what the row expects, or come to another value ("Failure").
 """
 import concurrent.futures
 import json

@@ -1,6 +1,6 @@
-#include <dynamic_shared.cuh>
 #include <gmock/gmock.h>
 
+#include <dynamic_shared.cuh>
 #include <stdexcept>
 
 #include "kernels/cuda/launch.cuh"
@@ -136,7 +136,7 @@ TEST_P(Emulation, ReportsAnAccessOutsideAnAllocation) {
   auto const x = written(16);
   EXPECT_THAT(said({}, write_at, x.data(), 15), IsEmpty());
   EXPECT_THAT(said({}, write_at, x.data(), 16), AllOf(HasSubstr("the kernel failed: block (0,0,0), thread (5,0,0) writes 4 bytes"),
-                                                       HasSubstr("0 bytes after the end of an allocation of 64 bytes")));
+                                                      HasSubstr("0 bytes after the end of an allocation of 64 bytes")));
   EXPECT_THAT(said({}, write_at, x.data(), -1), HasSubstr("writes 4 bytes"));
   EXPECT_THAT(said({}, read_at, x.data() + 17, x.data()), HasSubstr("reads 4 bytes 4 bytes after the end of an allocation of 64 bytes"));
   EXPECT_THAT(said({}, add_at, x.data() + 16), HasSubstr("changes atomically 4 bytes 0 bytes after the end"));
@@ -177,10 +177,13 @@ __global__ void leave_for_next_block(float* out) {   // shared memory does not o
 
 TEST_P(Emulation, ReportsAReadOfWhatNothingHasWritten) {
   auto const out = written(64);
-  EXPECT_THAT(said({}, read_unwritten_shared, out.data()), HasSubstr("thread (7,0,0) reads 4 bytes in static shared memory, which nothing has written"));
-  EXPECT_THAT(said({2, 1}, leave_for_next_block, out.data()), HasSubstr("block (1,0,0), thread (0,0,0) reads 4 bytes in static shared memory, which nothing"));
+  EXPECT_THAT(said({}, read_unwritten_shared, out.data()),
+              HasSubstr("thread (7,0,0) reads 4 bytes in static shared memory, which nothing has written"));
+  EXPECT_THAT(said({2, 1}, leave_for_next_block, out.data()),
+              HasSubstr("block (1,0,0), thread (0,0,0) reads 4 bytes in static shared memory, which nothing"));
   DeviceArray<float> const unwritten{4, stream};
-  EXPECT_THAT(said({}, read_at, unwritten.data() + 1, out.data()), HasSubstr("reads 4 bytes at byte 4 of an allocation of 16 bytes, which nothing has written"));
+  EXPECT_THAT(said({}, read_at, unwritten.data() + 1, out.data()),
+              HasSubstr("reads 4 bytes at byte 4 of an allocation of 16 bytes, which nothing has written"));
   EXPECT_THAT(said({1, 1, 8}, read_dynamic, out.data(), 1), IsEmpty()) << "thread 3 is not there";
   EXPECT_THAT(said({1, 8, 64}, read_dynamic, out.data(), 9), HasSubstr("at byte 36 of the dynamic shared memory, which nothing has written"));
 }
@@ -222,7 +225,8 @@ __global__ void add_and_read(float* x, float* out) {
 
 TEST_P(Emulation, ReportsARaceOnSharedMemory) {
   auto const out = written(64);
-  EXPECT_THAT(said({1, 64, 512}, reverse_without_barrier, out.data()), AllOf(HasSubstr("of the dynamic shared memory, a race: thread"), HasSubstr("no barrier stands between")));
+  EXPECT_THAT(said({1, 64, 512}, reverse_without_barrier, out.data()),
+              AllOf(HasSubstr("of the dynamic shared memory, a race: thread"), HasSubstr("no barrier stands between")));
   EXPECT_THAT(said({1, 64, 256}, overwrite_what_others_read, out.data()), HasSubstr("a race:"));
 }
 
@@ -260,9 +264,11 @@ __global__ void barrier_of_some() {
 }
 
 TEST_P(Emulation, ReportsABarrierThatNotAllThreadsReach) {
-  EXPECT_THAT(said({}, leave_before_barrier), AllOf(HasSubstr("a barrier that not all threads reach (reports_test.cpp:"), HasSubstr("thread (40,0,0) has left the kernel")));
+  EXPECT_THAT(said({}, leave_before_barrier),
+              AllOf(HasSubstr("a barrier that not all threads reach (reports_test.cpp:"), HasSubstr("thread (40,0,0) has left the kernel")));
   EXPECT_THAT(said({}, barrier_of_some), HasSubstr("a barrier that not all threads reach (reports_test.cpp:"));
-  EXPECT_THAT(said({}, two_barriers), AllOf(HasSubstr("a barrier that not all threads reach: thread (0,0,0) waits at reports_test.cpp:"), HasSubstr("thread (32,0,0) at ")));
+  EXPECT_THAT(said({}, two_barriers),
+              AllOf(HasSubstr("a barrier that not all threads reach: thread (0,0,0) waits at reports_test.cpp:"), HasSubstr("thread (32,0,0) at ")));
 }
 
 __global__ void shuffle_with(unsigned mask, int lanes, int from) {
@@ -278,7 +284,8 @@ __global__ void two_masks() { __shfl_xor_sync(threadIdx.x < 16 ? all_lanes : 0xF
 
 TEST_P(Emulation, ReportsAWarpFunctionThatNotAllLanesOfItsMaskReach) {
   EXPECT_THAT(said({1, 32}, shuffle_with, all_lanes, 32, 0), IsEmpty());
-  EXPECT_THAT(said({1, 32}, shuffle_with, all_lanes, 31, 0), AllOf(HasSubstr("waits in a warp function at reports_test.cpp:"), HasSubstr("of which lane 31 has left the kernel")));
+  EXPECT_THAT(said({1, 32}, shuffle_with, all_lanes, 31, 0),
+              AllOf(HasSubstr("waits in a warp function at reports_test.cpp:"), HasSubstr("of which lane 31 has left the kernel")));
   EXPECT_THAT(said({1, 20}, shuffle_with, all_lanes, 20, 0), HasSubstr("of which lane 20 is not in the block"));
   EXPECT_THAT(said({1, 32}, shuffle_beside_barrier), HasSubstr("of which lane 9 waits at the barrier of reports_test.cpp:"));
   EXPECT_THAT(said({1, 32}, two_masks), HasSubstr("of which lane 16 waits in another warp function or with another mask (0xffff8000"));
