@@ -7,7 +7,7 @@ namespace {
 
 constexpr int threads = 128;
 
-/// One block per (row, head). Bytes: 12 per column and 20 per (row, head). Multiply-adds: 2 per column. Limit: memory bandwidth; few rows: the launch.
+/// One block per (row, head). Bytes: 12 per column and 20 per (row, head). Multiply-adds: 2 per column. Limit: memory bandwidth, or the launch.
 __global__ void merge_heads(PartialView into, PartialView part, int d) {
   std::size_t const at = blockIdx.x;
   float const of_before = into.max[at], of_part = part.max[at], top = fmaxf(of_before, of_part);
