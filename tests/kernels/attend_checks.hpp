@@ -28,4 +28,19 @@ inline std::vector<std::int32_t> pages_of(std::int32_t tokens, std::int32_t page
   return pages;
 }
 
+struct Shape {
+  DType dtype;
+  std::int32_t q_heads, kv_heads, page_tokens, head_dim;
+};
+
+inline std::ostream& operator<<(std::ostream& to, Shape const& s) {
+  return to << name_of(s.dtype) << " heads " << s.q_heads << "/" << s.kv_heads << " page " << s.page_tokens << " d " << s.head_dim;
+}
+
+inline constexpr Shape attend_shapes[] = {{DType::bf16, 4, 2, 32, 64},   {DType::f32, 4, 2, 8, 64},   {DType::f16, 4, 2, 64, 64},
+                                          {DType::bf16, 32, 8, 16, 128}, {DType::bf16, 6, 2, 32, 24}, {DType::f32, 6, 2, 32, 24},
+                                          {DType::f16, 5, 5, 128, 40},   {DType::bf16, 7, 1, 1, 80},  {DType::f16, 9, 3, 2, 7},
+                                          {DType::bf16, 3, 3, 4, 1},     {DType::f32, 8, 1, 256, 33}, {DType::bf16, 3, 1, 8, 96},
+                                          {DType::bf16, 10, 2, 16, 160}, {DType::bf16, 1, 1, 64, 32}};
+
 }  // namespace pikv::kernels

@@ -7,33 +7,33 @@
 
 #include "attend_checks.hpp"
 #include "kernels/split.hpp"
-#include "targets.hpp"
+#include "tiles.hpp"
 
 namespace pikv::kernels {
 namespace {
 
 // What is true of the host's version alone; attend_cases.cpp holds what is true of every backend.
-Problem problem_of(PageLayout const& layout, std::vector<GroupShape> const& groups) { return make_problem(layout, 2 * layout.kv_heads, groups); }
-
-PageLayout const layouts[] = {{DType::bf16, 2, 32, 64}, {DType::f32, 2, 8, 64},   {DType::f16, 2, 64, 64},
-                              {DType::bf16, 3, 32, 24}, {DType::f16, 5, 128, 40}, {DType::bf16, 1, 1, 80},
-                              {DType::f16, 3, 2, 7},    {DType::bf16, 3, 4, 1},   {DType::f32, 1, 256, 33}};
+Problem problem_of(Shape const& s, std::vector<GroupShape> const& groups) {
+  return make_problem({s.dtype, s.kv_heads, s.page_tokens, s.head_dim}, s.q_heads, groups);
+}
 
 TEST(AttendOnHost, EqualsDenseAttentionOnEveryTarget) {
-  for (PageLayout const& layout : layouts) {
-    std::int32_t const p = layout.page_tokens;
-    auto problem = problem_of(layout, {{1, pages_of(317, p)}, {3, {}}, {0, pages_of(9, p)}, {7, pages_of(131, p)}, {2, {1}}});
+  for (Shape const& shape : attend_shapes) {
+    SCOPED_TRACE(::testing::PrintToString(shape));
+    std::int32_t const p = shape.page_tokens;
+    auto problem = problem_of(shape, {{1, pages_of(317, p)}, {3, {}}, {0, pages_of(9, p)}, {7, pages_of(131, p)}, {2, {1}}});
     auto const wanted = dense_attention(problem);
-    on_each_target([&] {
+    on_each_path([&] {
       Partial out = attend_on_host(problem);
-      expect_close(finished(out, layout.head_dim), wanted, 1e-5);
+      expect_close(finished(out, shape.head_dim), wanted, 1e-5);
     });
   }
 }
 
 TEST(AttendOnHost, ResultDoesNotDependOnThreads) {
-  for (PageLayout const& layout : layouts) {
-    auto problem = problem_of(layout, {{40, pages_of(90, layout.page_tokens), 50}, {1, pages_of(5000, layout.page_tokens)}});
+  for (Shape const& shape : attend_shapes) {
+    SCOPED_TRACE(::testing::PrintToString(shape));
+    auto problem = problem_of(shape, {{40, pages_of(90, shape.page_tokens), 50}, {1, pages_of(5000, shape.page_tokens)}});
     omp_set_num_threads(1);
     Partial const with_one = attend_on_host(problem);
     omp_set_num_threads(2);
@@ -42,11 +42,12 @@ TEST(AttendOnHost, ResultDoesNotDependOnThreads) {
 }
 
 TEST(SplitPlan, CoversEachRowAndPageOnceAndPutsThePartialsOfARowInTheOrderOfPages) {
-  for (PageLayout const& layout : layouts) {
-    std::int32_t const p = layout.page_tokens;
-    auto const problem = problem_of(layout, {{5, pages_of(3000, p)}, {0, pages_of(9, p)}, {2, {}}, {7, pages_of(40, p)}});
+  for (Shape const& shape : attend_shapes) {
+    SCOPED_TRACE(::testing::PrintToString(shape));
+    std::int32_t const p = shape.page_tokens;
+    auto const problem = problem_of(shape, {{5, pages_of(3000, p)}, {0, pages_of(9, p)}, {2, {}}, {7, pages_of(40, p)}});
     AttendPlan const plan = problem.plan();
-    SplitPlan const split = split_plan(plan, problem.q_heads, layout);
+    SplitPlan const split = split_plan(plan, problem.q_heads, problem.layout);
     std::map<std::int64_t, int> lse_rows;                                 // where page_lse of a (page, row) begins
     std::map<std::int32_t, std::int32_t> page_of_partial, rows_written;   // partial row: its first page; row: times written straight
     for (AttendPart const& part : split.part) {
