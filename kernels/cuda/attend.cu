@@ -1,36 +1,31 @@
 #include <cuda_fp16.h>
 
+#include <cstring>
+#include <dynamic_shared.cuh>
+
 #include "kernels/attend.hpp"
-#include "kernels/cuda/check.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/stream.hpp"
 
 namespace pikv::kernels::cuda {
 namespace {
 
-constexpr int warp = 32, warps = 8, tile_keys = warp;
+constexpr int warp = 32, warps = 4, records_at_once = 4, keys_at_once = 4, load_bytes = 16, join_threads = 128;
 constexpr unsigned all_lanes = 0xFFFFFFFFu;
 
-__device__ float load(DType type, std::byte const* data, std::size_t at) {
-  if (type == DType::f32) return reinterpret_cast<float const*>(data)[at];
-  if (type == DType::bf16) return __uint_as_float(static_cast<unsigned>(reinterpret_cast<unsigned short const*>(data)[at]) << 16);
-  return __half2float(reinterpret_cast<__half const*>(data)[at]);
-}
-
-__device__ float warp_max(float x) {
-  for (int step = warp / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(all_lanes, x, step));
-  return x;
-}
-
-__device__ float warp_sum(float x) {
-  for (int step = warp / 2; step > 0; step /= 2) x += __shfl_xor_sync(all_lanes, x, step);
-  return x;
-}
-
-/// log(exp(lse) + sum * exp(top)); -inf stands for nothing.
-__device__ float add_to_lse(float lse, float top, float sum) {
-  float const high = fmaxf(lse, top);
-  return high == -INFINITY ? high : high + logf(expf(lse - high) + sum * expf(top - high));
-}
+struct F32 {
+  using Stored = float;
+  __device__ static float value(float x) { return x; }
+};
+struct Bf16 {
+  using Stored = unsigned short;
+  __device__ static float value(unsigned short x) { return __uint_as_float(static_cast<unsigned>(x) << 16); }
+};
+struct F16 {
+  using Stored = __half;
+  __device__ static float value(__half x) { return __half2float(x); }
+};
 
 struct Job {
   PoolView pool;
@@ -38,88 +33,234 @@ struct Job {
   float const* q;
   int q_heads;
   float scale;
-  PartialView out;
+  PartialView out, partials;
   float* page_lse;
+  int lanes;   // that share a key: a power of two
 };
 
-/// A warp adds a tile of keys to one (row, query head): a lane per key for the logits, a lane per column for the sums. Keys are padded by one
-/// column so that the lanes hit different banks.
-__device__ void add_tile(Job const& job, float const* keys, float const* values, int count, int first_position, int row, std::size_t at, float* lse) {
-  int const d = job.pool.layout.head_dim, lane = static_cast<int>(threadIdx.x) % warp;
-  float const* q = job.q + at * d;
-  float logit = -INFINITY;
-  if (lane < count && first_position + lane <= job.plan.row_position[row]) {
-    logit = 0;
-    for (int i = 0; i < d; ++i) logit += q[i] * keys[lane * (d + 1) + i];
-    logit *= job.scale;
-  }
-  float const tile_top = warp_max(logit);
-  if (tile_top == -INFINITY) return;
-  if (lse) {
-    float const tile_sum = warp_sum(expf(logit - tile_top));
-    if (lane == 0) *lse = add_to_lse(*lse, tile_top, tile_sum);
-  }
-  float const before = job.out.max[at], top = fmaxf(before, tile_top), correction = expf(before - top);
-  float const weight = expf(logit - top), weights = warp_sum(weight);
-  for (int first = 0; first < d; first += warp) {   // whole warps, since lanes pass their weights around
-    int const i = first + lane;
-    float sum = i < d ? correction * job.out.sum[at * d + i] : 0.0f;
-    for (int key = 0; key < count; ++key) {
-      float const w = __shfl_sync(all_lanes, weight, key);
-      if (i < d) sum += w * values[key * d + i];
+/// exp(top - of_all), what a part with that maximum counts in the whole.
+__device__ float share_of(float top, float of_all) { return top == -INFINITY ? 0.0f : expf(top - of_all); }
+
+/// The columns of a key or value that belong to one lane: loads of `each` scalars, `lanes` loads apart. Columns beyond head_dim are 0.
+template <class Scalar, int loads, bool whole>
+struct Columns {
+  using Stored = typename Scalar::Stored;
+  static constexpr int each = load_bytes / static_cast<int>(sizeof(Stored)), count = each * loads;
+
+  __device__ static int first(int load, int lane, int lanes) { return (load * lanes + lane) * each; }
+
+  __device__ static void read(Stored const* row, int d, int lane, int lanes, float (&to)[count]) {
+    for (int load = 0; load < loads; ++load) {
+      int const column = first(load, lane, lanes);
+      Stored stored[each] = {};
+      if (whole) {   // rows start at multiples of 16 bytes
+        if (column < d) {
+          uint4 const bits = *reinterpret_cast<uint4 const*>(row + column);
+          memcpy(static_cast<void*>(stored), &bits, sizeof(bits));
+        }
+      } else {
+        for (int i = 0; i < each; ++i)
+          if (column + i < d) stored[i] = row[column + i];
+      }
+      for (int i = 0; i < each; ++i) to[load * each + i] = Scalar::value(stored[i]);
     }
-    if (i < d) job.out.sum[at * d + i] = sum;
   }
-  __syncwarp();
-  if (lane == 0) {
-    job.out.max[at] = top;
-    job.out.denom[at] = correction * job.out.denom[at] + weights;
+};
+
+/// Running maximum and sum of exponentials.
+struct Mass {
+  float top = -INFINITY, sum = 0;
+
+  /// The factor by which what was summed before has shrunk.
+  __device__ float raise_to(float logit) {
+    float const higher = fmaxf(top, logit), factor = share_of(top, higher);
+    top = higher;
+    sum *= factor;
+    return factor;
   }
-  __syncwarp();
+  __device__ float add(float logit) {
+    float const weight = share_of(logit, top);
+    sum += weight;
+    return weight;
+  }
+};
+
+/// One block per (part of the plan, KV head). `lanes` lanes share a key, 16 bytes each; a warp takes every fourth page, and all its rows and query
+/// heads at once, four by four: a key is read from memory once for four records, and from the cache for the rest. The warps meet in shared memory.
+/// Bytes: the part's keys and values of the head, and 4 (head_dim + 2) written per record. Multiply-adds: 2 head_dim per (record, key).
+/// Limit: memory bandwidth up to four 16-bit records per key, arithmetic beyond.
+template <class Scalar, int loads, bool whole>
+__global__ void __launch_bounds__(warps * warp) attend_part(Job job) {
+  using Columns = Columns<Scalar, loads, whole>;
+  using Stored = typename Scalar::Stored;
+  __shared__ float top_of[warps][records_at_once], denom_of[warps][records_at_once];
+  auto* const sum_of = dynamic_shared<float>();   // [warps][records_at_once][d]
+  PageLayout const layout = job.pool.layout;
+  AttendPart const part = job.plan.split.part[blockIdx.x];
+  int const d = layout.head_dim, kv_head = static_cast<int>(blockIdx.y), share = job.q_heads / layout.kv_heads, records = part.rows * share;
+  int const my_warp = static_cast<int>(threadIdx.x) / warp, lane = static_cast<int>(threadIdx.x) % warp;
+  int const lanes = job.lanes, keys_of_warp = warp / lanes, my_key = lane / lanes, my_columns = lane % lanes;
+
+  for (int first_record = 0; first_record < records; first_record += records_at_once) {
+    int const here = min(records_at_once, records - first_record);
+    auto const row_in_part = [&](int r) { return (first_record + r) / share; };
+    auto const head_of = [&](int r) { return kv_head * share + (first_record + r) % share; };
+    float q[records_at_once][Columns::count] = {}, sum[records_at_once][Columns::count] = {};
+    int last_position[records_at_once] = {};
+    Mass mass[records_at_once], of_page[records_at_once];
+#pragma unroll   // here and below: r is a constant, so that all of this stays in registers
+    for (int r = 0; r < records_at_once; ++r) {
+      if (r >= here) break;
+      int const row = part.row_begin + row_in_part(r);
+      last_position[r] = job.plan.row_position[row];
+      float const* const from = job.q + (static_cast<std::size_t>(row) * job.q_heads + head_of(r)) * d;
+      for (int load = 0; load < loads; ++load)
+        for (int i = 0; i < Columns::each; ++i)
+          if (int const column = Columns::first(load, my_columns, lanes) + i; column < d) q[r][load * Columns::each + i] = from[column];
+    }
+
+    for (int page = part.page_begin + my_warp; page < part.page_end; page += warps) {
+      int const tokens = job.plan.tokens[page], position = job.plan.first_position[page];
+      std::size_t const head_at = kv_head * layout.head_scalars();
+      auto const* const keys = reinterpret_cast<Stored const*>(job.pool.keys(job.plan.slots[page])) + head_at;
+      auto const* const values = reinterpret_cast<Stored const*>(job.pool.values(job.plan.slots[page])) + head_at;
+      for (int r = 0; r < records_at_once; ++r) of_page[r] = Mass{};
+      for (int first_token = 0; first_token < tokens; first_token += keys_of_warp * keys_at_once) {
+        float logit[records_at_once][keys_at_once], weight[records_at_once][keys_at_once];
+#pragma unroll
+        for (int k = 0; k < keys_at_once; ++k) {
+          int const token = first_token + k * keys_of_warp + my_key;
+          float key[Columns::count] = {};
+          if (token < tokens) Columns::read(keys + static_cast<std::size_t>(token) * d, d, my_columns, lanes, key);
+#pragma unroll
+          for (int r = 0; r < records_at_once; ++r) {
+            if (r >= here) break;
+            float dot = 0;
+            for (int i = 0; i < Columns::count; ++i) dot += q[r][i] * key[i];
+            for (int step = lanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(all_lanes, dot, step);
+            logit[r][k] = token < tokens && position + token <= last_position[r] ? dot * job.scale : -INFINITY;
+          }
+        }
+#pragma unroll
+        for (int r = 0; r < records_at_once; ++r) {
+          if (r >= here) break;
+          float top = logit[r][0];
+          for (int k = 1; k < keys_at_once; ++k) top = fmaxf(top, logit[r][k]);
+          float const factor = mass[r].raise_to(top);
+          for (int i = 0; i < Columns::count; ++i) sum[r][i] *= factor;
+          for (int k = 0; k < keys_at_once; ++k) weight[r][k] = mass[r].add(logit[r][k]);
+          if (!job.page_lse) continue;
+          of_page[r].raise_to(top);
+          for (int k = 0; k < keys_at_once; ++k) of_page[r].add(logit[r][k]);
+        }
+#pragma unroll
+        for (int k = 0; k < keys_at_once; ++k) {
+          int const token = first_token + k * keys_of_warp + my_key;
+          if (token >= tokens) continue;
+          float value[Columns::count];
+          Columns::read(values + static_cast<std::size_t>(token) * d, d, my_columns, lanes, value);
+#pragma unroll
+          for (int r = 0; r < records_at_once; ++r) {
+            if (r >= here) break;
+            for (int i = 0; i < Columns::count; ++i) sum[r][i] += weight[r][k] * value[i];
+          }
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < records_at_once; ++r) {
+        if (!job.page_lse || r >= here) break;
+        for (int step = lanes; step < warp; step *= 2) {
+          Mass const other{__shfl_xor_sync(all_lanes, of_page[r].top, step), __shfl_xor_sync(all_lanes, of_page[r].sum, step)};
+          of_page[r].raise_to(other.top);
+          of_page[r].sum += other.sum * share_of(other.top, of_page[r].top);
+        }
+        std::size_t const page_row = static_cast<std::size_t>(page - part.page_begin) * part.lse_rows + row_in_part(r);
+        if (lane == 0)
+          job.page_lse[part.lse_begin + page_row * job.q_heads + head_of(r)] = of_page[r].sum > 0 ? of_page[r].top + logf(of_page[r].sum) : -INFINITY;
+      }
+    }
+
+#pragma unroll
+    for (int r = 0; r < records_at_once; ++r) {
+      if (r >= here) break;
+      for (int step = lanes; step < warp; step *= 2) {
+        Mass const other{__shfl_xor_sync(all_lanes, mass[r].top, step), __shfl_xor_sync(all_lanes, mass[r].sum, step)};
+        float const mine = mass[r].raise_to(other.top), others = share_of(other.top, mass[r].top);
+        mass[r].sum += other.sum * others;
+        for (int i = 0; i < Columns::count; ++i) sum[r][i] = mine * sum[r][i] + others * __shfl_xor_sync(all_lanes, sum[r][i], step);
+      }
+      if (lane == 0) {
+        top_of[my_warp][r] = mass[r].top;
+        denom_of[my_warp][r] = mass[r].sum;
+      }
+      for (int load = 0; my_key == 0 && load < loads; ++load)
+        for (int i = 0; i < Columns::each; ++i)
+          if (int const column = Columns::first(load, my_columns, lanes) + i; column < d)
+            sum_of[(my_warp * records_at_once + r) * d + column] = sum[r][load * Columns::each + i];
+    }
+    __syncthreads();
+    PartialView const to = part.partial_row < 0 ? job.out : job.partials;
+    int const to_row = part.partial_row < 0 ? part.row_begin : part.partial_row;
+    for (int i = static_cast<int>(threadIdx.x); i < here * d; i += warps * warp) {
+      int const r = i / d, column = i % d;
+      std::size_t const at = static_cast<std::size_t>(to_row + row_in_part(r)) * job.q_heads + head_of(r);
+      float top = -INFINITY, denom = 0, total = 0;
+      for (int w = 0; w < warps; ++w) top = fmaxf(top, top_of[w][r]);
+      for (int w = 0; w < warps; ++w) {
+        float const factor = share_of(top_of[w][r], top);
+        denom += factor * denom_of[w][r];
+        total += factor * sum_of[(w * records_at_once + r) * d + column];
+      }
+      to.sum[at * d + column] = total;
+      if (column > 0) continue;
+      to.max[at] = top;
+      to.denom[at] = denom;
+    }
+    __syncthreads();   // the next four records use the same shared memory
+  }
 }
 
-/// One block per (group, KV head): keys and values come to shared memory as fp32 once, a tile at a time, for all rows and query heads.
-__global__ void attend_group(Job job) {
-  extern __shared__ float shared[];
-  PageLayout const layout = job.pool.layout;
-  int const d = layout.head_dim, group = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y), share = job.q_heads / layout.kv_heads;
-  int const row_begin = job.plan.row_offsets[group], rows = job.plan.row_offsets[group + 1] - row_begin;
-  int const page_begin = job.plan.page_offsets[group], page_end = job.plan.page_offsets[group + 1];
-  int const my_warp = static_cast<int>(threadIdx.x) / warp, lane = static_cast<int>(threadIdx.x) % warp;
-  float *keys = shared, *values = shared + tile_keys * (d + 1);
-
-  std::size_t group_lse = 0;
-  for (int g = 0; g < group; ++g)
-    group_lse += static_cast<std::size_t>(job.plan.row_offsets[g + 1] - job.plan.row_offsets[g]) *
-                 (job.plan.page_offsets[g + 1] - job.plan.page_offsets[g]) * job.q_heads;
-  auto const row_of = [&](int record) { return row_begin + record / share; };
-  auto const at_of = [&](int record) { return static_cast<std::size_t>(row_of(record)) * job.q_heads + kv_head * share + record % share; };
-  auto const lse_of = [&](int page, int record) {
-    std::size_t const page_row = static_cast<std::size_t>(page - page_begin) * rows + record / share;
-    return job.page_lse ? job.page_lse + group_lse + page_row * job.q_heads + kv_head * share + record % share : nullptr;
-  };
-
-  for (int record = my_warp; record < rows * share; record += warps) {
-    for (int i = lane; i < d; i += warp) job.out.sum[at_of(record) * d + i] = 0;
-    if (lane > 0) continue;
-    job.out.max[at_of(record)] = -INFINITY;
-    job.out.denom[at_of(record)] = 0;
-    for (int page = page_begin; job.page_lse && page < page_end; ++page) *lse_of(page, record) = -INFINITY;
-  }
-  for (int page = page_begin; page < page_end; ++page) {
-    for (int token = 0; token < job.plan.tokens[page]; token += tile_keys) {
-      int const count = min(tile_keys, job.plan.tokens[page] - token);
-      std::size_t const from = kv_head * layout.head_scalars() + static_cast<std::size_t>(token) * d;
-      __syncthreads();   // the last tile is done with
-      for (int i = static_cast<int>(threadIdx.x); i < count * d; i += warps * warp) {
-        keys[i / d * (d + 1) + i % d] = load(layout.dtype, job.pool.keys(job.plan.slots[page]), from + i);
-        values[i] = load(layout.dtype, job.pool.values(job.plan.slots[page]), from + i);
-      }
-      __syncthreads();
-      for (int record = my_warp; record < rows * share; record += warps)
-        add_tile(job, keys, values, count, job.plan.first_position[page] + token, row_of(record), at_of(record), lse_of(page, record));
+/// One block per (row that was split, query head): adds its partials in the order of their pages.
+/// Bytes: 4 (head_dim + 2) read per partial, as many written. Limit: memory bandwidth; a percent of what attend_part reads.
+__global__ void __launch_bounds__(join_threads) join_partials(Job job) {
+  AttendJoin const join = job.plan.split.join[blockIdx.x];
+  int const d = job.pool.layout.head_dim, head = static_cast<int>(blockIdx.y);
+  auto const at_of = [&](int n) { return static_cast<std::size_t>(join.first_partial_row + n * join.step) * job.q_heads + head; };
+  std::size_t const to = static_cast<std::size_t>(join.row) * job.q_heads + head;
+  float top = -INFINITY;
+  for (int n = 0; n < join.partials; ++n) top = fmaxf(top, job.partials.max[at_of(n)]);
+  for (int column = static_cast<int>(threadIdx.x); column < d; column += join_threads) {
+    float denom = 0, total = 0;
+    for (int n = 0; n < join.partials; ++n) {
+      float const factor = share_of(job.partials.max[at_of(n)], top);
+      denom += factor * job.partials.denom[at_of(n)];
+      total += factor * job.partials.sum[at_of(n) * d + column];
     }
+    job.out.sum[to * d + column] = total;
+    if (column > 0) continue;
+    job.out.max[to] = top;
+    job.out.denom[to] = denom;
   }
+}
+
+template <class Scalar, int loads>
+void start(Job const& job, CUstream_st* queue) {
+  int const d = job.pool.layout.head_dim;
+  bool const whole = static_cast<std::size_t>(d) * sizeof(typename Scalar::Stored) % load_bytes == 0;
+  dim3 const blocks(static_cast<unsigned>(job.plan.split.parts), static_cast<unsigned>(job.pool.layout.kv_heads));
+  std::size_t const shared_bytes = sizeof(float) * warps * records_at_once * static_cast<std::size_t>(d);
+  launch(whole ? attend_part<Scalar, loads, true> : attend_part<Scalar, loads, false>, blocks, warps * warp, shared_bytes, queue, "cuda::attend",
+         job);
+}
+
+template <class Scalar>
+void start(Job job, CUstream_st* queue) {
+  int const each = load_bytes / static_cast<int>(sizeof(typename Scalar::Stored)), d = job.pool.layout.head_dim;
+  job.lanes = 1;
+  while (job.lanes < warp && job.lanes * each < d) job.lanes *= 2;
+  if (d <= job.lanes * each) return start<Scalar, 1>(job, queue);
+  if (d <= 2 * job.lanes * each) return start<Scalar, 2>(job, queue);
+  throw std::runtime_error("cuda::attend takes a head_dim up to " + std::to_string(2 * warp * each) + " of this type, not " + std::to_string(d));
 }
 
 }  // namespace
@@ -127,14 +268,17 @@ __global__ void attend_group(Job job) {
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
             Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
-  if (plan.groups == 0) return;
-  auto const d = static_cast<std::size_t>(pool.layout.head_dim);
-  std::size_t const shared_bytes = tile_keys * (2 * d + 1) * sizeof(float);
-  check(cudaFuncSetAttribute(attend_group, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-        "reserving shared memory for cuda::attend");
-  dim3 const blocks(static_cast<unsigned>(plan.groups), static_cast<unsigned>(pool.layout.kv_heads));
-  attend_group<<<blocks, warps * warp, shared_bytes, queue>>>(Job{pool, plan, q, q_heads, scale, out, page_lse});
-  check(cudaGetLastError(), "starting cuda::attend");
+  if (plan.split.parts < 0) throw std::runtime_error("cuda::attend was handed a plan without its split; make one by split_plan()");
+  if (plan.split.parts == 0) return;
+  auto const records = static_cast<std::size_t>(plan.split.partial_rows) * static_cast<std::size_t>(q_heads);
+  DeviceArray<float> const sums{records * static_cast<std::size_t>(pool.layout.head_dim), stream}, tops{records, stream}, denoms{records, stream};
+  Job const job{pool, plan, q, q_heads, scale, out, {sums.data(), tops.data(), denoms.data()}, page_lse, 0};
+  if (pool.layout.dtype == DType::f32) start<F32>(job, queue);
+  if (pool.layout.dtype == DType::bf16) start<Bf16>(job, queue);
+  if (pool.layout.dtype == DType::f16) start<F16>(job, queue);
+  if (plan.split.joins == 0) return;
+  dim3 const blocks(static_cast<unsigned>(plan.split.joins), static_cast<unsigned>(q_heads));
+  launch(join_partials, blocks, join_threads, 0, queue, "joining the partials of cuda::attend", job);
 }
 
 }  // namespace pikv::kernels::cuda

@@ -1,4 +1,4 @@
-#include "kernels/cuda/check.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/stream.hpp"
 #include "kernels/merge.hpp"
 
@@ -7,7 +7,7 @@ namespace {
 
 constexpr int threads = 128;
 
-/// One block per (row, head).
+/// One block per (row, head). Bytes: 12 per column and 20 per (row, head). Multiply-adds: 2 per column. Limit: memory bandwidth, or the launch.
 __global__ void merge_heads(PartialView into, PartialView part, int d) {
   std::size_t const at = blockIdx.x;
   float const of_before = into.max[at], of_part = part.max[at], top = fmaxf(of_before, of_part);
@@ -25,8 +25,7 @@ __global__ void merge_heads(PartialView into, PartialView part, int d) {
 void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
   if (rows * heads == 0) return;
-  merge_heads<<<static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue>>>(into, part, d);
-  check(cudaGetLastError(), "starting cuda::merge");
+  launch(merge_heads, static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue, "cuda::merge", into, part, d);
 }
 
 }  // namespace pikv::kernels::cuda

@@ -1,6 +1,7 @@
 #include <stdexcept>
 
 #include "kernels/attend.hpp"
+#include "kernels/cuda/memory.hpp"
 #include "kernels/merge.hpp"
 
 namespace pikv::kernels::cuda {
@@ -11,6 +12,10 @@ namespace {
 }  // namespace
 
 void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
+DeviceBuffer::~DeviceBuffer() = default;
+void DeviceBuffer::copy_in(std::span<std::byte const>, std::size_t) { refuse(); }
+void DeviceBuffer::copy_out(std::span<std::byte>) const { refuse(); }
 void merge(PartialView, PartialView, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
 
 }  // namespace pikv::kernels::cuda

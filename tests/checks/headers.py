@@ -1,7 +1,8 @@
 """headers.py ROOT BUILD: compiles every header alone, with the flags that BUILD uses for the sources nearest to it.
 
 A header that a source includes before all else was compiled alone when BUILD made that source's object; it is not compiled again.
-Where the nearest sources belong to targets of different flags, one of them must do. Left out are .cuh files, which only nvcc reads.
+Where the nearest sources belong to targets of different flags, one of them must do. Left out are .cuh files and the emulation's
+cuda_runtime.h, which only .cu files read: they want the CUDA toolkit's headers.
 """
 import concurrent.futures
 import json
@@ -74,7 +75,7 @@ def problem_of(root, header, commands):
 def main(root, build):
     entries = [entry for entry in json.loads((build / "compile_commands.json").read_text()) if entry["file"].endswith((".cpp", "_cxx.cxx"))]
     commands = {source: (tuple(flags(entry["command"], entry["file"])), entry["directory"]) for entry in entries for source in sources_of(entry)}
-    headers = [path for path in source_tree.sources(root) if path.suffix in (".hpp", ".h")]
+    headers = [path for path in source_tree.sources(root) if path.suffix in (".hpp", ".h") and path.name != "cuda_runtime.h"]
     compiled = {compiled_first(root, entry) for entry in entries}
     left = [header for header in headers if root / header not in compiled]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

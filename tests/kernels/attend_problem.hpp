@@ -40,7 +40,8 @@ struct Problem {
             slots.data(),
             first_position.data(),
             tokens.data(),
-            row_position.data()};
+            row_position.data(),
+            {}};
   }
   std::size_t rows() const { return row_position.size(); }
   std::size_t lse_count() const {
@@ -93,9 +94,15 @@ struct Partial {
   friend bool operator==(Partial const&, Partial const&) = default;
 };
 
-inline Partial attend_on_host(Problem& problem, std::vector<float>* page_lse = nullptr) {
+/// Of the shape of the problem's result, which must overwrite it.
+inline Partial unwritten_partial(Problem const& problem) {
   Partial out{problem.rows(), static_cast<std::size_t>(problem.q_heads), static_cast<std::size_t>(problem.layout.head_dim)};
-  std::fill(out.sum.begin(), out.sum.end(), std::numeric_limits<float>::quiet_NaN());   // must be overwritten
+  for (auto* values : {&out.sum, &out.max, &out.denom}) std::fill(values->begin(), values->end(), std::numeric_limits<float>::quiet_NaN());
+  return out;
+}
+
+inline Partial attend_on_host(Problem& problem, std::vector<float>* page_lse = nullptr) {
+  Partial out = unwritten_partial(problem);
   if (page_lse) page_lse->assign(problem.lse_count(), std::numeric_limits<float>::quiet_NaN());
   Stream stream;
   host::attend(problem.pool(), problem.plan(), problem.q.data(), problem.q_heads, problem.scale, out.view(), page_lse ? page_lse->data() : nullptr,

@@ -1,0 +1,10 @@
+#include "backend.hpp"
+
+namespace pikv::kernels {
+
+std::vector<Backend const*> const& backends() {
+  static std::vector<Backend const*> const all{&host_backend};
+  return all;
+}
+
+}  // namespace pikv::kernels

@@ -1,0 +1,104 @@
+"""mutations.py ROOT BUILD COMPILER TEST_OBJECTS LIBRARIES: faults in kernels that the conformance cases must catch.
+
+Each row of MUTATIONS changes one line of a copy of kernels/cuda/NAME.cu. The copy is compiled as the emulation compiles NAME.cu and linked before the
+library that holds the original, with the objects of the cases (TEST_OBJECTS and LIBRARIES, separated by `;`); then the cases of that kernel must fail
+and say what the row expects, or come to another value ("Failure").
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT, BUILD, COMPILER = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+OBJECTS, LIBRARIES = sys.argv[4].split(";"), sys.argv[5].split(";")
+
+# file, what stands there (once), what is put there instead, cases to run, what they must say
+MUTATIONS = [
+    ("merge", "  __syncthreads();   // every thread has read the maximum\n", "", "*MergeCases*", "a race"),
+    ("merge", "i < (at + 1) * d; i += threads)", "i <= (at + 1) * d; i += threads)", "*MergeCases*", "a race|after the end of an allocation"),
+    ("merge", "i += threads)", "i += threads + 1)", "*MergeCases*", "Failure"),
+    ("merge", "if (top == -INFINITY) return;", "", "*MergeCases*", "Failure"),
+    ("merge", "if (threadIdx.x != 0) return;", "if (threadIdx.x > 1) return;", "*MergeCases*", "a race"),
+    ("attend", "    __syncthreads();\n    PartialView const to", "    PartialView const to", "*", "a race|nothing has written"),
+    ("attend", "    __syncthreads();   // the next four records use the same shared memory\n", "", "*", "a race"),
+    ("attend", "if (token < tokens) Columns::read(keys", "if (token <= tokens) Columns::read(keys", "*", "nothing has written"),
+    ("attend", "token < tokens && position + token <= last_position[r]", "position + token <= last_position[r]", "*", "Failure"),
+    ("attend", "position + token <= last_position[r]", "position + token < last_position[r]", "*", "Failure"),
+    ("attend", "dot += __shfl_xor_sync(all_lanes, dot, step)", "dot += __shfl_xor_sync(0xFFFFu, dot, step)", "*", "leaves out"),
+    ("attend", "for (int step = lanes / 2; step > 0; step /= 2) dot", "for (int step = lanes / 2; step > 1; step /= 2) dot", "*", "Failure"),
+    ("attend", "if (column < d) {\n          uint4", "if (column <= d) {\n          uint4", "*", "Failure|after the end|nothing has written"),
+    ("attend", "if (token >= tokens) continue;", "if (token > tokens) continue;", "*", "Failure|after the end|nothing has written"),
+    ("attend", "sum_of[(my_warp * records_at_once + r) * d + column]", "sum_of[(my_warp * records_at_once + r + 1) * d + column]", "*",
+     "a race|of which the launch asked|nothing has written"),
+    ("attend", "join.first_partial_row + n * join.step", "join.first_partial_row + n", "*", "Failure"),
+]
+CASES = "Shapes/AttendCases.*/1:Shapes/AttendCases.*/4:Shapes/AttendCases.*/10"   # of attend: enough for its mutations, in little time
+
+
+def compile_command(name):
+    """How the emulation compiles kernels/cuda/NAME.cu: words up to the source, and the folder it is run in."""
+    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
+        if entry["file"].endswith(f"kernels/cuda/{name}.cu") and "-fsanitize=thread" in entry["command"]:
+            words = shlex.split(entry["command"])
+            return [word for word in words[: words.index("-o")] if word not in ("-MD",)], entry["directory"]
+    raise LookupError(f"no command compiles {name}.cu for the emulation")
+
+
+def without_dependencies(words):
+    kept = iter(words)
+    for word in kept:
+        if word in ("-MT", "-MF"):
+            next(kept)
+        else:
+            yield word
+
+
+class Mutations(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_mutated(self, number, name, text, cases):
+        """The cases' exit code and output with `text` in the place of NAME.cu."""
+        folder = self.folder / str(number)
+        folder.mkdir()
+        (folder / f"{name}.cu").write_text(text)
+        command, directory = compile_command(name)
+        subprocess.run([*without_dependencies(command), "-o", str(folder / "kernel.o"), "-c", str(folder / f"{name}.cu")], cwd=directory, check=True)
+        subprocess.run([COMPILER, "-o", str(folder / "cases"), *OBJECTS, str(folder / "kernel.o"), *LIBRARIES], cwd=BUILD, check=True)
+        run = subprocess.run([str(folder / "cases"), f"--gtest_filter={CASES if cases == '*' else cases}", "--gtest_break_on_failure=0",
+                              "--gtest_fail_fast"], capture_output=True, text=True, timeout=600)
+        return run.returncode, run.stdout + run.stderr
+
+    def problem_of(self, numbered):
+        number, (name, old, new, cases, saying) = numbered
+        source = (ROOT / "kernels" / "cuda" / f"{name}.cu").read_text()
+        if source.count(old) != 1:
+            return f"{name}.cu holds {old!r} {source.count(old)} times; bring the table up to date"
+        code, said = self.run_mutated(number, name, source.replace(old, new), cases)
+        if code == 0:
+            return f"{name}.cu with {new!r} for {old!r} passes every case"
+        return None if re.search(saying, said) else f"{name}.cu with {new!r} for {old!r} fails without saying {saying!r}:\n{said[-1500:]}"
+
+    def test_each_mutation_is_caught(self):
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            problems = [problem for problem in pool.map(self.problem_of, enumerate(MUTATIONS)) if problem]
+        self.assertEqual(problems, [])
+
+    def test_the_kernels_as_they_are_pass(self):   # so that a mutation fails for what it is
+        for number, name in enumerate(sorted({row[0] for row in MUTATIONS})):
+            source = (ROOT / "kernels" / "cuda" / f"{name}.cu").read_text()
+            code, said = self.run_mutated(f"whole{number}", name, source, "*MergeCases*" if name == "merge" else "*")
+            self.assertEqual(code, 0, said[-1500:])
+
+
+unittest.main(argv=sys.argv[:1])
