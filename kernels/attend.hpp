@@ -48,7 +48,7 @@ struct AttendPlan {
   std::int32_t const* first_position = nullptr;
   std::int32_t const* tokens = nullptr;
   std::int32_t const* row_position = nullptr;
-  AttendSplit split;
+  AttendSplit split{};
 };
 
 /// Partial attention of every row over its group's pages.
