@@ -96,6 +96,8 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"codec", options.codec},
       {"codec-k", options.codec_k},
       {"codec-v", options.codec_v},
+      {"cold-codec", options.cold_codec},
+      {"cold-after", whole(options.cold_after)},
       {"calibration", options.calibration},
       {"exact-window", whole(options.exact_window)},
       {"scheduler", options.scheduler},

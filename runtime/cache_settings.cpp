@@ -40,7 +40,7 @@ CacheSettings cache_settings(GenerateOptions const& options, ModelConfig const& 
 
 FastShare fast_share(GenerateOptions const& options) {
   bool const places = schedulers().at(options.scheduler).kind == SchedulerKind::placement;
-  return {places ? options.keep : 1, options.pin_window, options.page_tokens};
+  return {places ? options.keep : 1, options.pin_window, options.page_tokens, 0};
 }
 
 std::string tier_folder(GenerateOptions const& options) { return options.tier_dir.empty() ? shards::default_tier_folder() : options.tier_dir; }

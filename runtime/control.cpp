@@ -39,11 +39,11 @@ PublishedPlacement read_placement(comm::MessageReader& in, int ranks) {
 }
 }  // namespace
 
-Control::Control(comm::World& world, double deadline_s, int size_classes)
+Control::Control(comm::World& world, double deadline_s, shards::StoreOptions const& store)
     : world_{world},
       deadline_s_{deadline_s},
       exchange_{world.make_exchange({"control", 0, sizeof(ControlState) + 16 + most_trouble + 16 + placement_bytes(world.size()) +
-                                                         sizeof(shards::LoadReport) + shards::Store::control_bytes(size_classes)})},
+                                                         sizeof(shards::LoadReport) + shards::Store::control_bytes(store)})},
       states_(static_cast<std::size_t>(world.size())) {}
 
 std::vector<ControlState> const& Control::exchange(shards::Step step, ControlState const& mine, std::string const& trouble,

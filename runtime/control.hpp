@@ -42,7 +42,7 @@ struct ControlState {
 /// placement to all, everyone's loads to rank 0; the last two only when there is one.
 class Control {
  public:
-  Control(comm::World& world, double deadline_s, int size_classes);
+  Control(comm::World& world, double deadline_s, shards::StoreOptions const& store);
 
   /// Returns the states by rank, valid until the next call. `trouble`: what this rank cannot go on from; then every rank throws
   /// AgreedError (code 1) with the sentence of the lowest rank that has one.

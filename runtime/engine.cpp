@@ -47,7 +47,7 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       store_{world, with_weights(options, capacity_), cache_.get()},
       experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
       forward_{model, store_, experts_, clock_},
-      control_{world, options.deadline_s, options.store.classes()},
+      control_{world, options.deadline_s, options.store},
       sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed, cache_.get()},
       recorder_{world.rank(), store_, control_, experts_, clock_} {
   bool const coordinates = options.coordinator.rebalance_steps > 0 || !options.coordinator.ranks.constant();

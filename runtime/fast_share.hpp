@@ -12,8 +12,10 @@ namespace pikv::runtime {
 struct FastShare {
   double keep = 1;
   std::int32_t window = 0, page_tokens = 1;
+  shards::Block warm = 0;   // above 0: all pages cool, and slots of so many warm blocks are kept for each running stream; the others are reserved
 
   shards::Block blocks(shards::Block all) const {
+    if (warm > 0) return std::max(1, all - warm);
     shards::Block const pinned = 2 + shards::blocks_for(window, page_tokens);
     return std::min(all, std::max(static_cast<shards::Block>(keep * all), pinned));
   }

@@ -48,7 +48,7 @@ void add(Totals& sum, Totals const& part) {
                                            &Totals::refetched,       &Totals::rewinds,       &Totals::page_reads,   &Totals::hits,
                                            &Totals::exchanges,       &Totals::messages,      &Totals::scrubbed,
                                            &Totals::pages_moved,     &Totals::moves_refused, &Totals::migration_bytes,
-                                           &Totals::tier_reads,      &Totals::pages_demoted, &Totals::pages_promoted};
+                                           &Totals::tier_reads,      &Totals::pages_demoted, &Totals::pages_promoted, &Totals::pages_recoded};
   for (auto const count : counts) sum.*count += part.*count;
   add(sum.bytes, part.bytes);
   add(sum.bytes_by_locality, part.bytes_by_locality);

@@ -83,16 +83,16 @@ void print_text(Job const& job, std::vector<Result> const& results) {
 }
 
 std::string codec_name(GenerateOptions const& options) {
-  if (options.codec_k.empty() && options.codec_v.empty()) return options.codec;
+  if (options.codec_k.empty() && options.codec_v.empty()) return codec_levels(options.codec, "--codec").warm;
   StorageChoice const choice = storage_choice(options);
   return choice.k.text + "/" + choice.v.text;
 }
 
 // Of what is kept, and how it is stored.
-double stated_ratio(Job const& job) {
+double stated_ratio(Job const& job, shards::Level level) {
   auto const& selection = job.options.selection;
   double const share = selection ? selections().at(selection->name).share(selection->parameter, job.model->config().layers) : 1;
-  return share * (job.codecs ? job.codecs->stated_ratio() : 1);
+  return share * (job.codecs ? job.codecs->stated_ratio(level) : 1);
 }
 
 void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result> const& results, std::optional<Fidelity> const& fidelity) {
@@ -105,9 +105,20 @@ void write_outputs(Job const& job, RunSummary const& summary, std::vector<Result
       file.write(output_line(job.requests[static_cast<std::size_t>(result.index)], result, job.tokenizer.get()) + "\n");
     file.commit();
   }
-  auto report = make_report({version(), job.command_line, summary, results, job.model->config(), job.model->parameters(), codec_name(options),
-                                   stated_ratio(job), job.resumed_from,
-                                   job.generated_before});
+  auto const cold = storage_choice(options).cold;
+  auto report = make_report({.version = version(),
+                             .command = job.command_line,
+                             .summary = summary,
+                             .results = results,
+                             .model = job.model->config(),
+                             .parameters = job.model->parameters(),
+                             .codec = codec_name(options),
+                             .codec_stated_ratio = stated_ratio(job, shards::Level::warm),
+                             .cold_codec = cold ? cold->text : "",
+                             .cold_after = cold ? cold->after : 0,
+                             .cold_stated_ratio = stated_ratio(job, shards::Level::cold),
+                             .resumed_from = job.resumed_from,
+                             .generated_before = job.generated_before});
   if (fidelity) report["fidelity"] = fidelity_json(*fidelity);
   if (!options.report.empty()) {
     OutputFile file{options.report, "--report"};

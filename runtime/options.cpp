@@ -102,11 +102,13 @@ Row const rows[] = {
     {"keep", "SHARE", "1", "of each stream's tokens that the scheduler keeps (quest: reads; flexgen: keeps in the fast tier), per layer, mean over KV heads, pinned ones included", [](Options& o, Given const& g) { o.keep = real_number(g, 1e-6, 1); }},
     {"redundancy", "X", "0", "how much less a page counts that resembles one that stays, when several are evicted; 0 to 1", [](Options& o, Given const& g) { o.redundancy = real_number(g, 0, 1); }},
     {"pin-window", "N", "64", "newest tokens that are always kept and read; so are a stream's first page and the one being filled", [](Options& o, Given const& g) { o.pin_window = count(g, 0, 1 << 30); }},
-    {"codec", "NAME", "none", "how full pages are stored, but for a stream's first: names joined by +, as svd:32+int8; a / between what keys and what values get; `pikv list codecs`", [](Options& o, Given const& g) { (void)parse_codec_pair(g.value, g.said), o.codec = g.value; }},
+    {"codec", "NAME", "none", "how full pages are stored, but for a stream's first: names joined by +, as svd:32+int8; a / between what keys and what values get; `pikv list codecs`", [](Options& o, Given const& g) { (void)parse_codec_pair(codec_levels(g.value, g.said).warm, g.said), o.codec = g.value; }},
     {"codec-k", "NAME", "as --codec", "how keys are", [](Options& o, Given const& g) { o.codec_k = shards::parse_codec(g.value, g.said).text; }},
     {"codec-v", "NAME", "as --codec", "how values are", [](Options& o, Given const& g) { o.codec_v = shards::parse_codec(g.value, g.said).text; }},
     {"calibration", "FILE", "", "what `pikv calibrate` wrote of this model: bases for svd, lora, lora_plus, prune and distill", [](Options& o, Given const& g) { o.calibration = file(g); }},
     {"exact-window", "N", "0", "newest tokens that stay uncompressed even where their page is full", [](Options& o, Given const& g) { o.exact_window = count(g, 0, 1 << 30); }},
+    {"cold-codec", "NAME", "", "how pages are stored once they are cold: smaller than --codec says; they are recoded where they are", [](Options& o, Given const& g) { (void)parse_codec_pair(g.value, g.said), o.cold_codec = g.value; }},
+    {"cold-after", "TOKENS", "", "a page is cold once all its tokens lie so many or more behind its stream's end", [](Options& o, Given const& g) { o.cold_after = whole_number(g, 1, 1 << 30); }},
     {"store", "sharded|local", "sharded", "pages spread over the ranks, or each at its home", [](Options& o, Given const& g) { o.store = choice(g, stores); }},
     {"tier-host", "SIZE", "what is free beside the KV budget", "host memory per rank for pages that --scheduler flexgen moves out of the fast tier; what does not fit goes to a file; 0: all does", [](Options& o, Given const& g) { o.tier_host = g.value == "0" ? 0 : static_cast<std::int64_t>(size_bytes(g)); }},
     {"tier-dir", "DIR", "TMPDIR, or /tmp", "folder of that file, which has no name in it and is gone when the job is", [](Options& o, Given const& g) { o.tier_dir = file(g); }},
@@ -180,6 +182,8 @@ EffectRow const effects[] = {
     {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
     {"calibration", [](Options const& o) { return storage_choice(o).wants_calibration(); }, "without a codec that has a basis of calibration; add --codec svd"},
     {"exact-window", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
+    {"cold-codec", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
+    {"cold-after", [](Options const& o) { return storage_choice(o).cold.has_value(); }, "without a codec of cold pages; add --cold-codec NAME"},
     {"pin-window", [](Options const& o) { return o.attention != "exact" || o.selection || o.scheduler != "none"; }, "where everything is kept and read; add --scheduler NAME"},
     {"move", shards_pages, local},
     {"tier-host", places, one_tier},
@@ -210,6 +214,19 @@ std::string not_saved_of(Options const& o) {
   return {};
 }
 
+void check_cold(Options const& options, StorageChoice const& storage) {
+  if (!storage.cold) return;
+  std::string const said = "the cold codec " + storage.cold->text;
+  if (storage.automatic) throw InputError(fmt::format("--codec auto chooses what fits a budget as a whole, {} included; name the codec", said));
+  if (!storage.codes()) throw InputError(fmt::format("{} is for pages that --codec has made smaller before; add --codec NAME of one", said));
+  if (storage.cold->after == 0) throw InputError(fmt::format("{} does not say when a page is cold; add --cold-after TOKENS", said));
+  if (places(options))
+    throw InputError(fmt::format("--scheduler {} moves pages between tiers, where none is recoded; leave out {}, or choose another scheduler", options.scheduler, said));
+  if (storage.cold->after < options.exact_window)
+    throw InputError(fmt::format("pages are cold {} tokens behind their stream's end, where --exact-window {} keeps them uncompressed; raise --cold-after to {} or more", storage.cold->after,
+                                 options.exact_window, options.exact_window));
+}
+
 void check_policies(Options const& options) {
   bool const chooses = options.attention != "exact";
   if (options.attention == "certified" && options.max_error == 0)
@@ -223,12 +240,11 @@ void check_policies(Options const& options) {
   StorageChoice const storage = storage_choice(options);
   if (storage.wants_calibration() && options.calibration.empty())
     throw InputError(fmt::format("the codec {} has a basis that comes from calibration; make one with `pikv calibrate` and add --calibration FILE",
-                                 storage.automatic ? "auto" : storage.k.map ? storage.k.text : storage.v.text));
+                                 storage.calibrated()));
+  check_cold(options, storage);
   if (storage.automatic && options.kv_budget == 0) throw InputError("--codec auto chooses what fits a budget; add --kv-budget SIZE");
   if (storage.automatic && (!options.checkpoint.empty() || !options.resume.empty()))
     throw InputError("--codec auto chooses by what a job is to hold, which is another when it goes on; name the codec, or leave out --checkpoint and --resume");
-  if (storage.codes() && places(options))
-    throw InputError(fmt::format("--scheduler {} moves uncompressed pages alone between tiers; leave out --codec, or choose another scheduler", options.scheduler));
   if (auto const missing = not_saved_of(options); !missing.empty() && (!options.checkpoint.empty() || !options.resume.empty()))
     throw InputError(fmt::format("a checkpoint does not hold {}; leave out --checkpoint and --resume, or choose another", missing));
 }

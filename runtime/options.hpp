@@ -50,6 +50,8 @@ struct GenerateOptions {
   double keep = 1, redundancy = 0;          // of the scheduler
   std::int32_t pin_window = 64;             // newest tokens that are never evicted nor left out
   std::string codec = "none", codec_k, codec_v;   // codec_k, codec_v empty: as codec says
+  std::string cold_codec;                   // of pages that are cold; empty: none, or as codec says after '>'
+  std::int64_t cold_after = 0;              // tokens behind a stream's end; 0: not given
   std::string calibration;                  // file
   std::int32_t exact_window = 0;            // newest tokens whose full pages stay uncompressed
   std::string scheduler = "none", transport = "auto", fault_plan;

@@ -102,8 +102,13 @@ void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Par
                                                  : calibration.map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), round_up(heads[i].rank)));
 }
 
+struct Stored {
+  std::vector<shards::TableCodec> tables;
+  ByHead<PartChoice> parts;   // empty without a calibration
+};
+
 // `same` in all tables, but for the maps that `parts` name.
-PageStorage stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const& calibration) {
+Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const& calibration) {
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   for (std::int32_t table = 0; table < tables.all; ++table) {
     shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
@@ -116,21 +121,34 @@ PageStorage stored(shards::TableCodec const& same, ByHead<PartChoice> parts, Pag
       for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
     }
   }
-  return {std::make_shared<shards::PageCodecs>(tables.layout, std::move(all)), std::move(parts)};
+  return {std::move(all), std::move(parts)};
+}
+
+// What `choice` says of warm pages, or, with a choice of its own, of cold ones.
+Stored stored(StorageChoice const& choice, char const* k_option, char const* v_option, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
+  shards::TableCodec same;
+  same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
+  same.k = stored_part(choice.k, tables.layout, k_option);
+  same.v = stored_part(choice.v, tables.layout, v_option);
+  if (choice.wants_calibration()) return stored(same, parts_of(choice, same, config, *calibration), tables, config, *calibration);
+  return {std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same), {}};
 }
 
 }  // namespace
 
 PageStorage make_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const* calibration) {
-  StorageChoice const choice = storage_choice(options);
-  if (!choice.codes()) return {};
+  StorageChoice warm = storage_choice(options);
+  if (!warm.codes()) return {};
   PageTables const tables = page_tables(options, config);
-  shards::TableCodec same;
-  same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
-  same.k = stored_part(choice.k, tables.layout, "--codec-k");
-  same.v = stored_part(choice.v, tables.layout, "--codec-v");
-  if (choice.wants_calibration()) return stored(same, parts_of(choice, same, config, *calibration), tables, config, *calibration);
-  return {std::make_shared<shards::PageCodecs>(tables.layout, std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same)), {}};
+  auto const cold = std::exchange(warm.cold, std::nullopt);   // of each level, what it alone wants
+  Stored made = stored(warm, "--codec-k", "--codec-v", tables, config, calibration), later;
+  if (cold) {
+    StorageChoice choice;
+    choice.k = cold->k;
+    choice.v = cold->v;
+    later = stored(choice, "--cold-codec", "--cold-codec", tables, config, calibration);
+  }
+  return {std::make_shared<shards::PageCodecs>(tables.layout, std::move(made.tables), std::move(later.tables)), std::move(made.parts)};
 }
 
 PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const& calibration, FitsBudget const& fits) {
@@ -138,7 +156,8 @@ PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig cons
   check_groups("--codec=auto", tables.layout);
   auto const made = [&](double bytes) {
     auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
-    return stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, calibration);
+    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, calibration);
+    return PageStorage{std::make_shared<shards::PageCodecs>(tables.layout, std::move(all.tables)), std::move(all.parts)};
   };
   double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
   if (PageStorage best = made(most); fits(*best.codecs)) return best;

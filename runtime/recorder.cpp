@@ -71,6 +71,7 @@ void Recorder::read_counters() {
   now_.tier_reads = counts_.tier_reads;
   now_.pages_demoted = counts_.pages_demoted;
   now_.pages_promoted = counts_.pages_promoted;
+  now_.pages_recoded = counts_.pages_recoded;
   now_.hits = counts_.page_reads - std::min(counts_.page_reads, counts_.lost + counts_.tier_reads);
   now_.stage_s = clock_.seconds();
 }

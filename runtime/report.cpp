@@ -109,6 +109,13 @@ Json stages_json(Totals const& totals) {
   return json;
 }
 
+Json codec_json(ReportInput const& input) {
+  Json json = {{"name", input.codec}, {"stated_ratio", input.codec_stated_ratio}};
+  if (!input.cold_codec.empty())
+    json["cold"] = {{"name", input.cold_codec}, {"after", input.cold_after}, {"stated_ratio", input.cold_stated_ratio}, {"pages_recoded", input.summary.totals.pages_recoded}};
+  return json;
+}
+
 }  // namespace
 
 Json make_report(ReportInput const& input) {
@@ -134,7 +141,7 @@ Json make_report(ReportInput const& input) {
                  {"ttft_s", latencies(input.results, ttft_s)},
                  {"tpot_s", latencies(input.results, tpot_s)},
                  {"kv", kv_json(input)},
-                 {"codec", {{"name", input.codec}, {"stated_ratio", input.codec_stated_ratio}}},
+                 {"codec", codec_json(input)},
                  {"transfer", transfer_json(totals)},
                  {"integrity", integrity_json(totals)},
                  {"cache", cache_json(totals)},

@@ -19,6 +19,9 @@ struct ReportInput {
   std::int64_t parameters = 0;          // of the whole model
   std::string codec = "none";
   double codec_stated_ratio = 1;        // payload and headers of coded pages / the same pages uncompressed, times the share of tokens kept by a selection
+  std::string cold_codec = {};          // empty: pages do not cool
+  std::int64_t cold_after = 0;
+  double cold_stated_ratio = 1;         // as codec_stated_ratio, of pages that are cold
   std::string resumed_from = {};        // the checkpoint this job went on from; empty: none
   std::uint64_t generated_before = 0;   // of the generated tokens, those that were in it
 };

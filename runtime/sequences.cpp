@@ -156,7 +156,10 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
       if (at) from.read_header(*at, header);
       return at.has_value();
     };
-    bool const sound = store_.restore(*sequence.stream, {header_of, [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(*row(layer), payload); }});
+    auto const payload_of = [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(*row(layer), payload); };
+    shards::ReadPage const block{header_of, payload_of};
+    if (!store_.has_room(block)) return;
+    bool const sound = store_.restore(*sequence.stream, block);
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;
     ++blocks_read_;

@@ -119,7 +119,7 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   EngineOptions engine;
   engine.deadline_s = options.deadline_s;
   engine.coordinator = {options.rebalance_steps, ranks};
-  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false, fast_share(options)};
+  engine.sequences = {options.batch, options.prefill_chunk, options.sampling, !options.logits.empty(), false, reserved_share(options, codecs.get())};
   shards::StoreOptions& store = engine.store;
   PageTables const tables = page_tables(options, config);
   store.layers = tables.all;
@@ -131,6 +131,7 @@ EngineOptions engine_options(GenerateOptions const& options, Model const& model,
   store.fingerprint = shards::page_fingerprint(model.fingerprint(), store.layout, codecs.get());
   store.coded_slots = sizing.coded;
   store.exact_blocks = exact_blocks(options);
+  if (auto const cold = storage_choice(options).cold) store.cold_after = cold->after;
   store.codecs = std::move(codecs);
   store.encode_watch = watch;
   store.slots = sizing.slots;

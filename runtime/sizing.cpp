@@ -12,6 +12,7 @@
 #include "comm/error.hpp"
 #include "runtime/cache_settings.hpp"
 #include "runtime/sequences.hpp"
+#include "runtime/storage_choice.hpp"
 #include "shards/arena.hpp"
 
 namespace pikv::runtime {
@@ -20,6 +21,9 @@ namespace {
 
 // From a page's sealing to the step whose plan can use its slot again (shards/home.hpp).
 constexpr std::size_t steps_at_home = 4;
+
+// From the step in which a warm page elsewhere is ordered to be recoded to the one that can use its slot again (shards/recoding.hpp).
+constexpr std::size_t steps_to_cool = 4;
 
 constexpr std::size_t least_copies = 16;   // of pages in slower tiers, at once
 
@@ -133,7 +137,7 @@ ClassSize size_class(GenerateOptions const& options, Demand const& demand, std::
   // Of pages in slower tiers: those of one layer, so that it is attended in one go; a few will do.
   std::size_t const demoted = demand.batch * (demand.most_blocks - demand.fast_blocks) * tables_per_layer;
   if (sealed > 0 && demand.may_fetch) size.replicas_most = std::max(all_of_one, options.move == Move::page ? layer_of_all : 0);
-  if (demand.tiers) size.replicas_most = std::max<std::size_t>(demoted, 1);
+  if (demand.tiers) size.replicas_most = sealed > 0 ? std::max<std::size_t>(demoted, 1) : 0;
   size.replicas_least = demand.tiers ? std::min(size.replicas_most, least_copies) : 0;
   return size;
 }
@@ -145,6 +149,44 @@ shards::CodedSlots slots_in(ClassSize const& size, std::size_t slots) {
 }
 
 }  // namespace
+
+namespace {
+
+// Blocks of a stream that can be warm beside one another, but for those a step brings.
+shards::Block warm_blocks(GenerateOptions const& options) { return shards::blocks_for(storage_choice(options).cold->after, options.page_tokens) + 1; }
+
+// `blocks_of` is what a request of so many blocks wants of a size class at once.
+template <typename Blocks>
+Demand demand_of(Demand demand, std::vector<std::vector<std::size_t>> const& needs, std::int32_t batch, Blocks const& blocks_of) {
+  demand.largest = demand.most_of_one = demand.all = 0;
+  for (auto of_home : needs) {
+    for (std::size_t& need : of_home) demand.largest = std::max(demand.largest, need = blocks_of(need));
+    std::size_t const blocks = most_wanted(std::move(of_home), batch);
+    demand.all += blocks;
+    demand.most_of_one = std::max(demand.most_of_one, blocks);
+  }
+  return demand;
+}
+
+// Warm pages of everything that runs, so that none waits for another to cool; their slots are free some steps after.
+Demand of_warm(Demand const& any, std::vector<std::vector<std::size_t>> const& needs, GenerateOptions const& options) {
+  auto const most = static_cast<std::size_t>(warm_blocks(options));
+  Demand demand = demand_of(any, needs, options.batch, [&](std::size_t need) { return std::min(need, most); });
+  std::size_t const passing = steps_to_cool * any.step_blocks;
+  demand.most_of_one = std::min(any.most_of_one, demand.most_of_one + passing);
+  demand.all = std::min(any.all, demand.all + needs.size() * passing);
+  demand.largest = demand.local ? demand.most_of_one : demand.all;
+  demand.most_blocks = std::min(any.most_blocks, most + any.step_blocks);
+  return demand;
+}
+
+}  // namespace
+
+FastShare reserved_share(GenerateOptions const& options, shards::PageCodecs const* codecs) {
+  FastShare share = fast_share(options);
+  if (codecs != nullptr && codecs->all_cool()) share.warm = static_cast<shards::Block>(storage_choice(options).cold->after / options.page_tokens);
+  return share;
+}
 
 std::int32_t exact_blocks(GenerateOptions const& options) { return static_cast<std::int32_t>(shards::blocks_for(options.exact_window, options.page_tokens)); }
 
@@ -176,23 +218,26 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
       largest_request = &request;
     }
   }
-  for (auto const& of_rank : needs) {
-    std::size_t const blocks = most_wanted(of_rank, options.batch);
-    demand.all += blocks;
-    demand.most_of_one = std::max(demand.most_of_one, blocks);
-  }
   demand.batch = std::min(static_cast<std::size_t>(options.batch), most_requests);
   demand.step_blocks = blocks_of_a_step(options, demand.batch, longest_prompt);
   demand.most_blocks = static_cast<std::size_t>(sizing.most_blocks);
   demand.fast_blocks = static_cast<std::size_t>(fast.blocks(sizing.most_blocks));
+
+  auto const as_is = [](std::size_t need) { return need; };
+  demand = demand_of(demand, needs, options.batch, as_is);
+  FastShare const reserved = reserved_share(options, codecs);
+  bool const passes = reserved.warm > 0;
+  Demand const warm = passes ? of_warm(demand, needs, options) : demand;
+  Demand const cold = passes ? demand_of(demand, needs, options.batch, [&](std::size_t need) { return static_cast<std::size_t>(reserved.blocks(static_cast<shards::Block>(need))); }) : demand;
 
   auto const all_tables = static_cast<std::size_t>(tables.all);
   std::vector<ClassSize> classes;
   std::size_t coded_tables = 0;
   for (std::int32_t c = 1; codecs != nullptr && c <= codecs->classes(); ++c) {
     auto const sealed = static_cast<std::size_t>(codecs->tables_in(c));
-    coded_tables += sealed;
-    classes.push_back(size_class(options, demand, sealed, 0, 0));
+    bool const is_warm = codecs->level_of(c) == shards::Level::warm;
+    coded_tables += is_warm ? sealed : 0;
+    classes.push_back(size_class(options, is_warm ? warm : cold, sealed, 0, static_cast<std::size_t>(tables.per_layer)));
     classes.back().cost = shards::SizeClass{.layout = tables.layout, .coded_bytes = codecs->class_bytes(c)}.slot_cost() + summary;
   }
   classes.insert(classes.begin(), size_class(options, demand, all_tables - coded_tables, coded_tables, static_cast<std::size_t>(tables.per_layer)));
@@ -230,7 +275,7 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
     sizing.summary_bytes += slots * summary;
     pages += slots;
   }
-  std::size_t const layer_of_all = demand.most_blocks * static_cast<std::size_t>(options.batch), replicas = sizing.coded.empty() ? sizing.replica_slots : sizing.coded[0].replica_slots;
+  std::size_t const layer_of_all = demand.most_blocks * static_cast<std::size_t>(options.batch), replicas = sizing.coded.empty() ? sizing.replica_slots : sizing.coded.back().replica_slots;
   if (options.move == Move::page && demand.may_fetch && replicas < layer_of_all)
     sizing.warning = fmt::format("--move page: this budget has room for {} fetched pages of {} that may be wanted at once, so queries move to the rest; a --kv-budget of {} would do",
                                  replicas, layer_of_all, readable(sizing.arena_bytes + sizing.summary_bytes + (layer_of_all - replicas) * classes.back().cost));

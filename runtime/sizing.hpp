@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/fast_share.hpp"
 #include "runtime/model/config.hpp"
 #include "runtime/options.hpp"
 #include "runtime/request.hpp"
@@ -29,6 +30,9 @@ struct Sizing {
 /// could never run. `storing_ranks`: how many ranks store pages when they are fewest (rank_plan.hpp); 0: all.
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
                   std::uint64_t free_bytes, int storing_ranks = 0, shards::PageCodecs const* codecs = nullptr);
+
+/// What a request reserves of its pages: those in the fast tier; where all pages cool, those that may be cold.
+FastShare reserved_share(GenerateOptions const& options, shards::PageCodecs const* codecs);
 
 /// Newest full blocks that stay uncompressed.
 std::int32_t exact_blocks(GenerateOptions const& options);

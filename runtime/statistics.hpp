@@ -48,7 +48,7 @@ struct StepRecord {
 struct Totals {
   std::uint64_t tokens_appended = 0, cells_evicted = 0, pages_sealed = 0, pages_remote = 0;
   std::uint64_t checked = 0, scrubbed = 0, corrupt = 0, stale = 0, timeout = 0, refetched = 0, rewinds = 0;
-  std::uint64_t page_reads = 0, hits = 0, tier_reads = 0, pages_demoted = 0, pages_promoted = 0;
+  std::uint64_t page_reads = 0, hits = 0, tier_reads = 0, pages_demoted = 0, pages_promoted = 0, pages_recoded = 0;
   std::uint64_t pages_moved = 0, moves_refused = 0, migration_bytes = 0;
   std::uint64_t exchanges = 0, messages = 0;
   std::array<std::uint64_t, purposes> bytes{};

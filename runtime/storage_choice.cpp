@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "comm/error.hpp"
 
@@ -22,7 +24,43 @@ shards::CodecSpec part_of(std::string_view text, std::string const& said) {
 
 }  // namespace
 
-bool StorageChoice::wants_calibration() const { return automatic || maps_by_calibration(k) || maps_by_calibration(v); }
+std::string StorageChoice::calibrated() const {
+  if (automatic) return "auto";
+  for (shards::CodecSpec const* spec : {&k, &v, cold ? &cold->k : nullptr, cold ? &cold->v : nullptr})
+    if (spec != nullptr && maps_by_calibration(*spec)) return spec->text;
+  return {};
+}
+
+CodecLevels codec_levels(std::string const& text, std::string const& said) {
+  auto const arrow = text.find('>');
+  if (arrow == std::string::npos) return {text, "", 0};
+  auto const at = text.find('@', arrow);
+  std::int64_t after = 0;
+  char const* const end = text.data() + text.size();
+  bool const number = at != std::string::npos && std::from_chars(text.data() + at + 1, end, after).ptr == end;
+  if (!number || after < 1 || after > 1 << 30)
+    throw InputError(fmt::format("{} does not say when a page is cold; write WARM>COLD@TOKENS, as int8>int4@512", said));
+  return {text.substr(0, arrow), text.substr(arrow + 1, at - arrow - 1), after};
+}
+
+namespace {
+
+std::optional<ColdChoice> cold_choice(GenerateOptions const& options, CodecLevels const& levels) {
+  bool const joined = !levels.cold.empty();
+  if (joined && (!options.cold_codec.empty() || options.cold_after > 0))
+    throw InputError(fmt::format("--codec={} says how cold pages are stored; leave out --cold-codec and --cold-after", options.codec));
+  std::string const text = joined ? levels.cold : options.cold_codec;
+  if (text.empty()) return std::nullopt;
+  std::string const said = joined ? "--codec=" + options.codec : "--cold-codec=" + text;
+  CodecPair pair = parse_codec_pair(text, said);
+  for (shards::CodecSpec const* spec : {&pair.k, &pair.v}) {
+    if (spec->automatic()) throw InputError(fmt::format("{}: auto chooses for warm pages alone; name the codec of cold ones", said));
+    if (spec->selection) throw InputError(fmt::format("{} selects tokens, which is done once, of all pages; write {} first in --codec", said, spec->selection->name));
+  }
+  return ColdChoice{std::move(pair.k), std::move(pair.v), text, joined ? levels.cold_after : options.cold_after};
+}
+
+}  // namespace
 
 CodecPair parse_codec_pair(std::string_view text, std::string const& said) {
   auto const slash = text.find('/');
@@ -33,13 +71,15 @@ CodecPair parse_codec_pair(std::string_view text, std::string const& said) {
 
 StorageChoice storage_choice(GenerateOptions const& options) {
   StorageChoice choice;
-  choice.automatic = options.codec == "auto";
+  CodecLevels const levels = codec_levels(options.codec, "--codec=" + options.codec);
+  choice.automatic = levels.warm == "auto";
   if (choice.automatic && (!options.codec_k.empty() || !options.codec_v.empty()))
     throw InputError("--codec auto chooses for keys and for values; leave out --codec-k and --codec-v");
-  CodecPair const pair = parse_codec_pair(options.codec, "--codec=" + options.codec);
+  CodecPair const pair = parse_codec_pair(levels.warm, "--codec=" + options.codec);
   choice.selection = pair.k.selection;
   choice.k = options.codec_k.empty() ? pair.k : part_of(options.codec_k, "--codec-k=" + options.codec_k);
   choice.v = options.codec_v.empty() ? pair.v : part_of(options.codec_v, "--codec-v=" + options.codec_v);
+  choice.cold = cold_choice(options, levels);
   return choice;
 }
 

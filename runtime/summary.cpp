@@ -63,6 +63,16 @@ std::string latency(Json const& report) {
   return text + '\n';
 }
 
+// Of a job whose pages cool: what the levels state, and how many pages went from one to the other.
+std::string codec(Json const& report) {
+  auto const& warm = report["codec"];
+  if (!warm.contains("cold")) return "";
+  auto const& cold = warm["cold"];
+  return fmt::format("codec       {} keeps {:.1f} % of uncompressed pages, {} after {} tokens {:.1f} %: {} recoded\n", warm["name"].get<std::string>(),
+                     100 * warm["stated_ratio"].get<double>(), cold["name"].get<std::string>(), cold["after"].get<std::int64_t>(),
+                     100 * cold["stated_ratio"].get<double>(), count(cold["pages_recoded"], "page"));
+}
+
 std::string memory(Json const& report) {
   auto const& kv = report["kv"];
   double const resident = kv["bytes_resident"].get<double>();
@@ -77,8 +87,8 @@ std::string memory(Json const& report) {
   text += fmt::format("  {:<15}{:>11}\n", "peak", bytes(kv["bytes_peak"]));
   text += fmt::format("  {:<15}{:>11}{:>11}   beside the KV memory, all the time\n", "message buffers", bytes(kv["message_buffers"]), "");
   auto const sealed = kv["pages_sealed"].get<double>(), remote = kv["pages_remote"].get<double>();
-  return text + fmt::format("pages       {:.0f} sealed, {:.0f} ({}) stored on another rank than their home\n\n", sealed, remote,
-                            share(remote, sealed));
+  text += fmt::format("pages       {:.0f} sealed, {:.0f} ({}) stored on another rank than their home\n", sealed, remote, share(remote, sealed));
+  return text + codec(report) + '\n';
 }
 
 std::string traffic(Json const& report) {

@@ -28,6 +28,7 @@ Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers
       counts_{counts},
       policy_{policy},
       remote_(index(world.size())),
+      of_class_(index(arena.classes())),
       plan_{arena, options} {
   std::size_t const tables = index(options.tables_per_layer), reads = index(options.most_streams) * tables;
   std::size_t const pages = reads * index(options.most_blocks);
@@ -195,9 +196,18 @@ void Attention::choose_moves(Read const& read) {
   for (comm::Rank owner = 0; owner < world_.size(); ++owner) {
     auto const& pages = remote_[index(owner)];
     if (pages.empty()) continue;
-    bool const cheaper = index(read.of.rows) * row_bytes >= pages.size() * arena_.payload_bytes(sealed_class(options_, read.of.table));
+    std::size_t page_bytes = 0;
+    std::ranges::fill(of_class_, 0);
+    for (Remote const& page : pages) {
+      std::int32_t const size_class = arena_.size_class(read.stream->directory().at(read.of.table, page.block).slot);
+      page_bytes += arena_.payload_bytes(size_class);
+      ++of_class_[index(size_class)];
+    }
+    bool const cheaper = index(read.of.rows) * row_bytes >= page_bytes;
     bool const fetch = options_.move == Move::page || (options_.move == Move::automatic && cheaper);
-    if (fetch && replicas_.room(read.of.table) >= pages.size()) {
+    bool room = fetch;
+    for (std::int32_t c = 0; c < arena_.classes() && room; ++c) room = of_class_[index(c)] == 0 || replicas_.room(read.of.table, c) >= of_class_[index(c)];
+    if (room) {
       for (Remote const& page : pages) replicas_.fetch(*read.stream, read.of.table, page.block);
       continue;
     }

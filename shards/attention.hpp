@@ -98,6 +98,7 @@ class Attention {
     std::int32_t at;                                 // index among the read's blocks
   };
   std::vector<std::vector<Remote>> remote_;          // by owner: blocks of one read to be read there
+  std::vector<std::size_t> of_class_;                // of such pages, by size class
   std::vector<AskedPage> asked_;
   std::vector<float> page_lse_, plan_lse_, lse_;
   std::vector<std::pair<Block, std::size_t>> joined_;   // blocks of both rounds of a read, and where their log-sum-exps are

@@ -29,6 +29,7 @@ struct Counts {
   std::uint64_t pages_evicted = 0;     // of own streams, by a policy
   std::uint64_t cells_evicted = 0;     // of these: (token, layer, KV head)
   std::uint64_t blocks_restored = 0;   // of own streams, read from a checkpoint instead of computed, once, not per layer
+  std::uint64_t pages_recoded = 0;     // of own streams, that went from warm to cold
   std::uint64_t pages_moved = 0;       // that this rank has pushed to a new owner, acknowledged there
   std::uint64_t moves_refused = 0;     // pages that stayed where they were: no slot at the new owner, or gone meanwhile
   std::uint64_t migration_bytes = 0;   // pushed for moves: payload and headers, repeats included

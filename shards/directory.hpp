@@ -33,6 +33,7 @@ struct DirectoryEntry {
   Slot slot;                        // in the owner's arena: pending, remote
   std::uint64_t generation = 0;     // of that slot, or of its stay in that place
   bool moving = false;              // on its way to another owner; served from where it is until the home hears that it has arrived
+  bool recoding = false;            // its owner was told to make a cold one of it; served as it is until the home hears that this is there
   bool moved = false;               // remote: pushed there by another rank than its home, so that only its name releases it
   std::uint16_t refusals = 0;       // of moves under the present placement
   std::uint32_t reads = 0;          // sealed, on its own home's shard: since the last report of loads

@@ -21,6 +21,7 @@ char const* to_string(PageEvent event) {
     case PageEvent::restore: return "restore";
     case PageEvent::demote: return "demote";
     case PageEvent::promote: return "promote";
+    case PageEvent::recode: return "recode";
   }
   return "unknown";
 }

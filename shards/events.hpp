@@ -13,9 +13,9 @@ namespace pikv::shards {
 
 /// What can happen to a page. docs/trace.md (/events) says who writes each down, and what peer, slot and bytes are then.
 enum class PageEvent : std::int32_t {
-  seal, place, push, index, acknowledge, fetch, hit, miss, stale, evict, migrate, corrupt, rewind, release, restore, demote, promote
+  seal, place, push, index, acknowledge, fetch, hit, miss, stale, evict, migrate, corrupt, rewind, release, restore, demote, promote, recode
 };
-inline constexpr std::size_t page_event_kinds = 17;
+inline constexpr std::size_t page_event_kinds = 18;
 char const* to_string(PageEvent event);
 
 inline constexpr std::int32_t every_layer = -1;   // of an event that is of `block` and what follows, in all layers

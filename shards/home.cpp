@@ -33,6 +33,7 @@ Home::Home(comm::World& world, comm::Transport& transport, Arena& arena, Owner& 
       cache_policy_{policy},
       placement_{placement_options(options, world.size())},
       channels_(static_cast<std::size_t>(world.size()) * static_cast<std::size_t>(arena.classes())),
+      recode_orders_(static_cast<std::size_t>(world.size())),
       decoded_(options.layout.bytes()) {
   for (comm::Rank owner = 0; owner < world.size(); ++owner)
     for (std::int32_t size_class = 0; size_class < arena.classes(); ++size_class) {
@@ -251,7 +252,7 @@ void Home::release(Stream& stream, Block from) {
         if (entry.moved) to.retires.push_back({entry.slot.index, 0, entry.generation});
         away = away || !entry.moved;
       }
-    if (away) to.drops.push_back({stream.id_, from, 0, to.sent});
+    if (away) to.drops.push_back({stream.id_, from, 0, to.sent, recode_orders_[static_cast<std::size_t>(to.owner)]});
   }
   std::erase_if(homeless_, released);
   for (Block block = from; block < directory.blocks(); ++block)
@@ -263,6 +264,7 @@ void Home::release(Stream& stream, Block from) {
   directory.resize(std::min(from, directory.blocks()));
   stream.length_ = std::min(stream.length_, first_position(from, options_.layout.page_tokens));
   stream.sealed_ = std::min(stream.sealed_, from);
+  stream.cold_ = std::clamp(from, 1, stream.cold_);
   if (from == 0) stream.evicted_pages_ = 0;
 }
 

@@ -67,6 +67,10 @@ class Home {
   /// The next block of a stream whose tokens are not computed but read: `read(layer, header, payload)` brings each page. All are verified,
   /// and sealed, or open if they are not full; the caller has made sure of the room. False if one is not what it should be: then none is kept.
   bool restore(Stream& stream, ReadPage const& read);
+  /// One more of this home's pages is ordered to be recoded by its owner.
+  void order_recoding(comm::Rank owner) { ++recode_orders_[static_cast<std::size_t>(owner)]; }
+  /// The page of a table, sealed or pending, is stored as the one in slot `by` from now on, which is of another size class; it finds an owner anew.
+  void replace(Stream& stream, std::int32_t table, Block block, Slot by);
   /// Drops a sealed page; false while it is on its way to another owner, or was never sealed.
   bool evict(Stream& stream, std::int32_t table, Block block);
   /// Forgets all pages from `from` on, here and at their owners.
@@ -184,6 +188,7 @@ class Home {
   Placement placement_;
   std::optional<ZipfBuckets> skewed_;
   std::vector<Channel> channels_;
+  std::vector<std::uint64_t> recode_orders_;   // by owner, since construction
   std::vector<Waiting> homeless_, looking_;   // no rank has a slot now; tried again every step
   struct Started {
     comm::Op op;

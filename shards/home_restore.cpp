@@ -11,7 +11,8 @@ namespace pikv::shards {
 // A coded page as it was before, but for what the codec lost.
 kernels::PoolView Home::decoded(std::int32_t layer, Slot slot) {
   kernels::PoolView const view{decoded_.data(), decoded_.size(), options_.layout};
-  kernels::host::decode_page(options_.codecs->layout(layer), arena_.payload(slot).data(), view, 0);
+  Level const level = options_.codecs->level_of(arena_.size_class(slot));
+  kernels::host::decode_page(options_.codecs->layout(layer, level), arena_.payload(slot).data(), view, 0);
   return view;
 }
 
@@ -26,10 +27,10 @@ bool Home::read_block(Stream& stream, ReadPage const& read, std::uint32_t& token
       evicted = true;
       continue;
     }
-    std::int32_t const size_class = header.codec == 0 ? 0 : sealed_class(options_, layer);
-    if (header.codec != 0 && (size_class == 0 || header.codec != options_.codecs->id(layer))) return false;
+    auto const size_class = stored_class(options_, layer, header);
+    if (!size_class) return false;
     DirectoryEntry& entry = stream.directory_.at(layer, block);
-    entry.local = arena_.take(size_class);
+    entry.local = arena_.take(*size_class);
     arena_.header(entry.local) = header;
     read.payload(layer, arena_.payload(entry.local).first(std::min<std::size_t>(header.payload_bytes, arena_.payload(entry.local).size())));
     ++counts_.checked;
@@ -57,7 +58,7 @@ bool Home::restore(Stream& stream, ReadPage const& read) {
   bool sealed = full && stream.sealed_ == block;
   for (std::int32_t layer = 0; layer < options_.layers; ++layer)   // a page that waits to be encoded is still open
     if (DirectoryEntry const& entry = stream.directory_.at(layer, block); entry.life != PageLife::evicted)
-      sealed = sealed && (block == 0 || arena_.size_class(entry.local) == sealed_class(options_, layer));
+      sealed = sealed && (block == 0 || sealed_class(options_, layer) == 0 || arena_.size_class(entry.local) > 0);
   for (std::int32_t layer = 0; layer < options_.layers; ++layer) {
     DirectoryEntry& entry = stream.directory_.at(layer, block);
     if (entry.life == PageLife::evicted) {

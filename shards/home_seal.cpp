@@ -12,6 +12,7 @@ namespace pikv::shards {
 
 void Home::advance(Stream& stream, std::int32_t rows) {
   stream.length_ += rows;
+  stream.computed_ = true;
   counts_.tokens_appended += static_cast<std::uint64_t>(rows);
 }
 

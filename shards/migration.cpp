@@ -155,7 +155,7 @@ void Migration::consider(Stream& stream, std::int32_t layer, Block block) {
   }
   if (entry.owner == target && !entry.moving) return;
   clean_ = false;
-  if (entry.moving || entry.rotten) return;
+  if (entry.moving || entry.recoding || entry.rotten) return;
   if (entry.life == PageLife::sealed && entry.owner == self_) {
     entry.moving = true;
     home_.leave(target, {.home = -1, .stream = &stream, .layer = layer, .block = block, .slot = entry.local});

@@ -97,6 +97,11 @@ void Owner::index_arrived(comm::Rank from, std::int32_t size_class, Step step) {
   }
 }
 
+bool Owner::takes(Drop const& drop, comm::Rank from, IndexedPage const& page) const {
+  if (page.home != from || page.key.block < drop.from) return false;
+  return page.writer == from ? page.push <= drop.pushes : page.writer == self_ && page.push <= drop.orders;
+}
+
 void Owner::drop_released(comm::Rank from, std::int32_t size_class, Step step) {
   Writer& writer = this->writer(from, size_class);
   for (Drop const& drop : writer.drops) {
@@ -104,8 +109,7 @@ void Owner::drop_released(comm::Rank from, std::int32_t size_class, Step step) {
     if (found == slots_of_stream_.end()) continue;
     std::erase_if(found->second, [&](std::int32_t slot) {
       IndexedPage const& page = indexed(in_arena(slot));
-      if (arena_.size_class(in_arena(slot)) != size_class || page.home != from || page.writer != from || page.key.block < drop.from || page.push > drop.pushes)
-        return false;
+      if (arena_.size_class(in_arena(slot)) != size_class || !takes(drop, from, page)) return false;
       retire(slot, step);
       return true;
     });
@@ -160,6 +164,18 @@ void Owner::let_go(Slot slot, Step step) {
   --shelf(slot).held_empty;
   --shelf(slot).used;
   arena_.retire(slot, step);
+}
+
+void Owner::index_recoded(Slot warm, Slot cold, std::uint64_t order) {
+  IndexedPage page = indexed(warm);
+  page.writer = self_;
+  page.push = order;
+  page.reads = 0;
+  index_[static_cast<std::size_t>(cold.index)] = page;
+  slots_of_stream_[page.key.stream].push_back(cold.index);
+  ++pages_by_home_[static_cast<std::size_t>(page.home)];
+  ++shelf(cold).pages;
+  ++shelf(cold).used;
 }
 
 void Owner::come_home(Slot slot) {

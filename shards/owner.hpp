@@ -28,13 +28,13 @@ struct Grant {
 };
 
 /// Drop of all pages of a stream from a block on, in every layer, that were among the writer's first `pushes` pushes of the size class: a drop that had to
-/// wait for room in a control message takes nothing that was pushed after it. Pages that another rank has pushed (they were moved) it
-/// leaves alone: their home retires them by name.
+/// wait for room in a control message takes nothing that was pushed after it. So with pages that the owner has made in the class: those of the writer's first
+/// `orders` orders to recode. Pages that another rank has pushed (they were moved) it leaves alone: their home retires them by name.
 struct Drop {
   StreamId stream;
   Block from = 0;
   std::int32_t reserved = 0;
-  std::uint64_t pushes = 0;
+  std::uint64_t pushes = 0, orders = 0;
 };
 
 /// What an owner knows of a page it has indexed, taken from the header when that was verified: what happens to the header later changes
@@ -44,8 +44,8 @@ struct IndexedPage {
   std::int32_t tokens = 0;
   PageKey key;
   std::int64_t first_position = 0;
-  std::uint64_t push = 0;           // its number, of its writer
-  comm::Rank writer = -1;           // who pushed it: its home, or the owner it was moved from
+  std::uint64_t push = 0;           // its number, of its writer; of a recoded one, of its home's orders
+  comm::Rank writer = -1;           // who pushed it: its home, or the owner it was moved from; this rank itself: it was recoded here
   KvExpert expert = 0;
   std::uint32_t reads = 0;          // by queries, since the last report of loads
 };
@@ -74,6 +74,8 @@ class Owner {
 
   /// A page of this rank's own placed on itself: from the home's share of the arena to the owner's. False: quota full.
   bool adopt(std::int32_t size_class);
+  /// The same of one that is recoded here: whatever the quota, since it leaves another class.
+  void adopt_recoded(std::int32_t size_class) { ++shelf(size_class).used; }
   /// It is released (its slot is given back by the home).
   void disown(std::int32_t size_class) { --shelf(size_class).used; }
 
@@ -84,6 +86,8 @@ class Owner {
   void hold(Slot slot) { held_[static_cast<std::size_t>(slot.index)] = true; }
   void let_go(Slot slot, Step step);
   bool held(Slot slot) const { return held_[static_cast<std::size_t>(slot.index)]; }
+  /// Indexes the cold one that was made of a page, by its home's order of that number, in a slot of its own. The warm one stays until its home retires it by name.
+  void index_recoded(Slot warm, Slot cold, std::uint64_t order);
   /// A page of this rank's own that has come home: from now on it is as if placed here at once (adopted), no longer indexed.
   void come_home(Slot slot);
   void count_read(Slot slot) { ++index_[static_cast<std::size_t>(slot.index)].reads; }
@@ -126,6 +130,7 @@ class Owner {
   void answer_requests(std::int32_t size_class, Step step);
   void retire(std::int32_t slot, Step step);
   void unlist(Slot slot);
+  bool takes(Drop const& drop, comm::Rank from, IndexedPage const& page) const;
 
   Arena& arena_;
   comm::Rank self_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "kernels/attend.hpp"
 #include "kernels/merge.hpp"
@@ -17,16 +18,24 @@ void PageReader::reserve(std::size_t pages) {
 void PageReader::clear() {
   pages_.clear();
   groups_.clear();
-  tables_.clear();
+  forms_.clear();
   rows_ = 0;
 }
 
 void PageReader::page(Slot slot, std::int64_t first_position, std::int32_t tokens) { pages_.push_back({slot, tokens, first_position}); }
 
+// Of a coded page.
+std::int32_t PageReader::form(std::int32_t table, Page const& page) const {
+  return table * levels + static_cast<std::int32_t>(options_.codecs->level_of(arena_.size_class(page.slot)));
+}
+
 void PageReader::end_group(std::int32_t table, std::int64_t first_position, std::int32_t rows) {
   auto const first = static_cast<std::size_t>(groups_.empty() ? 0 : groups_.back().end_page);
-  bool const any_coded = std::any_of(pages_.begin() + static_cast<std::ptrdiff_t>(first), pages_.end(), [&](Page const& page) { return coded(page); });
-  if (auto const place = std::ranges::lower_bound(tables_, table); any_coded && (place == tables_.end() || *place != table)) tables_.insert(place, table);
+  for (Page const& page : std::span{pages_}.subspan(first)) {
+    if (!coded(page)) continue;
+    std::int32_t const wanted = form(table, page);
+    if (auto const place = std::ranges::lower_bound(forms_, wanted); place == forms_.end() || *place != wanted) forms_.insert(place, wanted);
+  }
   groups_.push_back({table, rows, pages(), first_position});
   rows_ += rows;
 }
@@ -62,7 +71,7 @@ void PageReader::place_lse(Wanted const& wanted, float* page_lse) const {
 
 void PageReader::attend(float const* q, kernels::PartialView out, float* page_lse, kernels::Stream& stream) {
   float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
-  if (tables_.empty()) {
+  if (forms_.empty()) {
     make_plan([](Group const&, Page const&) { return true; });
     return kernels::host::attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, page_lse, stream);
   }
@@ -79,11 +88,13 @@ void PageReader::attend(float const* q, kernels::PartialView out, float* page_ls
   if (page_lse != nullptr) place_lse(plain, page_lse);
   kernels::PartialView const part = part_.resize(rows_, options_.q_heads, options_.layout.head_dim);
   PageCodecs const& codecs = *options_.codecs;
-  for (std::int32_t const table : tables_) {
-    auto const of_table = [&](Group const& group, Page const& page) { return group.table == table && coded(page); };
-    make_plan(of_table);
-    kernels::host::attend_coded(arena_.coded(codecs.size_class(table), codecs.layout(table)), plan_.view(), q, options_.q_heads, scale, part, lse, stream);
-    if (page_lse != nullptr) place_lse(of_table, page_lse);
+  for (std::int32_t const wanted : forms_) {
+    auto const of_form = [&](Group const& group, Page const& page) { return coded(page) && form(group.table, page) == wanted; };
+    make_plan(of_form);
+    std::int32_t const table = wanted / levels;
+    auto const level = static_cast<Level>(wanted % levels);
+    kernels::host::attend_coded(arena_.coded(codecs.size_class(table, level), codecs.layout(table, level)), plan_.view(), q, options_.q_heads, scale, part, lse, stream);
+    if (page_lse != nullptr) place_lse(of_form, page_lse);
     kernels::host::merge(out, part, rows_, options_.q_heads, options_.layout.head_dim, stream);
   }
 }

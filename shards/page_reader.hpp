@@ -12,7 +12,7 @@
 namespace pikv::shards {
 
 /// Attention of groups of rows over pages of one layer in this rank's arena, uncompressed and coded ones side by side: each form by its own kernel, the
-/// parts joined (I1), uncompressed first, then table by table. Memory is kept from call to call.
+/// parts joined (I1), uncompressed first, then table by table, warm ones before cold ones. Memory is kept from call to call.
 class PageReader {
  public:
   PageReader(Arena const& arena, StoreOptions const& options) : arena_{arena}, options_{options} {}
@@ -46,12 +46,13 @@ class PageReader {
   template <typename Wanted>
   void place_lse(Wanted const& wanted, float* page_lse) const;
   bool coded(Page const& page) const { return arena_.size_class(page.slot) > 0; }
+  std::int32_t form(std::int32_t table, Page const& page) const;
 
   Arena const& arena_;
   StoreOptions const& options_;
   std::vector<Page> pages_;
   std::vector<Group> groups_;
-  std::vector<std::int32_t> tables_;   // with coded pages, ascending
+  std::vector<std::int32_t> forms_;    // of coded pages: table * levels + level, ascending
   std::int32_t rows_ = 0;
   Plan plan_;
   PartialBuffer part_;

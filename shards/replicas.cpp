@@ -12,23 +12,22 @@ constexpr int most_tries = 4;
 }
 
 Replicas::Replicas(comm::World& world, comm::Transport& transport, Arena& arena, StoreOptions const& options, Counts& counts)
-    : world_{world}, transport_{transport}, arena_{arena}, options_{options}, counts_{counts}, held_(static_cast<std::size_t>(options.layers)),
+    : world_{world}, transport_{transport}, arena_{arena}, options_{options}, counts_{counts},
+      held_(static_cast<std::size_t>(options.layers) * static_cast<std::size_t>(arena.classes())),
       pages_(static_cast<std::size_t>(arena.classes()), 0) {}
 
 std::size_t Replicas::started(std::int32_t size_class) const {
   return static_cast<std::size_t>(std::ranges::count_if(started_, [&](Get const& get) { return arena_.size_class(get.copy.slot) == size_class; }));
 }
 
-
-std::size_t Replicas::room(std::int32_t layer) const {
-  std::int32_t const size_class = sealed_class(options_, layer);
-  std::size_t const under_way = started(size_class), kept = held_[static_cast<std::size_t>(layer)].size() + under_way;
+std::size_t Replicas::room(std::int32_t layer, std::int32_t size_class) const {
+  std::size_t const under_way = started(size_class), kept = held_[queue(layer, size_class)].size() + under_way;
   std::size_t const most = std::min(options_.slots_of(size_class).replica_slots, arena_.free_slots(size_class) + pages(size_class) + under_way);
   return most > kept ? most - kept : 0;
 }
 
 void Replicas::fetch(Stream& stream, std::int32_t layer, Block block) {
-  std::int32_t const size_class = sealed_class(options_, layer);
+  std::int32_t const size_class = arena_.size_class(stream.directory_.at(layer, block).slot);
   bool const full = pages(size_class) + started(size_class) >= options_.slots_of(size_class).replica_slots;
   if (full || arena_.free_slots(size_class) == 0) (void)drop_one(layer, size_class, false);
   started_.push_back({{&stream, layer, block, arena_.take(size_class)}, {}, {}});
@@ -70,7 +69,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       if (verdict == Verdict::good) {
         arena_.book(get.copy.slot, arena_.header(get.copy.slot).payload_bytes, true);
         entry.replica = get.copy.slot;
-        held_[static_cast<std::size_t>(get.copy.layer)].push(get.copy);
+        held_[queue(get.copy.layer, arena_.size_class(get.copy.slot))].push(get.copy);
         ++pages_[static_cast<std::size_t>(arena_.size_class(get.copy.slot))];
         continue;
       }
@@ -99,8 +98,8 @@ void Replicas::finish(std::vector<Damage>& damages) {
 
 bool Replicas::drop_one(std::int32_t layer, std::int32_t size_class, bool any) {
   for (std::int32_t back = 1; back <= (any ? options_.layers : options_.layers - 1); ++back) {
-    auto& copies = held_[static_cast<std::size_t>((layer + options_.layers - back) % options_.layers)];
-    if (copies.empty() || arena_.size_class(copies.front().slot) != size_class) continue;
+    auto& copies = held_[queue((layer + options_.layers - back) % options_.layers, size_class)];
+    if (copies.empty()) continue;
     Copy const copy = copies.front();
     copies.pop();
     free(copy);
@@ -119,9 +118,11 @@ void Replicas::drop(Stream const& stream, Block from) {
 }
 
 void Replicas::drop(Stream const& stream, std::int32_t table, Block block) {
-  held_[static_cast<std::size_t>(table)].erase_if([&](Copy const& copy) {
-    if (copy.stream != &stream || copy.block != block) return false;
-    free(copy);
+  Slot const copy = stream.directory().at(table, block).replica;
+  if (!copy.valid()) return;
+  held_[queue(table, arena_.size_class(copy))].erase_if([&](Copy const& held) {
+    if (held.slot != copy) return false;
+    free(held);
     return true;
   });
 }

@@ -29,9 +29,9 @@ class Replicas {
  public:
   Replicas(comm::World& world, comm::Transport& transport, Arena& arena, StoreOptions const& options, Counts& counts);
 
-  /// How many pages of `layer` could be fetched now, copies of other layers making room.
-  std::size_t room(std::int32_t layer) const;
-  /// Starts the gets of a remote page. At most room(layer) of them before finish().
+  /// How many pages of `layer` in slots of that size class could be fetched now, copies of other layers making room.
+  std::size_t room(std::int32_t layer, std::int32_t size_class) const;
+  /// Starts the gets of a remote page. At most room() of them before finish().
   void fetch(Stream& stream, std::int32_t layer, Block block);
   /// Waits, verifies every header and payload, gets damaged ones again. Pages that stay damaged or are gone become lost.
   void finish(std::vector<Damage>& damages);
@@ -58,6 +58,9 @@ class Replicas {
     Copy copy;
     comm::Op header, payload;
   };
+  std::size_t queue(std::int32_t layer, std::int32_t size_class) const {
+    return static_cast<std::size_t>(layer) * static_cast<std::size_t>(arena_.classes()) + static_cast<std::size_t>(size_class);
+  }
   std::size_t started(std::int32_t size_class) const;
   void start(Get& get);
   void free(Copy const& copy);
@@ -68,7 +71,7 @@ class Replicas {
   Arena& arena_;
   StoreOptions const& options_;
   Counts& counts_;
-  std::vector<Queue<Copy>> held_;   // by layer
+  std::vector<Queue<Copy>> held_;   // by queue()
   std::vector<std::size_t> pages_;   // by size class
   std::vector<Get> started_, again_;
 };

@@ -47,7 +47,7 @@ StoreOptions checked(comm::World const& world, StoreOptions options) {
   if (world.size() > most_ranks)
     throw InputError("the job has " + std::to_string(world.size()) + " ranks, and pages can name " + std::to_string(most_ranks) + "; start fewer");
   if (options.classes() != 1 + (options.codecs ? options.codecs->classes() : 0)) throw std::logic_error("store: slots for other size classes than the codecs have");
-  if (options.codecs && options.tiers) throw std::logic_error("store: coded pages stay in one tier");
+  if (recodes(options) && options.tiers) throw std::logic_error("store: pages that cool stay in one tier");
   if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
   return options;
 }
@@ -63,6 +63,7 @@ Store::Store(comm::World& world, StoreOptions const& options, CachePolicy* polic
       home_{world, *transport_, arena_, owner_, options_, counts_, policy},
       migration_{world.rank(), world.size(), arena_, owner_, home_, options_},
       replicas_{world, *transport_, arena_, options_, counts_},
+      recoding_{world.size(), arena_, owner_, home_, replicas_, options_, counts_, policy},
       tiers_{arena_, options_, counts_},
       queries_{world, arena_, owner_, options_, counts_},
       scrub_{arena_, owner_, options_, counts_},
@@ -87,6 +88,7 @@ void Store::release(Stream& stream) {
   replicas_.drop(stream, 0);
   tiers_.drop(stream, 0);
   migration_.forget(stream, 0);
+  recoding_.forget(stream, 0);
   home_.release(stream, 0);
   home_.experts().close(stream);
   auto const closed = std::ranges::find(streams_, &stream, [](auto const& held) { return held.get(); });
@@ -99,6 +101,7 @@ void Store::rewind(Stream& stream, Block block) {
   replicas_.drop(stream, block);
   tiers_.drop(stream, block);
   migration_.forget(stream, block);
+  recoding_.forget(stream, block);
   home_.release(stream, block);
   ++counts_.rewinds;
   arena_.events().record(PageEvent::rewind, stream.id(), every_layer, block);
@@ -107,12 +110,23 @@ void Store::rewind(Stream& stream, Block block) {
 bool Store::evict(Stream& stream, std::int32_t table, Block block) {
   if (!home_.evict(stream, table, block)) return false;
   replicas_.drop(stream, table, block);
+  recoding_.forget(stream, table, block);
   return true;
 }
 
 bool Store::restore(Stream& stream, ReadPage const& read) {
   for (std::int32_t c = 0; c < arena_.classes(); ++c) make_room(c, index(options_.layers));
   return home_.restore(stream, read);
+}
+
+bool Store::has_room(ReadPage const& read) const {
+  std::vector<std::size_t> pages(index(arena_.classes()));
+  PageHeader header;
+  for (std::int32_t table = 0; table < options_.layers; ++table)
+    if (read.header(table, header)) ++pages[index(stored_class(options_, table, header).value_or(0))];
+  for (std::int32_t c = 0; c < arena_.classes(); ++c)
+    if (pages[index(c)] > free_home_slots(c)) return false;
+  return true;
 }
 
 void Store::make_room(std::int32_t size_class, std::size_t pages) {
@@ -124,7 +138,7 @@ void Store::make_room(std::int32_t size_class, std::size_t pages) {
 std::size_t Store::free_home_slots() const {
   std::size_t pages = free_home_slots(0);
   for (std::int32_t c = 1; c < arena_.classes(); ++c)   // a block that is open now has to find room when it is sealed
-    pages = std::min(pages, free_home_slots(c) / index(sealed_tables(options_, c)) * index(options_.layers));
+    if (std::int32_t const sealed = sealed_tables(options_, c); sealed > 0) pages = std::min(pages, free_home_slots(c) / index(sealed) * index(options_.layers));
   return pages;
 }
 
@@ -144,8 +158,10 @@ std::size_t Store::pages_home() const {
 }
 
 std::size_t Store::page_bytes(std::int32_t table, DirectoryEntry const& entry) const {
+  if (entry.life == PageLife::demoted) return sealed_bytes(options_, table);
   Slot const slot = entry.local.valid() ? entry.local : entry.slot;
-  return slot.valid() && arena_.size_class(slot) > 0 ? options_.codecs->layout(table).bytes : options_.layout.bytes();
+  std::int32_t const size_class = slot.valid() ? arena_.size_class(slot) : 0;
+  return size_class > 0 ? options_.codecs->layout(table, options_.codecs->level_of(size_class)).bytes : options_.layout.bytes();
 }
 
 std::uint64_t Store::tokens_resident() const {
@@ -186,18 +202,21 @@ LoadReport Store::report_loads() {
 
 void Store::plan(std::span<Segment const> segments) {
   for (Segment const& segment : segments) home_.expect(*segment.stream, segment.rows);
+  recoding_.plan(streams_, segments);
 }
 
 void Store::write_control(comm::Rank to, comm::MessageWriter& out) {
   owner_.write_control(to, out);
   home_.write_control(to, out);
   migration_.write_control(to, out);
+  recoding_.write_control(to, out);
 }
 
 void Store::read_control(comm::Rank from, comm::MessageReader& in) {
   home_.read_control(from, in);
   owner_.read_control(from, in);
   migration_.read_control(from, in);
+  recoding_.read_control(from, in);
 }
 
 void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment const> segments) {
@@ -206,6 +225,7 @@ void Store::begin_step(Step step, Step oldest_step_in_flight, std::span<Segment 
   transport_->poll();
   owner_.after_control(step, oldest_step_in_flight);
   home_.after_control();
+  recoding_.after_control(step, streams_, segments);
   migration_.after_control(step, streams_);
   scrub();
   segments_.assign(segments.begin(), segments.end());

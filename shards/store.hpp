@@ -17,6 +17,7 @@
 #include "shards/migration.hpp"
 #include "shards/owner.hpp"
 #include "shards/queries.hpp"
+#include "shards/recoding.hpp"
 #include "shards/replicas.hpp"
 #include "shards/scrub.hpp"
 #include "shards/segment.hpp"
@@ -53,6 +54,8 @@ class Store {
   /// Between steps: the next block of a stream that goes on, read instead of computed, see Home::restore. The caller has made sure that
   /// free_home_slots() covers a page per layer.
   bool restore(Stream& stream, ReadPage const& read);
+  /// Whether this home has slots for a block that would be read so: its pages may be of any size class.
+  bool has_room(ReadPage const& read) const;
   /// Between steps: drops a sealed page of one table, counted from the first layer's (StoreOptions::tables_per_layer). Its bytes are free at
   /// once, or as soon as its owner hears of it. False: not now, the page is on its way somewhere. Block 0 and the open page stay.
   bool evict(Stream& stream, std::int32_t table, Block block);
@@ -72,9 +75,9 @@ class Store {
   /// Slots that pages of streams can fill in the long run, of this rank: what admission reserves from.
   std::size_t capacity() const { return stream_pages(options_); }
 
-  /// A control message at most, with so many size classes.
-  static constexpr std::size_t control_bytes(int classes) {
-    return static_cast<std::size_t>(classes) * (Home::control_bytes + Owner::control_bytes) + Migration::control_bytes;
+  /// A control message at most.
+  static std::size_t control_bytes(StoreOptions const& options) {
+    return static_cast<std::size_t>(options.classes()) * (Home::control_bytes + Owner::control_bytes) + Migration::control_bytes + Recoding::control_bytes(options);
   }
   /// Before the plan() of the same step on every rank: new pages go where it says from now on, and the stored ones begin to move there.
   void place(PlacementOptions const& placement);
@@ -132,7 +135,7 @@ class Store {
   StoreOptions const& options() const { return options_; }
   /// Seconds in attention, and in waits and transfers, since construction.
   double attention_seconds() const { return attention_.attention_seconds(); }
-  double encode_seconds() const { return home_.encode_seconds(); }
+  double encode_seconds() const { return home_.encode_seconds() + recoding_.seconds(); }
   double communication_seconds() const { return attention_.communication_seconds() + communication_seconds_; }
 
  private:
@@ -150,6 +153,7 @@ class Store {
   Home home_;
   Migration migration_;
   Replicas replicas_;
+  Recoding recoding_;
   Tiers tiers_;
   Queries queries_;
   Scrub scrub_;

@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/pool.hpp"
+#include "shards/header.hpp"
 #include "shards/kv_expert.hpp"
 #include "shards/page.hpp"
 
@@ -42,6 +44,7 @@ struct StoreOptions {
   std::vector<CodedSlots> coded_slots;       // by size class of coded pages, from class 1 on; the three above are then of class 0
   EncodeWatch* encode_watch = nullptr;       // borrowed; null: nobody looks on
   std::int32_t exact_blocks = 0;             // newest full blocks of a stream that stay uncompressed
+  std::int64_t cold_after = 0;               // with cold codecs: a page is cold once all its tokens lie at least so many behind its stream's end
   bool local = false;                        // every page stays at its home
   bool tiers = false;                        // pages may be moved to slower tiers; needs local
   std::size_t tier_host_bytes = 0;           // of the host tier at most; what does not fit goes to the file
@@ -67,10 +70,17 @@ struct StoreOptions {
   }
 };
 
-/// The size class of a table's sealed pages, those of block 0 excepted, which stay uncompressed.
+/// The size class of a table's pages when they are sealed, those of block 0 excepted, which stay uncompressed.
 std::int32_t sealed_class(StoreOptions const& options, std::int32_t table);
-/// Pages of a block that are in a size class once they are sealed.
+/// Pages of a block that are in a size class when they are sealed, or when they are cold.
 std::int32_t sealed_tables(StoreOptions const& options, std::int32_t size_class);
+std::int32_t cold_tables(StoreOptions const& options, std::int32_t size_class);
+/// Payload of a table's page when it is sealed, block 0 excepted.
+std::size_t sealed_bytes(StoreOptions const& options, std::int32_t table);
+/// Of a table's page with this header; none: it is none of the table's.
+std::optional<std::int32_t> stored_class(StoreOptions const& options, std::int32_t table, PageHeader const& header);
+/// Whether pages that cool are stored in fewer bytes.
+bool recodes(StoreOptions const& options);
 /// Pages of streams that this rank has slots for, pages of all tables in equal numbers.
 std::size_t stream_pages(StoreOptions const& options);
 

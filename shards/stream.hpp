@@ -19,6 +19,8 @@ class Stream {
   Directory const& directory() const { return directory_; }
   /// So many blocks are sealed, from the first on.
   Block sealed() const { return sealed_; }
+  /// All pages of these blocks that cool are cold, or gone; those of the first never are.
+  Block cold() const { return cold_; }
   /// Pages that a policy has dropped, since it began or was computed again from its beginning.
   std::int64_t evicted_pages() const { return evicted_pages_; }
 
@@ -26,12 +28,14 @@ class Stream {
   friend class Attention;
   friend class Home;
   friend class Migration;
+  friend class Recoding;
   friend class Replicas;
   friend class Store;
   friend class Tiers;
   StreamId id_;
   std::int64_t length_ = 0, evicted_pages_ = 0;
-  Block sealed_ = 0;
+  Block sealed_ = 0, cold_ = 1;
+  bool computed_ = false;   // some of its tokens were, since it was opened
   Directory directory_;
 };
 

@@ -1,5 +1,6 @@
 #include "shards/tiers.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -7,12 +8,15 @@
 
 namespace pikv::shards {
 
-Tiers::Tiers(Arena& arena, StoreOptions const& options, Counts& counts) : arena_{arena}, options_{options}, counts_{counts} {
+Tiers::Tiers(Arena& arena, StoreOptions const& options, Counts& counts)
+    : arena_{arena}, options_{options}, counts_{counts}, copies_(static_cast<std::size_t>(arena.classes())) {
   if (!options.tiers) return;
   if (!options.local) throw std::logic_error("tiers: only pages that stay at their home can be moved between tiers");
-  slower_[0] = make_host_tier(options.layout.bytes(), options.tier_host_bytes);
-  slower_[1] = make_file_tier(options.layout.bytes(), options.tier_folder.empty() ? default_tier_folder() : options.tier_folder);
-  payload_.resize(options.layout.bytes());
+  std::size_t largest = 0;
+  for (std::int32_t table = 0; table < options.layers; ++table) largest = std::max(largest, sealed_bytes(options, table));
+  slower_[0] = make_host_tier(largest, options.tier_host_bytes);
+  slower_[1] = make_file_tier(largest, options.tier_folder.empty() ? default_tier_folder() : options.tier_folder);
+  payload_.resize(largest);
   asked_.reserve(static_cast<std::size_t>(options.most_streams) * static_cast<std::size_t>(options.most_blocks) * static_cast<std::size_t>(options.tables_per_layer));
 }
 
@@ -37,7 +41,7 @@ bool Tiers::leave(Stream& stream, std::int32_t table, Block block, TierKind to) 
     return false;
   }
   header_ = header;
-  put(stream, table, block, to, arena_.payload(entry.local));
+  put(stream, table, block, to, arena_.payload(entry.local).first(sealed_bytes(options_, table)));
   arena_.give_back(entry.local);
   entry.local = {};
   entry.life = PageLife::demoted;
@@ -59,6 +63,7 @@ void Tiers::put(Stream& stream, std::int32_t table, Block block, TierKind to, st
 bool Tiers::get(Copy const& page, PageHeader& header, std::span<std::byte> payload) {
   DirectoryEntry const& entry = page.stream->directory_.at(page.table, page.block);
   ++counts_.checked;
+  payload = payload.first(sealed_bytes(options_, page.table));
   return tier(entry.place.tier).get(entry.place.at, header, payload) &&
          verify(header, payload, key_of(options_, page.stream->id_, page.table, page.block), entry.generation, options_.fingerprint) == Verdict::good;
 }
@@ -75,21 +80,22 @@ void Tiers::lose(Stream& stream, std::int32_t table, Block block) {
 
 // What is staged in a layer has to find room, too.
 bool Tiers::come_back(Stream& stream, std::int32_t table, Block block) {
-  if (arena_.free_slots(0) <= options_.replica_slots) return false;
+  std::int32_t const size_class = sealed_class(options_, table);
+  if (arena_.free_slots(size_class) <= room_for_copies(size_class)) return false;
   DirectoryEntry& entry = stream.directory_.at(table, block);
-  Slot const slot = arena_.take(0);
+  Slot const slot = arena_.take(size_class);
   if (!get({&stream, table, block, slot}, arena_.header(slot), arena_.payload(slot))) {
     arena_.give_back(slot);
     lose(stream, table, block);
     return false;
   }
-  arena_.book(slot, options_.layout.bytes(), false);
+  arena_.book(slot, sealed_bytes(options_, table), false);
   tier(entry.place.tier).erase(entry.place.at);
   entry.place = {};
   entry.local = slot;
   entry.life = PageLife::sealed;
   ++counts_.pages_promoted;
-  arena_.events().record(PageEvent::promote, stream.id_, table, block, -1, slot, arena_.generation(slot), options_.layout.bytes());
+  arena_.events().record(PageEvent::promote, stream.id_, table, block, -1, slot, arena_.generation(slot), sealed_bytes(options_, table));
   return true;
 }
 
@@ -100,7 +106,7 @@ bool Tiers::change(Stream& stream, std::int32_t table, Block block, TierKind to)
     return false;
   }
   TierPlace const before = stream.directory_.at(table, block).place;
-  put(stream, table, block, to, payload_);
+  put(stream, table, block, to, std::span{payload_}.first(sealed_bytes(options_, table)));
   tier(before.tier).erase(before.at);
   return true;
 }
@@ -128,12 +134,15 @@ bool Tiers::stage(std::vector<Damage>& damages) {
     next_ = staged_ = 0;
     return false;
   }
-  for (std::size_t copies = 0; next_ < asked_.size() && copies < options_.replica_slots; ++next_) {
+  std::ranges::fill(copies_, 0);
+  for (; next_ < asked_.size(); ++next_) {
     Copy& copy = asked_[next_];
-    copy.slot = arena_.take(0);
+    std::int32_t const size_class = sealed_class(options_, copy.table);
+    std::size_t& copies = copies_[static_cast<std::size_t>(size_class)];
+    if (copies < room_for_copies(size_class)) copy.slot = arena_.take(size_class);
     if (!copy.slot.valid()) break;
     if (get(copy, arena_.header(copy.slot), arena_.payload(copy.slot))) {
-      arena_.book(copy.slot, options_.layout.bytes(), true);
+      arena_.book(copy.slot, sealed_bytes(options_, copy.table), true);
       copy.stream->directory_.at(copy.table, copy.block).replica = copy.slot;
       ++counts_.tier_reads;
       ++copies;

@@ -19,7 +19,7 @@ namespace pikv::shards {
 /// Moves sealed pages of a home between its arena and slower tiers, and brings copies of those that are read there. Only with --store local, so
 /// that a page is at its home or in one of the home's tiers. A page that crosses either way is verified, its payload hashed once: one that is
 /// rotten does not leave, one that comes back damaged is lost. Each stay in a tier has a generation of its own, stamped into the header, so
-/// that what another page or an older one left there is not taken for it.
+/// that what another page or an older one left there is not taken for it. Coded pages cross as they are.
 class Tiers {
  public:
   /// Does nothing unless options.tiers. Throws InputError if options.tier_folder cannot be written to.
@@ -54,12 +54,14 @@ class Tiers {
   bool get(Copy const& page, PageHeader& header, std::span<std::byte> payload);
   void put(Stream& stream, std::int32_t table, Block block, TierKind to, std::span<std::byte const> payload);
   void lose(Stream& stream, std::int32_t table, Block block);
+  std::size_t room_for_copies(std::int32_t size_class) const { return options_.slots_of(size_class).replica_slots; }
 
   Arena& arena_;
   StoreOptions const& options_;
   Counts& counts_;
   std::array<std::unique_ptr<Tier>, tier_kinds - 1> slower_;
   std::vector<Copy> asked_;
+  std::vector<std::size_t> copies_;     // staged, by size class
   std::size_t next_ = 0, staged_ = 0;   // of asked_: the first that had no turn yet; the first of those that are staged
   std::uint64_t generation_ = 0;
   PageHeader header_;

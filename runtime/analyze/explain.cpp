@@ -30,7 +30,8 @@ constexpr Meaning meanings[] = {{"seal", "it is full: its checksums are made"},
                                 {"release", "its request has ended"},
                                 {"restore", "read from a checkpoint"},
                                 {"demote", "moved to a slower tier of its home"},
-                                {"promote", "moved to a faster tier of its home"}};
+                                {"promote", "moved to a faster tier of its home"},
+                                {"recode", "it is cold, and stored in fewer bytes"}};
 
 char const* words_for(std::string const& kind) {
   auto const found = std::ranges::find(meanings, kind, &Meaning::kind);

@@ -23,10 +23,11 @@ namespace pikv::runtime {
 
 namespace {
 
-constexpr std::array<std::string_view, 23> decide_the_result{"prompts",     "prompt",    "prompt-format", "max-new-tokens", "temperature",  "top-k",
+constexpr std::array<std::string_view, 25> decide_the_result{"prompts",     "prompt",    "prompt-format", "max-new-tokens", "temperature",  "top-k",
                                                             "top-p",       "seed",      "page-tokens",   "kv-dtype",       "codec",        "codec-k",
                                                             "codec-v",     "scheduler", "keep",          "redundancy",     "pin-window",
-                                                            "attention",   "router",    "experts",       "read-pages",     "exact-window", "max-error"};
+                                                            "attention",   "router",    "experts",       "read-pages",     "exact-window", "max-error",
+                                                            "cold-codec",  "cold-after"};
 constexpr std::array<std::string_view, 2> decide_what_is_routed{"home", "kv-experts"};
 constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
                                                       "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",

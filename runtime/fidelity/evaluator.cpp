@@ -22,7 +22,8 @@ GenerateOptions exact_options(GenerateOptions options) {
   options.kv_dtype = kernels::DType::f32;
   options.attention = "exact";
   options.scheduler = options.codec = "none";
-  options.codec_k = options.codec_v = options.calibration = "";
+  options.codec_k = options.codec_v = options.cold_codec = options.calibration = "";
+  options.cold_after = 0;
   options.selection.reset();
   options.kv_budget = 0;   // of the setting that is measured
   return options;

@@ -23,7 +23,7 @@ NOTEBOOK = pathlib.Path(__file__).resolve().parents[2] / "docs/trace_notebook.py
 STAGES = "attention ffn routing codec scheduling communication other".split()
 PURPOSES = "push fetch query partial dispatch combine control".split()
 RESIDENT = [f"memory_{part}_bytes" for part in "payload header summaries slack replicas".split()]
-KINDS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote".split()
+KINDS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote recode".split()
 
 
 class Analyze(unittest.TestCase):

@@ -49,6 +49,18 @@ class Codecs(unittest.TestCase):
             self.assertEqual(report["kv"]["bytes_resident"], parts)
             self.assertGreater(report["stages_s"]["codec"], 0)
 
+    def test_pages_cool_and_say_so(self):
+        warm = self.report_of("--codec", "int8", "--page-tokens", "8")
+        apart = self.report_of("--codec", "int8", "--cold-codec", "int4", "--cold-after", "64", "--page-tokens", "8", ranks=2)
+        joined = self.report_of("--codec", "int8>int4@64", "--page-tokens", "8")
+        for report in (apart, joined):
+            codec = report["codec"]
+            self.assertEqual((codec["name"], codec["cold"]["name"], codec["cold"]["after"]), ("int8", "int4", 64))
+            self.assertLess(codec["cold"]["stated_ratio"], 0.8 * codec["stated_ratio"])
+            self.assertGreater(codec["cold"]["pages_recoded"], 10)
+            self.assertLess(report["kv"]["payload"], 0.95 * warm["kv"]["payload"])
+        self.assertEqual(apart["codec"]["cold"]["pages_recoded"], joined["codec"]["cold"]["pages_recoded"])
+
     def test_auto_loses_less_with_more_room(self):
         losses = []
         for budget in ("3MiB", "8MiB"):
@@ -60,14 +72,15 @@ class Codecs(unittest.TestCase):
 
     def test_a_sweep_has_codecs_with_and_without_a_calibration(self):
         grid = self.home / "grid.json"
-        grid.write_text(json.dumps({"codecs": ["none", "int8", "lora_plus:48", "chunk_select:0.5+int4/svd:48+int4"], "schedulers": ["none", "h2o"], "keep": [0.5]}))
+        grid.write_text(json.dumps({"codecs": ["none", "int8", "int8>int4@64", "lora_plus:48", "chunk_select:0.5+int4/svd:48+int4"], "schedulers": ["none", "h2o"], "keep": [0.5]}))
         table = self.home / "sweep.csv"
         done = run(PIKV, ["sweep", "--grid", str(grid), "--text", str(TEXT), "--window", "256", "--windows", "1", "--pin-window", "16", "--calibration", self.calibration,
                           "--output", str(self.home / "sweep.h5"), "--csv", str(table)])
         self.assertEqual(done.code, 0, done.stderr)
         rows = {(row["codec"], row["scheduler"]): row for row in csv.DictReader(table.read_text().splitlines())}
-        self.assertEqual(len(rows), 7)   # a selection of tokens and a scheduler exclude each other
+        self.assertEqual(len(rows), 9)   # a selection of tokens and a scheduler exclude each other
         self.assertLess(float(rows["int8", "none"]["kl"]), 1e-3)
+        self.assertLess(float(rows["int8>int4@64", "none"]["bytes_kept_ratio"]), float(rows["int8", "none"]["bytes_kept_ratio"]))
         self.assertLess(float(rows["int8", "h2o"]["bytes_kept_ratio"]), float(rows["none", "h2o"]["bytes_kept_ratio"]))
 
     def test_another_models_calibration_is_refused_and_the_difference_named(self):

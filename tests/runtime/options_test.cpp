@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "comm/error.hpp"
+#include "runtime/storage_choice.hpp"
 #include "runtime/units.hpp"
 
 namespace pikv::runtime {
@@ -199,6 +200,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--page-tokens=24"}, "not a power of two"}, BadArguments{{"--kv-dtype=int8"}, "choose one of: bf16, f16, f32"},
         BadArguments{{"--kv-budget=100"}, "has no unit"}, BadArguments{{"--deadline=30"}, "has no unit"}, BadArguments{{"--home=nowhere"}, "choose one of: "},
         BadArguments{{"--scheduler=fifo"}, "choose one of: adakv, duo"}, BadArguments{{"--codec=zip"}, "choose of: auto"},
+        BadArguments{{"--codec=int8", "--cold-codec=int4"}, "the cold codec int4 does not say when a page is cold; add --cold-after TOKENS"},
+        BadArguments{{"--codec=int8", "--cold-after=9"}, "--cold-after=9 has no effect without a codec of cold pages; add --cold-codec NAME"},
+        BadArguments{{"--cold-codec=int4", "--cold-after=9"}, "add --codec NAME"}, BadArguments{{"--codec=int8>int4"}, "write WARM>COLD@TOKENS"},
+        BadArguments{{"--codec=int8>int4@0"}, "write WARM>COLD@TOKENS"}, BadArguments{{"--codec=int8>zip@9"}, "--codec=int8>zip@9 is unknown"},
+        BadArguments{{"--codec=int8>int4@9", "--cold-codec=int4"}, "leave out --cold-codec and --cold-after"},
+        BadArguments{{"--codec=int8>int4@9", "--exact-window=10"}, "raise --cold-after to 10 or more"},
         BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
         BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=sparse"}, "choose one of: certified, exact, routed"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
@@ -217,6 +224,19 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--scheduler=flexgen", "--store=local", "--tier-host=1"}, "--tier-host=1 has no unit"},
         BadArguments{{"--trace-events=5"}, "has no effect without a trace; add --trace FILE"}, BadArguments{{"--trace=t", "--trace-events=-1"}, "is not a whole number"},
         BadArguments{{"--prompt=a", "--prompts=b"}, "keep one of the two"}, BadArguments{{"--prompt-format=text"}, "add --prompts FILE"}));
+
+TEST(Options, ACodecOfColdPagesMayStandBehindTheOther) {
+  auto const apart = storage_choice(generate_options_from({{"codec", {"int8", ""}}, {"cold-codec", {"int8/int4", ""}}, {"cold-after", {"512", ""}}}));
+  auto const joined = storage_choice(generate_options_from({{"codec", {"int8>int8/int4@512", ""}}}));
+  for (auto const& choice : {apart, joined}) {
+    EXPECT_EQ(choice.k.text, "int8");
+    ASSERT_TRUE(choice.cold);
+    EXPECT_EQ(choice.cold->k.text, "int8");
+    EXPECT_EQ(choice.cold->v.text, "int4");
+    EXPECT_EQ(choice.cold->after, 512);
+  }
+  EXPECT_FALSE(storage_choice(generate_options_from({{"codec", {"int8", ""}}})).cold);
+}
 
 TEST(Options, TheDefaultsThatHelpShowsAreTheDefaults) {
   for (auto const& spec : generate_option_specs()) {

@@ -44,6 +44,34 @@ TEST(PageCodecs, TablesThatStayAsTheyAreHaveNoClassOfTheirOwn) {
   EXPECT_DOUBLE_EQ(codecs.stated_ratio(), static_cast<double>(page.bytes() + codecs.layout(1).bytes + 2 * header_bytes) / static_cast<double>(2 * page.bytes()));
 }
 
+TEST(PageCodecs, ColdPagesHaveClassesOfTheirOwnAndTablesThatWouldNotGetSmallerStayWarm) {
+  TableCodec const int8{"int8", numbers(Element::int8), numbers(Element::int8)}, int4{"int4", numbers(Element::int4), numbers(Element::int4)};
+  TableCodec const none{"none", numbers(Element::bf16), numbers(Element::bf16)};
+  PageCodecs const codecs{page, {int8, int4, none}, {int4, int8, int4}};
+  EXPECT_TRUE(codecs.any_cool());
+  EXPECT_FALSE(codecs.all_cool());
+  EXPECT_TRUE(codecs.cools(0));
+  EXPECT_FALSE(codecs.cools(1)) << "int8 is larger than int4";
+  EXPECT_TRUE(codecs.cools(2)) << "from uncompressed";
+  EXPECT_EQ(codecs.classes(), 3);
+  for (std::int32_t const table : {0, 2}) {
+    std::int32_t const cold = codecs.size_class(table, Level::cold);
+    EXPECT_EQ(codecs.level_of(cold), Level::cold);
+    EXPECT_EQ(codecs.class_bytes(cold), codecs.layout(table, Level::cold).bytes);
+    EXPECT_EQ(codecs.class_of(table, codecs.id(table, Level::cold)), cold);
+    EXPECT_EQ(codecs.level_of(codecs.size_class(table)), Level::warm);
+  }
+  EXPECT_EQ(codecs.tables_in(codecs.size_class(0, Level::cold)), 2);
+  EXPECT_EQ(codecs.class_of(0, codecs.id(0)), codecs.size_class(0));
+  EXPECT_EQ(codecs.class_of(0, 0), 0);
+  EXPECT_FALSE(codecs.class_of(1, codecs.id(0)).has_value()) << "another table's";
+  EXPECT_EQ(codecs.block_bytes(Level::cold), 3 * codecs.layout(1).bytes);
+  EXPECT_LT(codecs.stated_ratio(Level::cold), codecs.stated_ratio());
+  EXPECT_NE(codecs.digest(), (PageCodecs{page, {int8, int4, none}}.digest()));
+  EXPECT_THROW((PageCodecs{page, {int4}, {int8}}), InputError);
+  EXPECT_THROW((PageCodecs{page, {int4}, {int4}}), InputError);
+}
+
 TEST(PageCodecs, EverySizeFitsItsClassAndTheClassesAreFew) {
   std::vector<TableCodec> tables;
   for (std::int32_t rank = 8; rank <= 64; rank += 8)

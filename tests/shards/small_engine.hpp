@@ -49,7 +49,7 @@ struct SmallEngine {
 
   void run() {
     StoreOptions const& o = store.options();
-    auto const control = world.make_exchange({"control", 0, 64 + Store::control_bytes(o.classes())});
+    auto const control = world.make_exchange({"control", 0, 64 + Store::control_bytes(o)});
     for (int s = 0; s < plan.streams; ++s) {
       auto const id = static_cast<std::uint64_t>(world.rank() * 100 + s);
       running.push_back({id, &store.open({id, mix(id)}, blocks_for(plan.length, o.layout.page_tokens))});

@@ -30,7 +30,7 @@ inline void add(Counts& sum, Counts const& part) {
   for (auto const count : {&Counts::tokens_appended, &Counts::pages_sealed, &Counts::pages_pushed, &Counts::pages_remote, &Counts::pages_acknowledged, &Counts::lost, &Counts::pages_fetched,
                            &Counts::page_reads, &Counts::local_reads, &Counts::replica_hits, &Counts::checked, &Counts::scrubbed, &Counts::corrupt, &Counts::stale,
                            &Counts::timeout, &Counts::refetched, &Counts::rewinds, &Counts::pages_moved, &Counts::moves_refused, &Counts::migration_bytes, &Counts::tier_reads,
-                           &Counts::pages_demoted, &Counts::pages_promoted})
+                           &Counts::pages_demoted, &Counts::pages_promoted, &Counts::pages_recoded})
     sum.*count += part.*count;
 }
 

@@ -33,6 +33,7 @@ void add(Decoded& sum, Decoded&& part) {
   sum.counts.page_reads += part.counts.page_reads;
   sum.counts.tier_reads += part.counts.tier_reads;
   sum.counts.corrupt += part.counts.corrupt;
+  sum.counts.pages_recoded += part.counts.pages_recoded;
   sum.counts.lost += part.counts.lost;
 }
 

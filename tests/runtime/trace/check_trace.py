@@ -30,7 +30,7 @@ NUMBERED = (
     + ["tier_host_bytes", "tier_file_bytes", "pages_home", "pages_owned", "tokens_resident"]
 )
 
-EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote".split()
+EVENTS = "seal place push index acknowledge fetch hit miss stale evict migrate corrupt rewind release restore demote promote recode".split()
 
 
 def mix(x):

@@ -157,6 +157,18 @@ TEST_F(ReportTest, HasTheKeysOfTheContract) {
   EXPECT_FALSE(r.contains("fidelity"));
 }
 
+TEST_F(ReportTest, OfPagesThatCoolBothLevelsAreTold) {
+  summary.totals.pages_recoded = 12;
+  ReportInput input{.version = "0.1.0", .command = "pikv generate", .summary = summary, .results = results, .model = model, .codec = "int8", .codec_stated_ratio = .6};
+  input.cold_codec = "int4";
+  input.cold_after = 512;
+  input.cold_stated_ratio = .375;
+  auto const r = make_report(input);
+  EXPECT_EQ(r["codec"].dump(), R"({"name":"int8","stated_ratio":0.6,"cold":{"name":"int4","after":512,"stated_ratio":0.375,"pages_recoded":12}})");
+  EXPECT_NE(summary_text(r).find("int8 keeps 60.0 % of uncompressed pages, int4 after 512 tokens 37.5 %: 12 pages recoded"), std::string::npos);
+  EXPECT_EQ(summary_text(report()).find("recoded"), std::string::npos);
+}
+
 TEST_F(ReportTest, FaultsAreToldByKindOnlyWithAFaultPlan) {
   EXPECT_FALSE(report().contains("faults"));
   EXPECT_THAT(summary_text(report()), ::testing::Not(::testing::HasSubstr("fault")));
