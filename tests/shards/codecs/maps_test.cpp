@@ -62,7 +62,7 @@ TEST_P(MapFamilies, LoseNothingAtFullRank) {
 }
 
 TEST_P(MapFamilies, NeverLoseMoreOfWhatTheyWeighAtAHigherRank) {
-  Problem const data = problem(300, 64, 24, 2);
+  Problem const data = problem(120, 64, 24, 2);
   for (Part const part : {Part::keys, Part::values}) {
     FullMap const of = map(data.moments(), part);
     bool const plain = GetParam() == "svd" || GetParam() == "lora";
@@ -166,13 +166,14 @@ TEST(LoraPlusMap, WithoutARidgeLosesTheTailOfItsSpectrum) {
 
 TEST(LoraPlusMap, NoOtherMapLosesLessOfLogitsAndOutputs) {
   for (Eigen::Index const planted : {0, 24}) {
-    Problem const data = problem(300, 64, planted, 14);
+    Problem const data = problem(120, 64, planted, 14);
     for (Part const part : {Part::keys, Part::values}) {
       FullMap const best = shards::lora_plus_map(data.moments(), part, 0);
-      for (std::string const& name : names_from_moments())
+      for (std::string const& name : names_from_moments()) {
+        FullMap const other = shards::map_families().at(name).from_moments(data.moments(), part);
         for (std::int32_t const rank : {8, 16, 32})
-          EXPECT_LE(weighted(best, rank, data, part), (1 + 1e-6) * weighted(shards::map_families().at(name).from_moments(data.moments(), part), rank, data, part))
-              << name << " " << rank;
+          EXPECT_LE(weighted(best, rank, data, part), (1 + 1e-6) * weighted(other, rank, data, part)) << name << " " << rank;
+      }
     }
   }
 }
