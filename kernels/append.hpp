@@ -17,5 +17,9 @@ namespace host {
 void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows,
             Stream& stream);
 }
+namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
+void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows,
+            Stream& stream);
+}  // namespace cuda
 
 }  // namespace pikv::kernels

@@ -20,5 +20,9 @@ namespace host {
 void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
           float* probability, Stream& stream);
 }
+namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
+void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
+          float* probability, Stream& stream);
+}  // namespace cuda
 
 }  // namespace pikv::kernels

@@ -24,5 +24,12 @@ void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows);
 namespace host {
 void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows, Stream& stream);
 }
+namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
+/// Up to few_rows rows read the weights once; more go through cuBLAS, in fp32, on blocks of weights widened once.
+void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows, Stream& stream);
+/// Without a library, for any number of rows: what stands for cuBLAS where the kernels are emulated.
+void linear_tiled(float const* x, MatrixView const& w, float* y, std::int32_t rows, Stream& stream);
+inline constexpr std::int32_t few_rows = 8;
+}  // namespace cuda
 
 }  // namespace pikv::kernels

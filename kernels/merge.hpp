@@ -20,7 +20,8 @@ void finish(PartialView part, float* out, std::int32_t rows, std::int32_t heads,
 }  // namespace host
 namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
 void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream);
-}
+void finish(PartialView part, float* out, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream);
+}  // namespace cuda
 
 [[nodiscard]] bool check_wire(PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d);
 

@@ -16,5 +16,9 @@ void rms_norm(float const* x, float const* weight, float eps, float* y, std::int
 /// y += x, element by element.
 void add(float* y, float const* x, std::size_t count, Stream& stream);
 }  // namespace host
+namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
+void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n, Stream& stream);
+void add(float* y, float const* x, std::size_t count, Stream& stream);
+}  // namespace cuda
 
 }  // namespace pikv::kernels

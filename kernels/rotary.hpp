@@ -17,5 +17,9 @@ namespace host {
 void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin, Stream& stream);
 void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream);
 }  // namespace host
+namespace cuda {   // device memory; queued, not finished, on return; stream is a CudaStream
+void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin, Stream& stream);
+void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream);
+}  // namespace cuda
 
 }  // namespace pikv::kernels

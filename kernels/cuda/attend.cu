@@ -1,31 +1,17 @@
-#include <cuda_fp16.h>
-
 #include <cstring>
 #include <dynamic_shared.cuh>
 
 #include "kernels/attend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/memory.hpp"
+#include "kernels/cuda/scalars.cuh"
 #include "kernels/cuda/stream.hpp"
+#include "kernels/cuda/warp.cuh"
 
 namespace pikv::kernels::cuda {
 namespace {
 
-constexpr int warp = 32, warps = 4, records_at_once = 4, keys_at_once = 4, load_bytes = 16, join_threads = 128;
-constexpr unsigned all_lanes = 0xFFFFFFFFu;
-
-struct F32 {
-  using Stored = float;
-  __device__ static float value(float x) { return x; }
-};
-struct Bf16 {
-  using Stored = unsigned short;
-  __device__ static float value(unsigned short x) { return __uint_as_float(static_cast<unsigned>(x) << 16); }
-};
-struct F16 {
-  using Stored = __half;
-  __device__ static float value(__half x) { return __half2float(x); }
-};
+constexpr int warps = 4, records_at_once = 4, keys_at_once = 4, load_bytes = 16, join_threads = 128;
 
 struct Job {
   PoolView pool;

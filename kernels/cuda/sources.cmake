@@ -1,2 +1,2 @@
 # Compiled by nvcc (PIKV_CUDA) and for the emulation alike.
-set(PIKV_CUDA_SOURCES attend.cu memory.cu merge.cu stream.cu)
+set(PIKV_CUDA_SOURCES append.cu attend.cu checksum.cu gate.cu linear.cu memory.cu merge.cu norm.cu pages.cu rotary.cu stream.cu summary.cu swiglu.cu)

@@ -173,6 +173,10 @@ inline float __saturatef(float x) { return x > 0 ? std::min(x, 1.0f) : 0.0f; }
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline int __float2int_rn(float x) { return x != x ? 0 : static_cast<int>(std::clamp(std::nearbyint(double{x}), -2147483648.0, 2147483647.0)); }
 inline unsigned __float2uint_rn(float x) { return x != x ? 0 : static_cast<unsigned>(std::clamp(std::nearbyint(double{x}), 0.0, 4294967295.0)); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<unsigned long long>(static_cast<Wide>(a) * b >> 64);
+}
 inline int __dp4a(int a, int b, int sum) {
   for (int shift = 0; shift < 32; shift += 8) sum += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
   return sum;

@@ -10,12 +10,16 @@
 
 namespace pikv::kernels {
 
+struct Operations;
+extern Operations const host_operations, cuda_operations;
+
 /// One implementation of the operations, called with data in host memory. The conformance cases (*_cases.cpp) run on each that this program has.
 struct Backend {
   char const* name;
   std::string (*why_absent)();   // empty: it can run
   Partial (*attend)(Problem& problem, std::vector<float>* page_lse);
   void (*merge)(Partial& into, Partial& part, std::int32_t rows, std::int32_t heads, std::int32_t d);
+  Operations const* operations;   // operations.hpp
 };
 
 inline void PrintTo(Backend const* backend, std::ostream* to) { *to << backend->name; }

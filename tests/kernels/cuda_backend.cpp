@@ -101,6 +101,6 @@ void merge_on_device(Partial& into, Partial& part, std::int32_t rows, std::int32
 
 }  // namespace
 
-Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device};
+Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device, &cuda_operations};
 
 }  // namespace pikv::kernels

@@ -10,6 +10,6 @@ void merge_on_host(Partial& into, Partial& part, std::int32_t rows, std::int32_t
 
 }  // namespace
 
-Backend const host_backend{"host", [] { return std::string{}; }, attend_on_host, merge_on_host};
+Backend const host_backend{"host", [] { return std::string{}; }, attend_on_host, merge_on_host, &host_operations};
 
 }  // namespace pikv::kernels

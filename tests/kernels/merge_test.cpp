@@ -13,17 +13,6 @@ TEST(Merge, OfTwoEmptyPartsIsEmptyByTheReferenceToo) {
   EXPECT_EQ(into, empty);
 }
 
-TEST(Finish, HostEqualsReference) {
-  Stream stream;
-  for (auto const& [rows, heads, d] : partial_shapes) {
-    Partial part = part_of(rows, heads, d, 1);
-    std::vector<float> out(part.sum.size()), wanted(part.sum.size());
-    host::finish(part.view(), out.data(), rows, heads, d, stream);
-    reference::finish(part.view(), wanted.data(), rows, heads, d);
-    for (std::size_t i = 0; i < out.size(); ++i) EXPECT_NEAR(out[i], wanted[i], 1e-6);
-  }
-}
-
 class CheckWire : public ::testing::Test {
  protected:
   Partial part = part_of(2, 2, 37, 9);
