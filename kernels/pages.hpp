@@ -20,7 +20,7 @@ struct SlotsView {
 namespace reference {
 void gather(SlotsView const& from, std::int32_t const* slots, std::int32_t count, std::byte* block);
 void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t count, SlotsView const& to);
-}   // namespace reference
+}  // namespace reference
 namespace cuda {   // device memory (the block: or pinned host memory); queued, not finished, on return; stream is a CudaStream
 void gather(SlotsView const& from, std::int32_t const* slots, std::int32_t count, std::byte* block, Stream& stream);
 void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t count, SlotsView const& to, Stream& stream);
@@ -29,6 +29,6 @@ void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t cou
 /// its bytes from i * slice_bytes on, slice_bytes long. They are a multiple of 8 and more than 240; else std::runtime_error.
 void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t count, std::size_t slice_bytes, std::int32_t slices, std::uint64_t* out,
               Stream& stream);
-}   // namespace cuda
+}  // namespace cuda
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

@@ -37,12 +37,12 @@ namespace reference {
 void summarise(PoolView const& pool, std::int32_t slot, std::int32_t tokens, SummaryOut out);
 void upper_bounds(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out);
 void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out);
-}   // namespace reference
+}  // namespace reference
 namespace host {
 void summarise(PoolView const& pool, std::int32_t slot, std::int32_t tokens, SummaryOut out);
 void upper_bounds(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out);
 void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out);
-}   // namespace host
+}  // namespace host
 namespace cuda {   // every pointer, `pages` included, in device memory; queued, not finished, on return; stream is a CudaStream
 /// Many pages in one launch: the first tokens[i] of slot slots[i] go to row rows[i] of the tables out [..][kv_heads][head_dim], i < pages.
 void summarise(PoolView const& pool, std::int32_t const* slots, std::int32_t const* tokens, std::int32_t const* rows, std::int32_t pages,
@@ -50,6 +50,6 @@ void summarise(PoolView const& pool, std::int32_t const* slots, std::int32_t con
 void upper_bounds(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out,
                   Stream& stream);
 void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pages, float const* q, std::int32_t q_heads, float* out, Stream& stream);
-}   // namespace cuda
+}  // namespace cuda
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

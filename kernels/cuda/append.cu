@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(threads) store_rows(PoolView pool, int const* 
   }
 }
 
-}   // namespace
+}  // namespace
 
 void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows,
             Stream& stream) {
@@ -34,4 +34,4 @@ void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const*
               [&](auto scalar) { launch(store_rows<decltype(scalar)>, blocks, threads, 0, queue, "cuda::append", pool, slots, at, k, v); });
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(threads)
   out[blockIdx.x] = hash ^ hash >> 32;
 }
 
-}   // namespace
+}  // namespace
 
 void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t count, std::size_t slice_bytes, std::int32_t slices, std::uint64_t* out,
               Stream& stream) {
@@ -100,4 +100,4 @@ void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t co
          slices, out, constants);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

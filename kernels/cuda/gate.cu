@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(warps* warp)
   for (int id = lane; id < experts; id += warp) probability[static_cast<std::size_t>(row) * experts + id] = expf(logits[id] - top) / of_all;
 }
 
-}   // namespace
+}  // namespace
 
 void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
           float* probability, Stream& stream) {
@@ -65,4 +65,4 @@ void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int
          rule == GateWeights::sum_to_one, ids, weights, probability);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(tile_threads) multiply_tiles(float const* x, v
 
 bool is_aligned(void const* at) { return reinterpret_cast<std::uintptr_t>(at) % load_bytes == 0; }
 
-}   // namespace
+}  // namespace
 
 void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
@@ -111,4 +111,4 @@ void linear_tiled(float const* x, MatrixView const& w, float* y, std::int32_t ro
   });
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

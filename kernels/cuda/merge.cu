@@ -27,7 +27,7 @@ __global__ void finish_heads(PartialView part, float* out, int d) {
   for (std::size_t i = at * d + threadIdx.x; i < (at + 1) * d; i += blockDim.x) out[i] = denom > 0 ? part.sum[i] / denom : 0.0f;
 }
 
-}   // namespace
+}  // namespace
 
 void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
@@ -41,4 +41,4 @@ void finish(PartialView part, float* out, std::int32_t rows, std::int32_t heads,
   launch(finish_heads, static_cast<unsigned>(rows) * static_cast<unsigned>(heads), threads, 0, queue, "cuda::finish", part, out, d);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

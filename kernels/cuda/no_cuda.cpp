@@ -17,7 +17,7 @@ namespace {
 
 [[noreturn]] void refuse() { throw std::runtime_error("this pikv was built without CUDA; rebuild with -DPIKV_CUDA=ON"); }
 
-}   // namespace
+}  // namespace
 
 DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
 DeviceBuffer::~DeviceBuffer() = default;
@@ -43,4 +43,4 @@ void summarise(PoolView const&, std::int32_t const*, std::int32_t const*, std::i
 void swiglu(float*, float const*, std::size_t, Stream&) { refuse(); }
 void upper_bounds(SummaryView const&, std::span<std::int32_t const>, float const*, std::int32_t, float*, Stream&) { refuse(); }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

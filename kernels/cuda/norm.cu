@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(threads) add_scalars(float* y, float const* x,
   if (i < count) y[i] += x[i];
 }
 
-}   // namespace
+}  // namespace
 
 void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
@@ -44,4 +44,4 @@ void add(float* y, float const* x, std::size_t count, Stream& stream) {
   launch(add_scalars, static_cast<unsigned>((count + threads - 1) / threads), threads, 0, queue, "cuda::add", y, x, count);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -30,7 +30,7 @@ void copy(SlotsView const& pool, std::int32_t const* slots, std::int32_t count, 
   launch(copy_slots<to_block>, static_cast<unsigned>(count) * blocks_of_page, threads, 0, queue, what, pool, slots, block, blocks_of_page);
 }
 
-}   // namespace
+}  // namespace
 
 void gather(SlotsView const& from, std::int32_t const* slots, std::int32_t count, std::byte* block, Stream& stream) {
   copy<true>(from, slots, count, block, stream, "cuda::gather");
@@ -40,4 +40,4 @@ void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t cou
   copy<false>(to, slots, count, const_cast<std::byte*>(block), stream, "cuda::scatter");   // which it only reads
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(threads) turn_heads(float* x, float const* cos
   }
 }
 
-}   // namespace
+}  // namespace
 
 void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
@@ -48,4 +48,4 @@ void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std
   launch(turn_heads, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(heads)), threads, 0, queue, "cuda::rotary", x, cos, sin, d / 2);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

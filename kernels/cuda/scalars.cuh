@@ -45,4 +45,4 @@ void with_scalar(DType type, Body const& body) {
   throw std::runtime_error("a page or a matrix is of no type that there is");
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -64,7 +64,7 @@ void score(Row row, SummaryView const& summaries, std::span<std::int32_t const> 
   launch(score_pages<Row>, blocks, threads, 0, queue, what, row, pages.data(), q, q_heads, summaries.kv_heads, summaries.head_dim, out);
 }
 
-}   // namespace
+}  // namespace
 
 void summarise(PoolView const& pool, std::int32_t const* slots, std::int32_t const* tokens, std::int32_t const* rows, std::int32_t pages,
                SummaryOut out, Stream& stream) {
@@ -85,4 +85,4 @@ void mean_logits(SummaryView const& summaries, std::span<std::int32_t const> pag
   score(Mean{summaries.mean}, summaries, pages, q, q_heads, out, stream, "cuda::mean_logits");
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

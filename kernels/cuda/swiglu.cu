@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(threads) gate_scalars(float* gate, float const
   if (i < count) gate[i] = gate[i] / (1 + expf(-gate[i])) * up[i];
 }
 
-}   // namespace
+}  // namespace
 
 void swiglu(float* gate, float const* up, std::size_t count, Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
@@ -21,4 +21,4 @@ void swiglu(float* gate, float const* up, std::size_t count, Stream& stream) {
   launch(gate_scalars, static_cast<unsigned>((count + threads - 1) / threads), threads, 0, queue, "cuda::swiglu", gate, up, count);
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

@@ -13,4 +13,4 @@ __device__ inline float sum_of_warp(float x) {
   return x;
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda

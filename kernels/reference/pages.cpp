@@ -14,4 +14,4 @@ void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t cou
     std::memcpy(to.base + static_cast<std::size_t>(slots[i]) * to.slot_bytes, block, to.page_bytes);
 }
 
-}   // namespace pikv::kernels::reference
+}  // namespace pikv::kernels::reference

@@ -83,5 +83,5 @@ TEST_P(AppendCases, RoundsLikeTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, AppendCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -28,7 +28,7 @@ Stream& stream() {   // of the default stream, which the copies wait for
   return only;
 }
 
-}   // namespace
+}  // namespace
 
 Operations const cuda_operations{
     .take = take,
@@ -54,4 +54,4 @@ Operations const cuda_operations{
     .checksum = cuda::checksum,
 };
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

@@ -21,5 +21,5 @@ TEST_P(FinishCases, EqualsReferenceAtAnyShape) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, FinishCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -67,5 +67,5 @@ TEST_P(GateCases, EqualsReferenceForManyExpertsSomeOfThemTied) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, GateCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

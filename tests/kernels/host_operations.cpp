@@ -31,7 +31,7 @@ void summarise(PoolView const& pool, std::int32_t const* slots, std::int32_t con
   }
 }
 
-}   // namespace
+}  // namespace
 
 Operations const host_operations{
     .take = take,
@@ -59,4 +59,4 @@ Operations const host_operations{
     .checksum = nullptr,
 };
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

@@ -66,5 +66,5 @@ TEST_P(LinearCases, ARowIsTheSameAmongOthers) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, LinearCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -32,5 +32,5 @@ TEST_P(NormCases, AddsElementByElement) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, NormCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -90,4 +90,4 @@ inline void expect_near(std::vector<float> const& got, std::vector<float> const&
     ASSERT_NEAR(got[i], wanted[i], tolerance * (relative ? std::max(1.0f, std::abs(wanted[i])) : 1.0f)) << "at " << i;
 }
 
-}   // namespace pikv::kernels
+}  // namespace pikv::kernels

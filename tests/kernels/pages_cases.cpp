@@ -86,5 +86,5 @@ TEST_P(PagesCases, SlicesThatAreTooShortOrUnevenAreRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, PagesCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

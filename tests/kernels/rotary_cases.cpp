@@ -42,5 +42,5 @@ TEST_P(RotaryCases, EqualsReference) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, RotaryCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -225,5 +225,5 @@ TEST_P(SummaryCases, ZeroHasBothSignsAndStaysExact) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, SummaryCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

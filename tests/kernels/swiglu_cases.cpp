@@ -33,5 +33,5 @@ TEST_P(SwigluCases, ExtremesGoToTheirLimits) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, SwigluCases, ::testing::ValuesIn(backends()));
 
-}   // namespace
-}   // namespace pikv::kernels
+}  // namespace
+}  // namespace pikv::kernels

@@ -33,7 +33,7 @@ struct Library {
   ~Library() { cublasDestroy(handle); }
 };
 
-}   // namespace
+}  // namespace
 
 /// Bytes: the weights once, and twice as fp32 if they are not stored so. Multiply-adds: rows * out * in, in fp32 (cuBLAS's default: no TF32).
 /// Limit: fp32 arithmetic.
@@ -61,4 +61,4 @@ void many_rows(float const* x, MatrixView const& w, float* y, std::int32_t rows,
   });
 }
 
-}   // namespace pikv::kernels::cuda
+}  // namespace pikv::kernels::cuda
