@@ -7,11 +7,11 @@
 // To add a kernel with its emulated test:
 // 1. Write kernels/cuda/NAME.cu as plain CUDA C++, without #ifdef. Start it by launch() (kernels/cuda/launch.cuh); dynamic shared memory comes
 //    from dynamic_shared<T>() (<dynamic_shared.cuh>), static shared memory from `__shared__ T x[n];` in a kernel. No global variables but constants.
-//    What a GPU can do by mma or asynchronous copies also has a plain path.
+//    What a GPU can do by mma, asynchronous copies or a library also has a plain path: kernels/cuda/gpu holds what the emulation replaces.
 // 2. Name it in kernels/cuda/sources.cmake, so that nvcc and the emulation compile it, and its host function in kernels/cuda/no_cuda.cpp.
-// 3. Make the host version's tests cases of tests/kernels/NAME_cases.cpp, which take a Backend (tests/kernels/backend.hpp); list the file in
-//    tests/kernels/CMakeLists.txt and in tests/kernels/emulation/CMakeLists.txt. The same cases and tolerances then run on the host,
-//    emulated, and on a GPU.
+// 3. Make the host version's tests cases of tests/kernels/NAME_cases.cpp, which take a Backend (tests/kernels/backend.hpp) and mostly call its
+//    Operations (operations.hpp); name it in tests/kernels/CMakeLists.txt and in tests/kernels/emulation/CMakeLists.txt. The same cases and
+//    tolerances then run on the host, emulated, and on a GPU.
 // 4. Add mutations of it, one line each, to tests/kernels/emulation/mutations.py: each must make those cases fail.
 //
 // How it works. A .cu file is compiled as C++20 with include/ first in the search path, whose cuda_runtime.h stands for the toolkit's; its types, and

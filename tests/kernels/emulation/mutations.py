@@ -55,7 +55,7 @@ MUTATIONS = [
     ("linear", "if (first + i < in) stored[i] = w[first + i];", "stored[i] = w[first + i];", LINEAR, "after the end"),
     ("linear", "if (o >= out) return;", "if (o > out) return;", LINEAR, "a race|after the end"),
     ("norm", "  __syncthreads();\n", "", "*NormCases*", "a race|nothing has written"),
-    ("norm", "if (i < count) y[i] += x[i];", "y[i] += x[i];", "*NormCases*", "after the end"),
+    ("norm", "if (i < count) y[i] += x[i];", "if (i <= count) y[i] += x[i];", "*NormCases*", "after the end"),
     ("pages", "if (at >= pool.page_bytes) return;", "if (at > pool.page_bytes) return;", "*PagesCases*", "a race|Failure|after the end"),
     ("pages", "slots[page]) * pool.slot_bytes + at", "slots[page]) * pool.page_bytes + at", "*PagesCases*", "Failure"),
     ("rotary", "high * cos_of[at] + low * sin_of[at]", "high * cos_of[at] - low * sin_of[at]", "*RotaryCases*", "Failure"),
