@@ -53,10 +53,9 @@ struct SummaryPages {
   SummaryView view() const { return {lo.data(), hi.data(), mean.data(), tokens.data(), layout.kv_heads, layout.head_dim}; }
 };
 
-/// The pages' keys where a backend takes them: filled tokens alone, so that the emulation reports a read of any other.
 class SummaryCases : public OperationCases {
  protected:
-  /// Into pages' own tables, by the backend, in one call.
+  /// By the backend, in one call. It gets the keys of filled tokens alone, so that the emulation reports a read of any other.
   void summarise(SummaryPages& pages) {
     PageLayout const& layout = pages.layout;
     Held<std::byte> memory{on(), pages.memory.size()};
