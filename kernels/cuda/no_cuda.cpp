@@ -1,6 +1,7 @@
 #include <stdexcept>
 
 #include "kernels/attend.hpp"
+#include "kernels/cuda/coded.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/merge.hpp"
 
@@ -12,6 +13,8 @@ namespace {
 }  // namespace
 
 void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+void attend_coded(DeviceCodedPool const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+DeviceCodedLayout::DeviceCodedLayout(CodedLayout const&, Stream& stream) : matrices_{0, stream}, maps_{0, stream}, heads_{0, stream} { refuse(); }
 DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
 DeviceBuffer::~DeviceBuffer() = default;
 void DeviceBuffer::copy_in(std::span<std::byte const>, std::size_t) { refuse(); }

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "backend.hpp"
+#include "kernels/cuda/coded.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/stream.hpp"
 #include "kernels/split.hpp"
@@ -63,32 +64,71 @@ DeviceArray<std::byte> hold_pool(Device& device, Problem& problem) {
   return memory;
 }
 
+/// A problem's query and plan on the device, and its result.
+struct DeviceAttend {
+  Problem const& problem;
+  Device& device;
+  SplitPlan const split = split_plan(problem.plan(), problem.q_heads, problem.layout);
+  DeviceArray<float> const q = device.hold(problem.q);
+  DeviceArray<std::int32_t> const row_offsets = device.hold(problem.row_offsets), page_offsets = device.hold(problem.page_offsets),
+                                  slots = device.hold(problem.slots), first_position = device.hold(problem.first_position),
+                                  tokens = device.hold(problem.tokens), row_position = device.hold(problem.row_position);
+  DeviceArray<AttendPart> const part = device.hold(split.part);
+  DeviceArray<AttendJoin> const join = device.hold(split.join);
+  Partial host_out = unwritten_partial(problem);
+  DevicePartial const out{device, host_out};
+  DeviceArray<float> const page_lse;
+
+  DeviceAttend(Problem const& of, Device& on, bool with_lse) : problem{of}, device{on}, page_lse{with_lse ? of.lse_count() : 0, on.stream} {}
+  AttendPlan plan() const {
+    AttendSplit const on_device{static_cast<std::int32_t>(part.size()), part.data(), static_cast<std::int32_t>(join.size()), join.data(),
+                                split.partial_rows, split.rows};
+    return {problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(),
+            first_position.data(), tokens.data(),      row_position.data(), on_device};
+  }
+  Partial result(std::vector<float>* lse) {
+    out.copy_out(host_out);
+    if (lse) {
+      lse->resize(problem.lse_count());
+      page_lse.copy_out(*lse);
+    }
+    device.stream.synchronize();
+    return host_out;
+  }
+};
+
 Partial attend_on_device(Problem& problem, std::vector<float>* page_lse) {
   Device device;
   auto const memory = hold_pool(device, problem);
-  auto const q = device.hold(problem.q);
-  auto const row_offsets = device.hold(problem.row_offsets), page_offsets = device.hold(problem.page_offsets), slots = device.hold(problem.slots),
-             first_position = device.hold(problem.first_position), tokens = device.hold(problem.tokens),
-             row_position = device.hold(problem.row_position);
+  DeviceAttend run{problem, device, page_lse != nullptr};
   PoolView const pool{memory.data(), problem.slot_bytes(), problem.layout};
-  SplitPlan const split = split_plan(problem.plan(), problem.q_heads, problem.layout);
-  auto const part = device.hold(split.part);
-  auto const join = device.hold(split.join);
-  AttendSplit const device_split{static_cast<std::int32_t>(part.size()), part.data(), static_cast<std::int32_t>(join.size()), join.data(),
-                                 split.partial_rows};
-  AttendPlan const plan{problem.plan().groups, row_offsets.data(), page_offsets.data(), slots.data(),
-                        first_position.data(), tokens.data(),      row_position.data(), device_split};
-  Partial out = unwritten_partial(problem);
-  DevicePartial const device_out{device, out};
-  DeviceArray<float> const device_lse{page_lse ? problem.lse_count() : 0, device.stream};
-  cuda::attend(pool, plan, q.data(), problem.q_heads, problem.scale, device_out.view(), device_lse.data(), device.stream);
-  device_out.copy_out(out);
-  if (page_lse) {
-    page_lse->resize(problem.lse_count());
-    device_lse.copy_out(*page_lse);
+  cuda::attend(pool, run.plan(), run.q.data(), problem.q_heads, problem.scale, run.out.view(), run.page_lse.data(), device.stream);
+  return run.result(page_lse);
+}
+
+/// The coded pages of a problem on the device, and nothing else of its memory.
+struct DeviceCoded {
+  CodedProblem& problem;
+  cuda::DeviceCodedLayout layout;
+  DeviceArray<std::byte> memory;
+
+  DeviceCoded(CodedProblem& of, Device& device)
+      : problem{of}, layout{of.layout, device.stream}, memory{(of.plain.slots.size() + 2) * of.slot_bytes, device.stream} {}
+  cuda::DeviceCodedPool pool() const { return {memory.data(), problem.slot_bytes, &layout}; }
+  void copy_in() {
+    for (std::int32_t slot : problem.plain.slots)
+      memory.copy_in({problem.pool().page(slot), problem.layout.bytes}, static_cast<std::size_t>(slot) * problem.slot_bytes);
   }
-  device.stream.synchronize();
-  return out;
+};
+
+Partial attend_coded_on_device(CodedProblem& problem, std::vector<float>* page_lse) {
+  Device device;
+  DeviceCoded coded{problem, device};
+  coded.copy_in();
+  DeviceAttend run{problem.rebuilt, device, page_lse != nullptr};
+  cuda::attend_coded(coded.pool(), run.plan(), run.q.data(), problem.plain.q_heads, problem.plain.scale, run.out.view(), run.page_lse.data(),
+                     device.stream);
+  return run.result(page_lse);
 }
 
 void merge_on_device(Partial& into, Partial& part, std::int32_t rows, std::int32_t heads, std::int32_t d) {
@@ -99,8 +139,16 @@ void merge_on_device(Partial& into, Partial& part, std::int32_t rows, std::int32
   device.stream.synchronize();
 }
 
+void host_encode(CodedProblem& problem) {
+  for (std::int32_t slot : problem.plain.slots) host::encode_page(problem.plain.pool(), slot, problem.layout, problem.pool().page(slot));
+}
+
+void host_decode(CodedProblem& problem) {
+  for (std::int32_t slot : problem.plain.slots) host::decode_page(problem.layout, problem.pool().page(slot), problem.rebuilt.pool(), slot);
+}
+
 }  // namespace
 
-Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device};
+Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device, host_encode, host_decode, attend_coded_on_device};
 
 }  // namespace pikv::kernels
