@@ -108,6 +108,23 @@ struct CodedColumn {
     return reinterpret_cast<typename Codes::Word const*>(page + head.codes);
   }
 
+  /// Of the order of words: numbers of keys lie along, tokens across; of values the other way.
+  __device__ int along(int token, int number) const { return part == Part::keys ? number : token; }
+  __device__ int across(int token, int number) const { return part == Part::keys ? token : number; }
+  __device__ int lanes() const { return part == Part::keys ? page_tokens : head.width; }
+  template <class Codes>
+  __device__ int word_count() const {
+    return (along(page_tokens, head.width) + Codes::per - 1) / Codes::per * lanes();
+  }
+  /// What stands in the page for a number.
+  template <class Codes>
+  __device__ float load(std::byte const* page, int token, int number) const {
+    int const at = along(token, number);
+    float const x = Codes::value(words<Codes>(page)[at / Codes::per * lanes() + across(token, number)], at % Codes::per);
+    if (!Codes::steps) return x * scale(page);
+    return fmaf(__half2float(steps(page)[group(token, number)]), x, __half2float(lower_ends(page)[group(token, number)]));
+  }
+
   // Of a page's own basis: decode (i, j) is own_scales[j] * own_basis[j * head_dim + i].
   __device__ float const* own_mean(std::byte const* page) const { return reinterpret_cast<float const*>(page + head.basis); }
   __device__ float const* own_scales(std::byte const* page, int d) const { return own_mean(page) + d; }

@@ -33,6 +33,18 @@ struct DeviceCodedPool {
   DeviceCodedLayout const* layout = nullptr;
 };
 
+/// Page n goes from slot from[n] of one pool to slot to[n] of another; the arrays are in device memory.
+struct SlotPairs {
+  std::int32_t count = 0;
+  std::int32_t const* from = nullptr;
+  std::int32_t const* to = nullptr;
+};
+
+/// As host::encode_page and host::decode_page, for many pages: pools and slots in device memory; queued, not finished, on return; stream is a
+/// CudaStream. A layout with own bases is only decoded and attended here; encode_pages throws: their eigenvectors are found on the host.
+void encode_pages(PoolView const& from, DeviceCodedPool const& to, SlotPairs const& slots, Stream& stream);
+void decode_pages(DeviceCodedPool const& from, PoolView const& to, SlotPairs const& slots, Stream& stream);
+
 /// As host::attend_coded, by plan.split; every pointer, those of the plan included, in device memory; queued, not finished, on return; stream is a
 /// CudaStream. head_dim <= 512. The result depends neither on the order in which blocks run nor on what other groups are in the plan.
 void attend_coded(DeviceCodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out,

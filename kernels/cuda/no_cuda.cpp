@@ -14,6 +14,8 @@ namespace {
 
 void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
 void attend_coded(DeviceCodedPool const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+void encode_pages(PoolView const&, DeviceCodedPool const&, SlotPairs const&, Stream&) { refuse(); }
+void decode_pages(DeviceCodedPool const&, PoolView const&, SlotPairs const&, Stream&) { refuse(); }
 DeviceCodedLayout::DeviceCodedLayout(CodedLayout const&, Stream& stream) : matrices_{0, stream}, maps_{0, stream}, heads_{0, stream} { refuse(); }
 DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
 DeviceBuffer::~DeviceBuffer() = default;

@@ -55,6 +55,7 @@ inline Problem problem_of(CodedCase const& s, std::int32_t long_pages = 3) {
 inline std::vector<Codec> codecs_of(CodedCase const& s) {
   std::vector<Codec> codecs;
   for (Element element : elements) {
+    if ((element == Element::int8 || element == Element::int4) && s.page_tokens < 8) continue;
     codecs.push_back({element, Kind::identity, s.d});
     for (std::int32_t rank : std::set<std::int32_t>{8, s.d / 4 / 8 * 8, s.d / 2 / 8 * 8, (s.d + 7) / 8 * 8}) {
       if (rank == 0) continue;

@@ -47,13 +47,13 @@ struct DevicePartial {
   }
 };
 
-/// The pool on the device. Only filled tokens are copied, so that the emulation reports a read of any other.
-DeviceArray<std::byte> hold_pool(Device& device, Problem& problem) {
+/// The pool on the device. Only filled tokens are copied, so that the emulation reports a read of any other; or whole pages.
+DeviceArray<std::byte> hold_pool(Device& device, Problem& problem, bool filled_alone = true) {
   PageLayout const& layout = problem.layout;
   PoolView const host = problem.pool();
   DeviceArray<std::byte> memory{problem.memory.size(), device.stream};
   for (std::size_t page = 0; page < problem.slots.size(); ++page) {
-    std::size_t const bytes = static_cast<std::size_t>(problem.tokens[page]) * layout.head_dim * size_of(layout.dtype);
+    std::size_t const bytes = static_cast<std::size_t>(filled_alone ? problem.tokens[page] : layout.page_tokens) * layout.head_dim * size_of(layout.dtype);
     for (std::byte const* half : {host.keys(problem.slots[page]), host.values(problem.slots[page])}) {
       for (std::int32_t head = 0; head < layout.kv_heads; ++head) {
         std::byte const* const from = half + head * layout.head_scalars() * size_of(layout.dtype);
@@ -139,16 +139,40 @@ void merge_on_device(Partial& into, Partial& part, std::int32_t rows, std::int32
   device.stream.synchronize();
 }
 
-void host_encode(CodedProblem& problem) {
-  for (std::int32_t slot : problem.plain.slots) host::encode_page(problem.plain.pool(), slot, problem.layout, problem.pool().page(slot));
+bool has_own_basis(CodedLayout const& layout) { return layout.k[0].basis != 0 || layout.v[0].basis != 0; }
+
+void encode_on_device(CodedProblem& problem) {
+  if (has_own_basis(problem.layout)) {   // such pages are encoded on the host
+    for (std::int32_t slot : problem.plain.slots) host::encode_page(problem.plain.pool(), slot, problem.layout, problem.pool().page(slot));
+    return;
+  }
+  Device device;
+  auto const plain = hold_pool(device, problem.plain, false);
+  auto const slots = device.hold(problem.plain.slots);
+  DeviceCoded coded{problem, device};
+  cuda::encode_pages({plain.data(), problem.plain.slot_bytes(), problem.plain.layout}, coded.pool(),
+                     {static_cast<std::int32_t>(slots.size()), slots.data(), slots.data()}, device.stream);
+  std::vector<std::byte> memory(coded.memory.size());
+  coded.memory.copy_out(memory);
+  device.stream.synchronize();
+  for (std::int32_t slot : problem.plain.slots)
+    std::copy_n(memory.data() + static_cast<std::size_t>(slot) * problem.slot_bytes, problem.layout.bytes, problem.pool().page(slot));
 }
 
-void host_decode(CodedProblem& problem) {
-  for (std::int32_t slot : problem.plain.slots) host::decode_page(problem.layout, problem.pool().page(slot), problem.rebuilt.pool(), slot);
+void decode_on_device(CodedProblem& problem) {
+  Device device;
+  DeviceCoded coded{problem, device};
+  coded.copy_in();
+  auto const slots = device.hold(problem.plain.slots);
+  DeviceArray<std::byte> const rebuilt{problem.rebuilt.memory.size(), device.stream};
+  cuda::decode_pages(coded.pool(), {rebuilt.data(), problem.rebuilt.slot_bytes(), problem.rebuilt.layout},
+                     {static_cast<std::int32_t>(slots.size()), slots.data(), slots.data()}, device.stream);
+  rebuilt.copy_out(problem.rebuilt.memory);
+  device.stream.synchronize();
 }
 
 }  // namespace
 
-Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device, host_encode, host_decode, attend_coded_on_device};
+Backend const cuda_backend{"cuda", why_no_gpu, attend_on_device, merge_on_device, encode_on_device, decode_on_device, attend_coded_on_device};
 
 }  // namespace pikv::kernels
