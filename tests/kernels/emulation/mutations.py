@@ -52,8 +52,8 @@ MUTATIONS = [
     ("coded_pages", "  __syncthreads();   // the scales are complete\n", "", "*", "a race|nothing has written"),
     ("coded_pages", "    __syncthreads();   // the next tokens use the same memory\n", "", "*", "a race"),
     ("coded_pages", "width - group / tokens * CodedColumn::value_group)", "32)", "*", "Failure|a race|nothing has written|after the end"),
-    ("coded_pages", "      if (along >= length) break;\n", "", "*", "Failure|after the end|nothing has written"),
-    ("coded_pages", "  clear_gaps(layout, column, kv_head, page);\n", "", "*", "Failure|nothing has written"),
+    ("coded_pages", "if (along >= length) break;", "if (along > length) break;", "*", "Failure|after the end|nothing has written"),
+    ("coded_pages", "at < column.head.codes; at += threads)", "at + 1 < column.head.codes; at += threads)", "*", "Failure|nothing has written"),
 ]
 CASES = {   # enough for a kernel's mutations, in little time
     "attend": "Shapes/AttendCases.*/1:Shapes/AttendCases.*/4:Shapes/AttendCases.*/10",
