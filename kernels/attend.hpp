@@ -31,6 +31,7 @@ struct AttendSplit {
   std::int32_t joins = 0;
   AttendJoin const* join = nullptr;
   std::int32_t partial_rows = 0;
+  std::int32_t rows = 0;   // of the whole plan
 };
 
 /// What to attend, made once per step and layer as flat arrays in the stream's space (CSR). Rows of a group read the same

@@ -26,7 +26,7 @@ struct LinearMap {
   float const* encode = nullptr;
   float const* decode = nullptr;
   float const* mean = nullptr;
-  bool identity() const { return decode == nullptr; }
+  constexpr bool identity() const { return decode == nullptr; }
 };
 
 /// Where the numbers of one KV head lie in a coded page, in bytes from its start. docs/page.md, layout 2, has the order inside.

@@ -13,6 +13,7 @@ SplitPlan split_plan(AttendPlan const& plan, std::int32_t q_heads, PageLayout co
   std::int32_t const rows_at_once = std::max(1, records * layout.kv_heads / q_heads);
   std::int32_t const pages_at_once = std::max(least_pages, keys / layout.page_tokens);
   SplitPlan split;
+  split.rows = plan.row_offsets[plan.groups];
   std::int64_t lse = 0;
   for (std::int32_t group = 0; group < plan.groups; ++group) {
     std::int32_t const row_begin = plan.row_offsets[group], row_end = plan.row_offsets[group + 1], rows_of_group = row_end - row_begin;

@@ -12,6 +12,7 @@ struct SplitPlan {
   std::vector<AttendPart> part;
   std::vector<AttendJoin> join;
   std::int32_t partial_rows = 0;
+  std::int32_t rows = 0;
 };
 
 /// Splits a plan whose arrays are in host memory, made once per step and layer like the plan. Rows are taken so that about four (row, query head)

@@ -3,6 +3,7 @@
 
 #include "kernels/attend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mass.cuh"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/scalars.cuh"
 #include "kernels/cuda/stream.hpp"
@@ -23,9 +24,6 @@ struct Job {
   float* page_lse;
   int lanes;   // that share a key: a power of two
 };
-
-/// exp(top - of_all), what a part with that maximum counts in the whole.
-__device__ float share_of(float top, float of_all) { return top == -INFINITY ? 0.0f : expf(top - of_all); }
 
 /// The columns of a key or value that belong to one lane: loads of `each` scalars, `lanes` loads apart. Columns beyond head_dim are 0.
 template <class Scalar, int loads, bool whole>
@@ -50,24 +48,6 @@ struct Columns {
       }
       for (int i = 0; i < each; ++i) to[load * each + i] = Scalar::value(stored[i]);
     }
-  }
-};
-
-/// Running maximum and sum of exponentials.
-struct Mass {
-  float top = -INFINITY, sum = 0;
-
-  /// The factor by which what was summed before has shrunk.
-  __device__ float raise_to(float logit) {
-    float const higher = fmaxf(top, logit), factor = share_of(top, higher);
-    top = higher;
-    sum *= factor;
-    return factor;
-  }
-  __device__ float add(float logit) {
-    float const weight = share_of(logit, top);
-    sum += weight;
-    return weight;
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include "kernels/append.hpp"
 #include "kernels/attend.hpp"
+#include "kernels/cuda/coded.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/gate.hpp"
 #include "kernels/linear.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 }  // namespace
 
+DeviceCodedLayout::DeviceCodedLayout(CodedLayout const&, Stream& stream) : matrices_{0, stream}, maps_{0, stream}, heads_{0, stream} { refuse(); }
 DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
 DeviceBuffer::~DeviceBuffer() = default;
 void DeviceBuffer::copy_in(std::span<std::byte const>, std::size_t) { refuse(); }
@@ -27,7 +29,10 @@ void DeviceBuffer::copy_out(std::span<std::byte>) const { refuse(); }
 void add(float*, float const*, std::size_t, Stream&) { refuse(); }
 void append(PoolView const&, std::int32_t const*, std::int32_t const*, float const*, float const*, std::int32_t, Stream&) { refuse(); }
 void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
+void attend_coded(DeviceCodedPool const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
 void checksum(SlotsView const&, std::int32_t const*, std::int32_t, std::size_t, std::int32_t, std::uint64_t*, Stream&) { refuse(); }
+void decode_pages(DeviceCodedPool const&, PoolView const&, SlotPairs const&, Stream&) { refuse(); }
+void encode_pages(PoolView const&, DeviceCodedPool const&, SlotPairs const&, Stream&) { refuse(); }
 void finish(PartialView, float*, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
 void gate(float const*, std::int32_t, std::int32_t, std::int32_t, GateWeights, std::int32_t*, float*, float*, Stream&) { refuse(); }
 void gather(SlotsView const&, std::int32_t const*, std::int32_t, std::byte*, Stream&) { refuse(); }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "attend_problem.hpp"
+#include "coded_problem.hpp"
 
 namespace pikv::kernels {
 
@@ -19,6 +19,9 @@ struct Backend {
   std::string (*why_absent)();   // empty: it can run
   Partial (*attend)(Problem& problem, std::vector<float>* page_lse);
   void (*merge)(Partial& into, Partial& part, std::int32_t rows, std::int32_t heads, std::int32_t d);
+  void (*encode)(CodedProblem& problem);   // every page of `plain`
+  void (*decode)(CodedProblem& problem);   // every coded page, to `rebuilt`
+  Partial (*attend_coded)(CodedProblem& problem, std::vector<float>* page_lse);
   Operations const* operations;   // operations.hpp
 };
 

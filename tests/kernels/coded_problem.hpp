@@ -97,12 +97,20 @@ struct CodedProblem {
   }
   template <class Attend>
   Partial attend(Attend const& attend_coded, std::vector<float>* page_lse = nullptr) {
-    Partial out{plain.rows(), static_cast<std::size_t>(plain.q_heads), static_cast<std::size_t>(plain.layout.head_dim)};
-    std::fill(out.sum.begin(), out.sum.end(), std::numeric_limits<float>::quiet_NaN());
+    Partial out = unwritten_partial(plain);
     if (page_lse) page_lse->assign(plain.lse_count(), std::numeric_limits<float>::quiet_NaN());
     attend_coded(pool(), rebuilt.plan(), plain.q.data(), plain.q_heads, plain.scale, out.view(), page_lse ? page_lse->data() : nullptr);
     return out;
   }
 };
+
+inline Partial attend_coded_on_host(CodedProblem& problem, std::vector<float>* page_lse = nullptr) {
+  return problem.attend(
+      [](CodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* lse) {
+        Stream stream;
+        host::attend_coded(pool, plan, q, q_heads, scale, out, lse, stream);
+      },
+      page_lse);
+}
 
 }  // namespace pikv::kernels

@@ -65,8 +65,30 @@ MUTATIONS = [
     ("summary", "q < 0 ? lo[i] : hi[i]", "q < 0 ? hi[i] : lo[i]", "*SummaryCases*", "Failure"),
     ("summary", "  sum = sum_of_warp(sum);\n", "", "*SummaryCases*", "Failure"),
     ("swiglu", "if (i < count) gate[i]", "if (i <= count) gate[i]", "*SwigluCases*", "after the end"),
+    ("attend_coded", "8 * (at % 4) + 4 * (at / 4)", "8 * (at % 4) + 4 * (1 - at / 4)", "*", "Failure"),
+    ("attend_coded", "token / block * head.width + number :", "token / block * head.width :", "*", "Failure"),
+    ("attend_coded", "number / value_group * page_tokens + token", "number / value_group + token", "*", "Failure"),
+    ("attend_coded", "      if (column >= width) break;\n", "", "*", "Failure|after the end|nothing has written"),
+    ("attend_coded", "    __syncwarp();   // the query of this block is complete\n", "", "*", "a race|nothing has written"),
+    ("attend_coded", "  __syncwarp();   // the weights are complete\n", "", "*", "a race|nothing has written"),
+    ("attend_coded", "        __syncwarp();   // nor its weights\n", "", "*", "a race"),
+    ("attend_coded", "position + token <= last_position[r]", "position + token < last_position[r]", "*", "Failure"),
+    ("attend_coded", "token < tokens && position", "position", "*", "Failure"),
+    ("attend_coded", "sum_over_lanes(dot, keys.block)", "sum_over_lanes(dot, 32)", "*", "Failure"),
+    ("attend_coded", "    __syncthreads();   // every warp has its sums\n", "", "*", "a race|nothing has written"),
+    ("attend_coded", "join.first_partial_row + n * join.step", "join.first_partial_row + n", "*", "Failure"),
+    ("coded_pages", "  __syncthreads();   // the scales are complete\n", "", "*", "a race|nothing has written"),
+    ("coded_pages", "    __syncthreads();   // the next tokens use the same memory\n", "", "*", "a race"),
+    ("coded_pages", "width - group / tokens * CodedColumn::value_group)", "32)", "*", "Failure|a race|nothing has written|after the end"),
+    ("coded_pages", "if (along >= length) break;", "if (along > length) break;", "*", "Failure|after the end|nothing has written"),
+    ("coded_pages", "at < column.head.codes; at += threads)", "at + 1 < column.head.codes; at += threads)", "*", "Failure|nothing has written"),
 ]
-CASES = "Shapes/AttendCases.*/1:Shapes/AttendCases.*/4:Shapes/AttendCases.*/10"   # of attend: enough for its mutations, in little time
+CASES = {   # enough for a kernel's mutations, in little time
+    "attend": "Shapes/AttendCases.*/1:Shapes/AttendCases.*/4:Shapes/AttendCases.*/10",
+    "attend_coded": "Shapes/CodedCases.Attention*/2:Shapes/CodedCases.Attention*/3:*CodedPages.AHundredPages*",
+    "coded_pages": "Shapes/CodedCases.Encodes*/1:Shapes/CodedCases.Encodes*/4:Shapes/CodedCases.Encodes*/2",
+}
+CODED = '#include "kernels/cuda/coded.cuh"'
 
 
 def compile_command(name):
@@ -87,6 +109,12 @@ def without_dependencies(words):
             yield word
 
 
+def source_of(name):
+    """NAME.cu, with the layout of coded pages in it, so that a mutation can be there too."""
+    folder = ROOT / "kernels" / "cuda"
+    return (folder / f"{name}.cu").read_text().replace(CODED, (folder / "coded.cuh").read_text().replace("#pragma once", ""))
+
+
 class Mutations(unittest.TestCase):
     maxDiff = None
 
@@ -103,13 +131,13 @@ class Mutations(unittest.TestCase):
         command, directory = compile_command(name)
         subprocess.run([*without_dependencies(command), "-o", str(folder / "kernel.o"), "-c", str(folder / f"{name}.cu")], cwd=directory, check=True)
         subprocess.run([COMPILER, "-o", str(folder / "cases"), *OBJECTS, str(folder / "kernel.o"), *LIBRARIES], cwd=BUILD, check=True)
-        run = subprocess.run([str(folder / "cases"), f"--gtest_filter={CASES if cases == '*' else cases}", "--gtest_break_on_failure=0",
+        run = subprocess.run([str(folder / "cases"), f"--gtest_filter={CASES[name] if cases == '*' else cases}", "--gtest_break_on_failure=0",
                               "--gtest_fail_fast"], capture_output=True, text=True, timeout=600)
         return run.returncode, run.stdout + run.stderr
 
     def problem_of(self, numbered):
         number, (name, old, new, cases, saying) = numbered
-        source = (ROOT / "kernels" / "cuda" / f"{name}.cu").read_text()
+        source = source_of(name)
         if source.count(old) != 1:
             return f"{name}.cu holds {old!r} {source.count(old)} times; bring the table up to date"
         code, said = self.run_mutated(number, name, source.replace(old, new), cases)
@@ -124,7 +152,7 @@ class Mutations(unittest.TestCase):
 
     def test_the_kernels_as_they_are_pass(self):   # so that a mutation fails for what it is
         for number, name in enumerate(sorted({row[0] for row in MUTATIONS})):
-            source = (ROOT / "kernels" / "cuda" / f"{name}.cu").read_text()
+            source = source_of(name)
             cases = ":".join(sorted({row[3] for row in MUTATIONS if row[0] == name}))
             code, said = self.run_mutated(f"whole{number}", name, source, cases)
             self.assertEqual(code, 0, said[-1500:])
