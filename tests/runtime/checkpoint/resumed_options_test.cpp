@@ -194,6 +194,8 @@ std::map<std::string, std::vector<std::string>> const with_every_option{
     {"codec-v", {"int8"}},
     {"calibration", {"c.h5", "--codec", "svd"}},
     {"exact-window", {"64", "--codec", "int8"}},
+    {"cold-codec", {"int4", "--codec", "int8", "--cold-after", "512"}},
+    {"cold-after", {"512", "--codec", "int8", "--cold-codec", "int4"}},
     {"store", {"sharded"}},
     {"move", {"page"}},
     {"transport", {"mpi"}},
