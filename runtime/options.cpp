@@ -215,7 +215,7 @@ std::string not_saved_of(Options const& o) {
 }
 
 void check_cold(Options const& options, StorageChoice const& storage) {
-  if (!storage.cold) return;
+  if (!storage.cold || !options.resume.empty()) return;   // a job that goes on has the options of its beginning
   std::string const said = "the cold codec " + storage.cold->text;
   if (storage.automatic) throw InputError(fmt::format("--codec auto chooses what fits a budget as a whole, {} included; name the codec", said));
   if (!storage.codes()) throw InputError(fmt::format("{} is for pages that --codec has made smaller before; add --codec NAME of one", said));

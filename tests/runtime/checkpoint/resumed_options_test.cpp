@@ -67,8 +67,7 @@ std::vector<Deciding> const deciding{
     {"read-pages", "8", "16", {"--attention", "routed", "--experts", "2"}},
 };
 /// Those that others need beside them.
-std::set<std::string> const tried_together{"attention", "max-error"};
-
+std::set<std::string> const tried_together{"attention", "max-error", "cold-codec", "cold-after"};
 
 TEST(ResumedOptions, OneThatDecidesTheResultIsRefusedByNameWhenItDiffersAndTakenWhenEqual) {
   for (Deciding const& row : deciding) {
@@ -98,6 +97,10 @@ TEST(ResumedOptions, ThoseThatNeedEachOtherDecideTheResultToo) {
   EXPECT_EQ(error_of_resuming(certified, certified), "no error");
   EXPECT_THAT(error_of_resuming(certified, {"--max-error", "0.2"}), StartsWith("InputError: --max-error=0.2 would change"));
   EXPECT_THAT(error_of_resuming(certified, {"--attention", "exact"}), StartsWith("InputError: --attention=exact would change"));
+  std::vector<std::string> const cooling{"--codec", "int8", "--cold-codec", "int4", "--cold-after", "512"};
+  EXPECT_EQ(error_of_resuming(cooling, cooling), "no error");
+  EXPECT_THAT(error_of_resuming(cooling, {"--cold-after", "256"}), StartsWith("InputError: --cold-after=256 would change"));
+  EXPECT_THAT(error_of_resuming(cooling, {"--cold-codec", "int4/int8"}), StartsWith("InputError: --cold-codec=int4/int8 would change"));
   EXPECT_EQ(error_of_resuming({"--codec", "svd", "--calibration", "a.h5"}, {"--calibration", "moved.h5"}), "no error");   // pages tell whether it is another
 }
 
@@ -191,6 +194,8 @@ std::map<std::string, std::vector<std::string>> const with_every_option{
     {"codec-v", {"int8"}},
     {"calibration", {"c.h5", "--codec", "svd"}},
     {"exact-window", {"64", "--codec", "int8"}},
+    {"cold-codec", {"int4", "--codec", "int8", "--cold-after", "512"}},
+    {"cold-after", {"512", "--codec", "int8", "--cold-codec", "int4"}},
     {"store", {"sharded"}},
     {"move", {"page"}},
     {"transport", {"mpi"}},
