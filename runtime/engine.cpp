@@ -133,14 +133,16 @@ bool Engine::step(shards::Step step) {
                               std::to_string(step) + "); raise --kv-budget, or lower --batch"});
   std::size_t const starting = admitted(states, world_.rank(), store_.options().local);
 
+  double encoded = store_.encode_seconds();
   store_.begin_step(step, oldest, batch_.segments);
+  clock_.move(Stage::scheduling, Stage::codec, store_.encode_seconds() - encoded);   // of pages that cool
   std::span<float const> logits;
   if (rows_everywhere > 0)   // known to all ranks alike, so all make the layers' exchanges or none does
     logits = forward_.run(batch_, step);
   else if (running_everywhere == 0)
     wait_for_arrival(states);
   clock_.enter(Stage::communication);
-  double const encoded = store_.encode_seconds();
+  encoded = store_.encode_seconds();
   auto const damages = store_.end_step();
   clock_.enter(Stage::other);
   clock_.move(Stage::communication, Stage::codec, store_.encode_seconds() - encoded);

@@ -14,6 +14,7 @@ constexpr std::int32_t most_rewinds = 8;
 // Control exchanges from a release until its owners' slots can be taken again: pushes under way are acknowledged (3), dropped, retired.
 constexpr shards::Step linger_steps = 6;
 constexpr std::size_t most_read_bytes = 64 << 20;   // of a checkpoint's pages in a step, so that no peer waits for long
+constexpr int most_without_room = 64;   // steps that a stream waits for room for its next block of a checkpoint
 }  // namespace
 
 Sequences::Sequences(shards::Store& store, ModelConfig const& config, Tokenizer const* tokenizer, SequenceOptions const& options, int rank,
@@ -158,7 +159,12 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
     };
     auto const payload_of = [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(*row(layer), payload); };
     shards::ReadPage const block{header_of, payload_of};
-    if (!store_.has_room(block)) return;
+    if (!store_.has_room(block)) {
+      if (++sequence.steps_without_room < most_without_room) return;
+      sequence.unread_end = sequence.unread_from;   // the rest is computed: pages of its own may have to cool first, which they do as it grows
+      break;
+    }
+    sequence.steps_without_room = 0;
     bool const sound = store_.restore(*sequence.stream, block);
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;

@@ -80,6 +80,7 @@ class Sequences {
     std::string text;                   // generated, for stop strings
     std::int64_t pages = 0;
     shards::Block unread_from = 0, unread_end = 0;   // blocks that are still only in the checkpoint
+    int steps_without_room = 0;                      // for the next of them
     bool policy_unread = false;                      // so is the state of its policies
     bool ended = false;
     Result result;

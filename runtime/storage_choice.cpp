@@ -38,8 +38,9 @@ CodecLevels codec_levels(std::string const& text, std::string const& said) {
   std::int64_t after = 0;
   char const* const end = text.data() + text.size();
   bool const number = at != std::string::npos && std::from_chars(text.data() + at + 1, end, after).ptr == end;
-  if (!number || after < 1 || after > 1 << 30)
-    throw InputError(fmt::format("{} does not say when a page is cold; write WARM>COLD@TOKENS, as int8>int4@512", said));
+  bool const named = arrow > 0 && at != arrow + 1;
+  if (!named || !number || after < 1 || after > 1 << 30)
+    throw InputError(fmt::format("{} does not say how pages are stored and when they are cold; write WARM>COLD@TOKENS, as int8>int4@512", said));
   return {text.substr(0, arrow), text.substr(arrow + 1, at - arrow - 1), after};
 }
 

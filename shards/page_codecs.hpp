@@ -67,7 +67,7 @@ class PageCodecs {
   std::size_t class_bytes(std::int32_t size_class) const { return class_bytes_[static_cast<std::size_t>(size_class) - 1]; }
   std::int32_t tables_in(std::int32_t size_class) const;
 
-  /// Payload and headers of a block's pages over the bytes of the same pages uncompressed; cold: of those that cool, once they have.
+  /// Payload and headers of a block's pages over the bytes of the same pages uncompressed; cold: once those that cool have cooled.
   double stated_ratio(Level level = Level::warm) const;
   /// Payload bytes of a block's pages.
   std::size_t block_bytes(Level level = Level::warm) const;
