@@ -148,6 +148,7 @@ void Sequences::plan(Batch& batch) {
 
 void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& bytes_left) {
   auto const layers = static_cast<std::size_t>(store_.options().layers);
+  shards::Block const before = sequence.unread_from;
   std::size_t const block_bytes = layers * store_.options().layout.bytes();
   while (sequence.unread_from < sequence.unread_end && free_slots >= layers && bytes_left > 0) {
     CheckpointReader const& from = resumed_->pages.checkpoint();
@@ -159,12 +160,7 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
     };
     auto const payload_of = [&](std::int32_t layer, std::span<std::byte> payload) { from.read_payload(*row(layer), payload); };
     shards::ReadPage const block{header_of, payload_of};
-    if (!store_.has_room(block)) {
-      if (++sequence.steps_without_room < most_without_room) return;
-      sequence.unread_end = sequence.unread_from;   // the rest is computed: pages of its own may have to cool first, which they do as it grows
-      break;
-    }
-    sequence.steps_without_room = 0;
+    if (!store_.has_room(block)) break;
     bool const sound = store_.restore(*sequence.stream, block);
     bool const whole = sound && sequence.stream->length() % store_.options().layout.page_tokens == 0;
     ++sequence.unread_from;
@@ -173,7 +169,11 @@ void Sequences::load(Sequence& sequence, std::size_t& free_slots, std::size_t& b
     free_slots -= layers;
     bytes_left -= std::min(bytes_left, block_bytes);
   }
-  if (sequence.policy_unread && sequence.unread_from == sequence.unread_end) load_policy(sequence);
+  sequence.steps_without_room = sequence.unread_from == before ? sequence.steps_without_room + 1 : 0;
+  if (sequence.steps_without_room == most_without_room) sequence.unread_end = sequence.unread_from;   // the rest is computed: pages of its own may have to cool first
+  if (sequence.unread_from < sequence.unread_end) return;
+  if (sequence.policy_unread) load_policy(sequence);
+  if (sequence.unread_end > 0) store_.restored(*sequence.stream);
 }
 
 void Sequences::load_policy(Sequence& sequence) {

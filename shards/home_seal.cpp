@@ -12,7 +12,7 @@ namespace pikv::shards {
 
 void Home::advance(Stream& stream, std::int32_t rows) {
   stream.length_ += rows;
-  stream.computed_ = true;
+  stream.cools_ = true;
   counts_.tokens_appended += static_cast<std::uint64_t>(rows);
 }
 

@@ -54,7 +54,7 @@ void Recoding::plan(std::span<std::unique_ptr<Stream> const> streams, std::span<
   if (!travels()) return;
   for (Segment const& segment : segments) order(*segment.stream, segment.stream->length() + segment.rows);
   for (auto const& stream : streams)
-    if (stream->computed_) order(*stream, stream->length());
+    if (stream->cools_) order(*stream, stream->length());
 }
 
 void Recoding::order(Stream& stream, std::int64_t length) {
@@ -87,7 +87,7 @@ void Recoding::after_control(Step step, std::span<std::unique_ptr<Stream> const>
   }
   for (Segment const& segment : segments) recode_here(*segment.stream);
   for (auto const& stream : streams)
-    if (stream->computed_) recode_here(*stream);
+    if (stream->cools_) recode_here(*stream);
 }
 
 // What it was made of may be gone by now, or no more what the directory names.

@@ -54,6 +54,8 @@ class Store {
   /// Between steps: the next block of a stream that goes on, read instead of computed, see Home::restore. The caller has made sure that
   /// free_home_slots() covers a page per layer.
   bool restore(Stream& stream, ReadPage const& read);
+  /// No more of it is read: its pages may cool.
+  void restored(Stream& stream) { stream.cools_ = true; }
   /// Whether this home has slots for a block that would be read so: its pages may be of any size class.
   bool has_room(ReadPage const& read) const;
   /// Between steps: drops a sealed page of one table, counted from the first layer's (StoreOptions::tables_per_layer). Its bytes are free at

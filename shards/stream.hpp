@@ -35,7 +35,7 @@ class Stream {
   StreamId id_;
   std::int64_t length_ = 0, evicted_pages_ = 0;
   Block sealed_ = 0, cold_ = 1;
-  bool computed_ = false;   // some of its tokens were, since it was opened
+  bool cools_ = false;   // it is not, or no longer, being read from a checkpoint
   Directory directory_;
 };
 
