@@ -299,7 +299,7 @@ TEST(Migration, APageThatRotsBetweenAPushAndItsRepeatIsNeverMoved) {
 
 TEST(Migration, FaultsOfEveryKindOnPushesAndFetchesWhilePagesMove) {
   std::uint64_t faults = 0, moved = 0;
-  for (std::uint64_t seed = 1; seed <= (small_form() ? 5 : 30); ++seed) {
+  for (std::uint64_t seed = 1; seed <= (small_form() ? 12 : 30); ++seed) {
     int const ranks = 2 + static_cast<int>(seed % 4);
     comm::FaultPlan const faulty_plan{.seed = seed, .drop = 0.05, .delay = 0.1, .duplicate = 0.1, .reorder = 0.1, .flip = 0.05, .truncate = 0.05, .stall = 0.01};
     StoreOptions options = small_options();

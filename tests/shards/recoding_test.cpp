@@ -271,7 +271,7 @@ TEST(Recoding, AColdPageThatRotsAtOnceIsFoundAndComputedAgain) {
 // Streams end and are rewound, placements change and pages are lost at every point of a recoding: seeds see to that. In the end nothing is left anywhere.
 TEST(Recoding, StreamsThatEndOrRewindWhileTheirPagesCoolAndMoveLeaveNothingBehind) {
   std::uint64_t recoded = 0, moved = 0, rewinds = 0;
-  for (std::uint64_t seed = 1; seed <= (small_form() ? 10 : 30); ++seed) {
+  for (std::uint64_t seed = 1; seed <= (small_form() ? 20 : 30); ++seed) {
     int const ranks = 2 + static_cast<int>(seed % 4);
     StoreOptions options = cooling_options();
     options.cold_after = 8 + static_cast<std::int64_t>(seed % 5) * 8;
