@@ -140,7 +140,10 @@ class Mutations(unittest.TestCase):
         source = source_of(name)
         if source.count(old) != 1:
             return f"{name}.cu holds {old!r} {source.count(old)} times; bring the table up to date"
-        code, said = self.run_mutated(number, name, source.replace(old, new), cases)
+        try:
+            code, said = self.run_mutated(number, name, source.replace(old, new), cases)
+        except subprocess.CalledProcessError as error:   # the others are still told
+            return f"{name}.cu with {new!r} for {old!r} does not compile: {error}"
         if code == 0:
             return f"{name}.cu with {new!r} for {old!r} passes every case"
         return None if re.search(saying, said) else f"{name}.cu with {new!r} for {old!r} fails without saying {saying!r}:\n{said[-1500:]}"

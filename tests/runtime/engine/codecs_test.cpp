@@ -7,10 +7,10 @@
 
 #include "comm/faults.hpp"
 #include "comm/inprocess_world.hpp"
-#include "runtime/calibration/calibrate.hpp"
 #include "runtime/model/model.hpp"
 #include "runtime/page_storage.hpp"
 #include "tests/runtime/engine/agreement.hpp"
+#include "tests/runtime/engine/embedded_calibration.hpp"
 #include "tests/runtime/reference_data.hpp"
 
 namespace pikv::test {
@@ -20,20 +20,6 @@ using runtime::GenerateOptions;
 using runtime::Request;
 using shards::Memory;
 using shards::Move;
-
-runtime::Calibration const& calibration() {
-  static runtime::Calibration const made = [] {
-    runtime::CalibrateOptions options;
-    options.cache = options_for(embedded_folder() / "tiny-moe", 1);
-    options.tokens = small_form() ? 1280 : 4096;   // five windows, the fewest
-    options.window = 256;
-    options.distill = std::vector<std::int32_t>{};
-    std::optional<runtime::Calibration> calibration;
-    comm::run_inprocess({.ranks = 1}, [&](comm::World& world) { calibration.emplace(runtime::calibrated(world, options, "test")); });
-    return std::move(*calibration);
-  }();
-  return made;
-}
 
 GenerateOptions coded(std::string const& codec, int ranks) {
   auto options = options_for(embedded_folder() / "tiny-moe", ranks);
@@ -52,7 +38,7 @@ std::vector<Request> prompts() { return reference_prompts({"text-257", "text-33"
 Decoded const& alone(std::string const& codec) {
   static std::map<std::string, Decoded> kept;
   auto const [entry, missing] = kept.try_emplace(codec);
-  if (missing) entry->second = decode(coded(codec, 1), prompts(), {.logits = true, .calibration = &calibration()});
+  if (missing) entry->second = decode(coded(codec, 1), prompts(), {.logits = true, .calibration = &embedded_calibration()});
   return entry->second;
 }
 
@@ -66,7 +52,7 @@ TEST_P(CodedPages, GiveOneRanksTokensWhereverTheyLieAndHoweverTheyAreRead) {
     for (Move const move : {Move::query, Move::page}) {
       auto options = coded(GetParam(), ranks);
       options.move = move;
-      Decoded const run = decode(options, prompts(), {.calibration = &calibration()});
+      Decoded const run = decode(options, prompts(), {.calibration = &embedded_calibration()});
       EXPECT_GT(run.counts.pages_remote, 0u);
       EXPECT_EQ(run.counts.rewinds, 0u);
       EXPECT_GT(expect_same_tokens(right, run, tolerance), 0u) << ranks << " ranks";
@@ -85,7 +71,7 @@ TEST_P(CodedPages, UnderFaultsTokensAreRightOrTheRequestEndsWithAnError) {
     options.move = seed == 1 ? Move::query : Move::page;
     comm::run_inprocess({.ranks = 3, .seed = seed}, [&](comm::World& world) {
       auto const faulty = comm::make_faulty_world(world, plan);
-      Decoded const part = decode_on(*faulty, options, prompts(), {.calibration = &calibration()});
+      Decoded const part = decode_on(*faulty, options, prompts(), {.calibration = &embedded_calibration()});
       for (auto const& [index, result] : part.results)
         if (result.finish != runtime::Finish::error) expect_same_tokens(right.results.at(index).tokens, result.tokens, result, right.logits, tolerance);
       faults += faulty->fault_counts().total();
@@ -96,7 +82,7 @@ TEST_P(CodedPages, UnderFaultsTokensAreRightOrTheRequestEndsWithAnError) {
 
 TEST_P(CodedPages, ThatAreLostAreComputedAgain) {
   bool taken = false;
-  Decoded const run = decode(coded(GetParam(), 2), prompts(), {.calibration = &calibration(), .after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
+  Decoded const run = decode(coded(GetParam(), 2), prompts(), {.calibration = &embedded_calibration(), .after_step = [&](comm::World const&, runtime::StepRecord const& row, shards::Store& store) {
     for (std::int32_t i = 0; i < store.arena().end() && row.step > 8 && !taken; ++i)
       if (shards::Slot const slot{i}; store.owner().indexed(slot).home >= 0) {
         store.owner().evict(slot, row.step);
@@ -109,7 +95,7 @@ TEST_P(CodedPages, ThatAreLostAreComputedAgain) {
 
 TEST_P(CodedPages, MoveToOtherOwners) {
   Decoded const run = decode(coded(GetParam(), 3), prompts(),
-                             {.calibration = &calibration(), .rank_plan = R"([{"step": 8, "action": "drain", "rank": 1}, {"step": 16, "action": "join", "rank": 1}])"});
+                             {.calibration = &embedded_calibration(), .rank_plan = R"([{"step": 8, "action": "drain", "rank": 1}, {"step": 16, "action": "join", "rank": 1}])"});
   EXPECT_GT(run.counts.pages_moved, 0u);
   EXPECT_GT(expect_same_tokens(alone(GetParam()), run, tolerance), 0u);
 }
@@ -118,9 +104,9 @@ TEST_P(CodedPages, MoveToOtherOwners) {
 TEST_P(CodedPages, TakeTheBytesThatAreStatedAndNoMore) {
   auto options = coded(GetParam(), 2);
   auto const model = runtime::Model::load(options.model, 0, 1);
-  auto const codecs = runtime::make_page_storage(options, model.config(), &calibration()).codecs;
+  auto const codecs = runtime::make_page_storage(options, model.config(), &embedded_calibration()).codecs;
   std::size_t looked = 0;
-  decode(options, prompts(), {.calibration = &calibration(), .after_step = [&](comm::World const&, runtime::StepRecord const&, shards::Store& store) {
+  decode(options, prompts(), {.calibration = &embedded_calibration(), .after_step = [&](comm::World const&, runtime::StepRecord const&, shards::Store& store) {
     shards::Arena& arena = store.arena();
     std::size_t payload = 0, headers = 0, coded_payload = 0, coded_pages = 0;
     for (std::int32_t i = 0; i < arena.end(); ++i) {
@@ -184,7 +170,7 @@ TEST(CodedPagesThatFitABudget, LoseLessWithMore) {
   runtime::ModelConfig const config = runtime::Model::load(options.model, 0, 1).config();
   double before = 0;
   for (double const share : {.2, .3, .4, .5}) {   // of f32 pages
-    auto const codecs = runtime::choose_page_storage(options, config, calibration(), [&](shards::PageCodecs const& some) { return some.stated_ratio() <= share + .04; }).codecs;
+    auto const codecs = runtime::choose_page_storage(options, config, embedded_calibration(), [&](shards::PageCodecs const& some) { return some.stated_ratio() <= share + .04; }).codecs;
     EXPECT_LE(codecs->stated_ratio(), share + .04);
     EXPECT_GT(codecs->stated_ratio(), before);
     before = codecs->stated_ratio();

@@ -11,13 +11,13 @@
 #include "comm/faults.hpp"
 #include "comm/inprocess_world.hpp"
 #include "runtime/agree.hpp"
-#include "runtime/calibration/calibrate.hpp"
 #include "runtime/checkpoint/files.hpp"
 #include "runtime/checkpoint/reader.hpp"
 #include "runtime/model/model.hpp"
 #include "runtime/page_storage.hpp"
 #include "runtime/sizing.hpp"
 #include "tests/runtime/engine/agreement.hpp"
+#include "tests/runtime/engine/embedded_calibration.hpp"
 #include "tests/runtime/engine/saved_jobs.hpp"
 #include "tests/runtime/reference_data.hpp"
 
@@ -32,20 +32,6 @@ using shards::Move;
 
 constexpr double tolerance = 1e-3;   // of logits between ways to the same pages
 
-runtime::Calibration const& calibration() {
-  static runtime::Calibration const made = [] {
-    runtime::CalibrateOptions options;
-    options.cache = options_for(embedded_folder() / "tiny-moe", 1);
-    options.tokens = 1280;   // five windows, the fewest
-    options.window = 256;
-    options.distill = std::vector<std::int32_t>{};
-    std::optional<runtime::Calibration> calibration;
-    comm::run_inprocess({.ranks = 1}, [&](comm::World& world) { calibration.emplace(runtime::calibrated(world, options, "test")); });
-    return std::move(*calibration);
-  }();
-  return made;
-}
-
 GenerateOptions cooling(std::string const& codec, int ranks) {
   auto options = options_for(embedded_folder() / "tiny-moe", ranks);
   options.page_tokens = 8;
@@ -55,7 +41,7 @@ GenerateOptions cooling(std::string const& codec, int ranks) {
   return options;
 }
 
-runtime::Calibration const* calibration_for(std::string const& codec) { return codec.find("svd") != std::string::npos ? &calibration() : nullptr; }
+runtime::Calibration const* calibration_for(std::string const& codec) { return codec.find("svd") != std::string::npos ? &embedded_calibration() : nullptr; }
 
 /// One, so that the chunks of its prompt are the same on any number of ranks, which are exact attention inside of them.
 std::vector<Request> one_long() { return reference_prompts({"text-257"}, 40); }
