@@ -319,7 +319,7 @@ def main():
     pikv, *words = sys.argv[1:]
     pikv = pathlib.Path(pikv).resolve()
     wanted = [row for row in rows() if not words or any(word in row.name for word in words)]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda job: check(pikv, *job), [(row, ranks) for row in wanted for ranks in row.ranks]))
     wrong = [sentence for result in results for sentence in result]
     print("\n".join(wrong))

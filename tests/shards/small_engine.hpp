@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "comm/world.hpp"
@@ -132,25 +133,38 @@ struct SmallEngine {
     }
   }
 
+  /// number() of [position][c] for at least `positions` positions. Made once: an output needs those of all positions before it.
+  float const* numbers(std::uint64_t id, std::int32_t layer, std::int32_t head, char what, std::int64_t positions) {
+    std::int32_t const d = store.options().layout.head_dim;
+    std::vector<float>& made = numbers_[{id, layer, head, what}];
+    for (auto t = static_cast<std::int64_t>(made.size()) / d; t < positions; ++t)
+      for (std::int32_t c = 0; c < d; ++c) made.push_back(number(id, t, layer, head, c, what));
+    return made.data();
+  }
+
   void compare(std::uint64_t id, std::int64_t position, std::int32_t layer, std::int32_t head, float const* got) {
     StoreOptions const& o = store.options();
     std::int32_t const d = o.layout.head_dim, kv = head / (o.q_heads / o.layout.kv_heads);
-    std::vector<double> sum(static_cast<std::size_t>(d), 0.0);
+    std::vector<double> sums(static_cast<std::size_t>(d), 0.0);
+    double* const sum = sums.data();
     double denom = 0;
-    for (std::int64_t t = 0; t <= position; ++t) {
+    float const* const q = numbers(id, layer, head, 'q', position + 1) + position * d;
+    float const *k = numbers(id, layer, kv, 'k', position + 1), *v = numbers(id, layer, kv, 'v', position + 1);
+    for (std::int64_t t = 0; t <= position; ++t, k += d, v += d) {
       double logit = 0;
-      for (std::int32_t c = 0; c < d; ++c) logit += double{number(id, position, layer, head, c, 'q')} * number(id, t, layer, kv, c, 'k');
+      for (std::int32_t c = 0; c < d; ++c) logit += double{q[c]} * k[c];
       double const weight = std::exp(logit / std::sqrt(d));
       denom += weight;
-      for (std::int32_t c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += weight * number(id, t, layer, kv, c, 'v');
+      for (std::int32_t c = 0; c < d; ++c) sum[c] += weight * v[c];
     }
     for (std::int32_t c = 0; c < d; ++c) {
-      double const error = std::abs(sum[static_cast<std::size_t>(c)] / denom - got[c]);
+      double const error = std::abs(sum[c] / denom - got[c]);
       if (!(error <= worst)) worst = error;   // also when it is not a number
     }
     ++outputs;
   }
 
+  std::map<std::tuple<std::uint64_t, std::int32_t, std::int32_t, char>, std::vector<float>> numbers_;   // by stream, layer, head, what
   int quiet_steps_ = 0;
 };
 

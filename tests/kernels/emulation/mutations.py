@@ -3,6 +3,7 @@
 Each row of MUTATIONS changes one line of a copy of kernels/cuda/NAME.cu. The copy is compiled as the emulation compiles NAME.cu and linked before the
 library that holds the original, with the objects of the cases (TEST_OBJECTS and LIBRARIES, separated by `;`); then the cases of that kernel must fail
 and say what the row expects, or come to another value ("Failure").
+With PIKV_EVERY_MUTATION=1 every row is tried, some minutes; without, the first of each kernel.
 """
 import concurrent.futures
 import json
@@ -88,6 +89,8 @@ CASES = {   # enough for a kernel's mutations, in little time
     "attend_coded": "Shapes/CodedCases.Attention*/2:Shapes/CodedCases.Attention*/3:*CodedPages.AHundredPages*",
     "coded_pages": "Shapes/CodedCases.Encodes*/1:Shapes/CodedCases.Encodes*/4:Shapes/CodedCases.Encodes*/2",
 }
+if not os.environ.get("PIKV_EVERY_MUTATION"):
+    MUTATIONS = list({row[0]: row for row in reversed(MUTATIONS)}.values())
 CODED = '#include "kernels/cuda/coded.cuh"'
 
 

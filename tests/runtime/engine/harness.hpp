@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -51,5 +52,8 @@ runtime::GenerateOptions options_for(std::filesystem::path const& dir, int ranks
 
 /// True under a sanitizer, where everything is slow: run fewer cases.
 bool small_form();
+
+/// Of `all`, in the small form only those of `few`.
+std::vector<std::string> in_small_form_only(std::vector<std::string> all, std::set<std::string> const& few);
 
 }   // namespace pikv::test

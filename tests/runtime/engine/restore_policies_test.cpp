@@ -48,6 +48,8 @@ std::vector<Policy> policies() {
     if (!entry.remembers)
       all.push_back({std::string{"router_"} + std::string{name},
                      given({{"attention", "routed"}, {"router", std::string{name}}, {"experts", "2"}, {"kv-experts", "8"}, {"pin-window", "16"}})});
+  std::set<std::string> const of_each_kind{"h2o", "quest", "coded_selection", "certified", "router_topk"};
+  if (small_form()) std::erase_if(all, [&](Policy const& policy) { return !of_each_kind.contains(policy.name); });
   return all;
 }
 
