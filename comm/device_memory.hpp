@@ -30,6 +30,9 @@ class DeviceMemory {
 /// This process's: the CUDA device that is current when it is first asked for. The same object every time.
 DeviceMemory& gpu_memory();
 
+/// Of CUDA's runtime, "13.0"; or "not built in".
+std::string cuda_version();
+
 /// Host memory pinned for as long as it lives, on pages of its own: a page is pinned once.
 class PinnedBuffer {
  public:

@@ -64,4 +64,10 @@ DeviceMemory& gpu_memory() {
   return gpu;
 }
 
+std::string cuda_version() {
+  int version = 0;
+  check_cuda(cudaRuntimeGetVersion(&version), "say CUDA's version");
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
 }  // namespace pikv::comm

@@ -26,4 +26,6 @@ DeviceMemory& gpu_memory() {
   return gpu;
 }
 
+std::string cuda_version() { return "not built in"; }
+
 }  // namespace pikv::comm

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <hdf5.h>
 
+#include "comm/device_memory.hpp"
 #include "comm/mpi_world.hpp"
 #include "comm/transports.hpp"
 #include "comm/ucx.hpp"
@@ -34,7 +35,7 @@ std::vector<BuildFact> build_facts() {
           {"UCX", comm::ucx_version()},
           {"HDF5", hdf5_version()},
           {"sentencepiece", sentencepiece_built_in() ? "built in" : "not built in"},
-          {"CUDA", "not built in"},
+          {"CUDA", comm::cuda_version()},
           {"NCCL", "not built in"},
           {"transports", shards::names_in(comm::transports())},
           {"SIMD", kernels::host::simd_target()},

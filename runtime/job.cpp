@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "comm/cores.hpp"
+#include "comm/device_memory.hpp"
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
@@ -154,10 +155,19 @@ int judge(Job const& job, std::vector<Result> const& results) {
   return 1;
 }
 
+// Where CUDA is built in. Its kernels are not called by a step yet.
+void say_gpu() {
+  comm::DeviceMemory const& gpu = comm::gpu_memory();
+  if (!gpu.is_cuda()) return;
+  std::string const absent = gpu.why_absent();
+  spdlog::info("this job runs on the host: {}", absent.empty() ? "a GPU was found, but this version decodes in host memory" : absent);
+}
+
 void say_start(Job const& job, Resumed const* resumed) {
   comm::World const& world = job.world;
   spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
   if (!job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
+  say_gpu();
   if (resumed == nullptr) return;
   auto const in_phase = [&](Phase phase) { return std::ranges::count(resumed->requests, phase, &SavedRequest::phase); };
   spdlog::info("goes on from {}: {} requests done, {} running, {} waiting; {} pages, all verified", job.resumed_from, in_phase(Phase::done),

@@ -3,6 +3,7 @@ Run: benchmarks_test.py perf build/perf   (needs ucx_perftest, Debian: ucx-utils
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,12 @@ class Benchmarks(unittest.TestCase):
         self.assertIn(["kvpress:", "no", "such", "method"], printed)
         self.assertEqual(len(ours[4]), 8)   # lru: alone
         self.assertIn("not compared", " ".join(ours[6]))
+
+    @unittest.skipIf(shutil.which("nvidia-smi") and "GPU" in subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout, "there is a GPU")
+    def test_gpu_sh_says_that_there_is_no_gpu_before_it_builds(self):
+        done = subprocess.run(["bash", SCRIPTS / "gpu.sh"], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"^gpu\.sh: error: no GPU was found: .*\n$")
 
 
 if __name__ == "__main__":

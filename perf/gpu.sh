@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# All that needs a GPU, in under ten minutes on a machine that has one: builds with CUDA, runs the kernels' conformance tests natively, once more under
+# compute-sanitizer, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
+# Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
+
+results=${1:-gpu-$(hostname -s).txt}
+failed=0
+
+# step WHAT LIMIT_S COMMAND...
+step() {
+  local what=$1 limit=$2 code=0
+  shift 2
+  printf '\n== %s: %s\n' "$what" "$*"
+  timeout "$limit" "$@" || code=$?
+  if [ $code -ne 0 ]; then
+    printf '== %s FAILED with code %d%s\n' "$what" $code "$([ $code -ne 124 ] || echo ", after its $limit s")"
+    failed=$((failed + 1))
+  fi
+}
+
+all_steps() {
+  local build=$repo/build-cuda sanitizer tests model
+  printf '%s, commit %s, %s\n' "$(hostname)" "$(git -C "$repo" rev-parse --short HEAD)" "$(date -u +%FT%RZ)"
+  step "GPUs" 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.mem --format=csv
+  step "build" 20 "$build/pikv" --version
+  tests=$build/tests/kernels
+  step "kernels on the GPU" 180 ctest --test-dir "$build" -R '^kernels_' -E 'emulat|mutations' --output-on-failure
+  sanitizer=$(command -v compute-sanitizer || ls "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" 2>/dev/null) || sanitizer=
+  if [ -n "$sanitizer" ]; then
+    for tool in memcheck racecheck; do
+      step "$tool" 120 "$sanitizer" --tool $tool --error-exitcode 9 "$tests/tests_kernels" --gtest_brief=1 '--gtest_filter=*Cases*:*CodedPages*'
+    done
+  else
+    echo "== no compute-sanitizer: its checks did not run; install it with the CUDA toolkit"
+  fi
+  step "decode of the embedded model (on the host: pages are not in device memory yet)" 60 "$build/pikv" generate --max-new-tokens 32
+  model=$repo/build/models/smollm2
+  if [ -d "$model" ]; then
+    step "decode of a real model" 60 "$build/pikv" generate --model "$model" --max-new-tokens 16 --prompts - <<<'{"prompt_ids": [1, 2, 3, 4]}'
+  fi
+  for keys in 4096 16384 65536; do
+    step "attention, $keys keys" 60 "$build/perf/gpu_attention_bench" --keys $keys
+  done
+  step "attention, 16 sequences" 60 "$build/perf/gpu_attention_bench" --sequences 16
+  for page in 16 64; do step "attention, pages of $page" 60 "$build/perf/gpu_attention_bench" --page-tokens $page; done
+  printf '\n%d steps failed\n' "$failed"
+}
+
+nvidia-smi -L 2>/dev/null | grep -q GPU || stop "no GPU was found: nvidia-smi shows none; run this where it does"
+install_missing_packages tests
+say "building in build-cuda"
+configure cuda build-cuda -D PIKV_TESTS_TOGETHER=ON
+compile build-cuda pikv gpu_attention_bench tests/kernels/all
+{ all_steps; } 2>&1 | tee "$results"
+say "the results are in $results"
+grep -q '^0 steps failed' "$results"
