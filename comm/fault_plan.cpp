@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::json;
 
 [[noreturn]] void refuse(std::string const& key, Json const& value, char const* wanted) {
-  throw InputError(fmt::format("fault plan: \"{}\" is {}, but must be {}", key, value.dump(), wanted));
+  throw InputError(fmt::format("\"{}\" is {}, but must be {}", key, value.dump(), wanted));
 }
 
 double number(std::string const& key, Json const& value, double highest, char const* wanted) {
@@ -80,19 +80,19 @@ std::map<std::string, ReadKey> const& keys() {
 
 FaultPlan parse_fault_plan(std::string const& json_text) {
   Json const json = Json::parse(json_text, nullptr, false);
-  if (!json.is_object()) throw InputError("fault plan: not a JSON object; write for example {\"seed\": 1, \"drop\": 0.01}");
+  if (!json.is_object()) throw InputError("not a JSON object; write for example {\"seed\": 1, \"drop\": 0.01}");
   FaultPlan plan;
   for (auto const& [key, value] : json.items()) {
     auto const known = keys().find(key);
     if (known == keys().end()) {
       std::vector<std::string> names;
       for (auto const& entry : keys()) names.push_back(entry.first);
-      throw InputError(fmt::format("fault plan: there is no key \"{}\"; choose from: {}", key, fmt::join(names, ", ")));
+      throw InputError(fmt::format("there is no key \"{}\"; choose from: {}", key, fmt::join(names, ", ")));
     }
     known->second(plan, key, value);
   }
   double const sum = plan.drop + plan.delay + plan.duplicate + plan.reorder + plan.flip + plan.truncate + plan.stall;
-  if (sum > 1) throw InputError(fmt::format("fault plan: the probabilities add up to {}, but an operation suffers at most one fault; keep the sum at 1 or less", sum));
+  if (sum > 1) throw InputError(fmt::format("the probabilities add up to {}, but an operation suffers at most one fault; keep the sum at 1 or less", sum));
   return plan;
 }
 

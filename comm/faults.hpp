@@ -25,7 +25,7 @@ struct FaultPlan {
   bool on_put = true, on_get = true, on_message = false;
   std::int64_t first_step = 0, last_step = INT64_MAX;   // active while first_step <= step < last_step
 };
-/// Throws InputError naming the key that is unknown, missing or out of range.
+/// Throws InputError naming the key that is unknown, missing or out of range; the sentence lacks where the text is from.
 FaultPlan parse_fault_plan(std::string const& json_text);
 
 /// Draws at most one fault per operation, so the probabilities add up to 1 at most. Counts what took place: a fault that

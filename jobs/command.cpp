@@ -1,6 +1,8 @@
 #include "jobs/command.hpp"
 
 #include <algorithm>
+#include <fmt/core.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -47,7 +49,9 @@ void agree_on_transport(comm::World& world, JobShape const& shape) {
 void check_stdout_took_all() {
   errno = 0;
   bool const done = std::cout.flush() && std::fflush(stdout) == 0;
-  if (!done) throw RunError(std::string{"the result could not be written to stdout ("} + std::strerror(errno) + "); give it a place that takes it");
+  if (done) return;
+  std::string const reason = errno != 0 ? fmt::format(" ({})", std::strerror(errno)) : "";   // of an earlier write it is not known
+  throw RunError(fmt::format("the result could not be written to stdout{}; give it a place that takes it", reason));
 }
 
 /// mpirun kills the other ranks when one ends with a code: rank 0 speaks first, the others wait for it.

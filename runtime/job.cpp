@@ -155,6 +155,15 @@ int judge(Job const& job, std::vector<Result> const& results) {
   return 1;
 }
 
+comm::FaultPlan fault_plan_in(std::string const& file) {
+  auto const text = read_text(file, "--fault-plan");
+  try {
+    return comm::parse_fault_plan(text);
+  } catch (InputError const& error) {
+    throw InputError(fmt::format("--fault-plan={}: {}", file, error.what()));
+  }
+}
+
 // Where CUDA is built in. Its kernels are not called by a step yet.
 void say_gpu() {
   comm::DeviceMemory const& gpu = comm::gpu_memory();
@@ -197,7 +206,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
 
   std::unique_ptr<comm::FaultyWorld> faulty;
   if (!options.fault_plan.empty())
-    agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, comm::parse_fault_plan(read_text(options.fault_plan, "--fault-plan"))); });
+    agree(inner, options.deadline_s, [&] { faulty = make_faulty_world(inner, fault_plan_in(options.fault_plan)); });
   comm::World& world = faulty ? *faulty : inner;
   omp_set_num_threads(threads_per_rank(options, world));
   Job job{world, options, command_line, {}, {}, {}, {}, {}, continued ? continued->name() : "", 0, {}};

@@ -54,7 +54,7 @@ class LineReader {
   [[noreturn]] void fail(std::string const& why) const { throw InputError(fmt::format("{} {}", where_, why)); }
 
   std::string string(Json const& value, char const* key) const {
-    if (!value.is_string()) fail(fmt::format("has a \"{}\" that is not a string; put it in quotes", key));
+    if (!value.is_string()) fail(fmt::format("has \"{}\" that is not a string; put it in quotes", key));
     return value.get<std::string>();
   }
 

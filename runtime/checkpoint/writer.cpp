@@ -117,7 +117,7 @@ CheckpointWriter::CheckpointWriter(comm::World& world, shards::Store& store, Res
 
 void CheckpointWriter::agree(std::string const& trouble) {
   if (auto const first = world_.first_trouble(trouble, world_.in(patience * deadline_s_)))
-    throw RunError(fmt::format("rank {}: {}", first->rank, first->text));
+    throw AgreedError{{1, first->rank == 0 ? first->text : fmt::format("rank {}: {}", first->rank, first->text)}};
 }
 
 /// The pages of a rank lie together, in the order of their homes; those that are still in the old checkpoint come last.

@@ -122,7 +122,8 @@ def options():
     yield from evaluations()
     yield from calibrations()
     yield Row("model without folder", ["model"], "pikv model DIR")
-    yield Row("stdout full", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
+    yield generate("stdout full", ["--max-new-tokens", "1"], r"could not be written to stdout; give", code=1, full_stdout=True, ranks=(1,))
+    yield Row("stdout full of a list", ["list", "homes"], "stdout", code=1, full_stdout=True, ranks=(1,))   # mpirun reads the ranks' stdout itself
     for args, says in [
         (["--batc", "3"], "did you mean --batch"),
         (["--router", "topk"], "add --attention routed --experts N"),
@@ -272,7 +273,7 @@ def prompt_files():
 
 
 def plans_and_budget():
-    for name, text, says in [("not JSON", "{", "JSON"), ("unknown key", '{"drip": 0.1}', "drip"), ("no probability", '{"drop": 2}', "drop")]:
+    for name, text, says in [("not JSON", "{", r"plan\.json: not a JSON"), ("unknown key", '{"drip": 0.1}', "drip"), ("no probability", '{"drop": 2}', "drop")]:
         yield generate(f"fault plan {name}", ["--fault-plan", "plan.json", "--in-process", "2"], says, files={"plan.json": text.encode()}, ranks=(1,))
     yield generate("fault plan missing", ["--fault-plan", "none.json", "--in-process", "2"], r"none\.json", ranks=(1,))
     yield generate("budget too small", ["--kv-budget", "4KiB"], r"--kv-budget.*\d")

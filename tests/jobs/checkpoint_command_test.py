@@ -253,6 +253,13 @@ class AnotherModel(Saved):
         self.assertRegex(sentence, says)
         shutil.rmtree(self.folder / "model")
 
+    def test_no_room_for_one_is_one_sentence_of_all_ranks(self):
+        command = ["ulimit -f 100; exec", str(PIKV), "generate", *SETTINGS, "--in-process", "3", "--checkpoint", "new", "--output", "new.jsonl"]
+        done = run("sh", ["-c", " ".join(command)], cwd=self.folder)
+        self.assertEqual(done.code, 1, done.stderr)
+        self.assertRegex(done.stderr, r"^pikv: error: could not make room for .*\n$")
+        self.assertEqual([*self.folder.glob("new/*.h5"), *self.folder.glob("new.jsonl")], [])
+
     def test_a_field_of_its_configuration_is_named(self):
         self.refused_with(bad_models.with_config(rope_theta=5000.0), "is of another model: rope_theta is 100000 there and 5000 here")
         self.refused_with(bad_models.with_config(max_position_embeddings=4096), "is of another model: max_positions is 8192 there and 4096 here")
