@@ -4,7 +4,7 @@
 Run, with a Python that has kvpress, transformers, torch and h5py (0.5.5, 5.2.0, 2.15.0, 3.16.0 were used):
      python3 perf/kvpress_bench.py build/pikv build/models/smollm2 [--folder DIR]
 Both sides read the same ids: the prompt, then, token by token whatever the model would say, what follows; the answers' losses count. kvpress
-compresses when the prompt is in and keeps all that follows; pikv holds its share of the growing sequence, so a little less (column kept).
+compresses when the prompt is in and keeps all that follows; pikv holds its share of the growing sequence, so a little less (column kept; --same-share evens that out).
   text     windows of data/held_out.txt: how likely the tokens after the prompt are. Perplexity as a ratio to exact attention's
   needles  one fact, or one of eight, hidden in that text; all but the last token of the question belongs to the prompt, as these methods want it
 An interval is of 95 %, of differences between the two sides on the same task. WORSE: the whole interval of ours is above kvpress.
@@ -132,6 +132,12 @@ class Kvpress:
         return [self.score(task, press, at_once=1 if method == "adakv" else 0) for task in tasks]   # AdaKV's fake key may not exist for several queries
 
 
+def of_prompt(tasks, keep):
+    """The share of prompts that kvpress has to keep to hold `keep` of all over the scored rows, as pikv does."""
+    at_none, at_all = kept_by_kvpress(tasks, 0), kept_by_kvpress(tasks, 1)
+    return round(max(0, (keep - at_none) / (at_all - at_none)), 3)
+
+
 def theirs(get_kvpress, folder, tasks, method=None, keep=1.0):
     path = folder / f"kvpress-{method}-{keep}.json"
     if not path.is_file():
@@ -184,7 +190,7 @@ def compare(options, folder, tasks, get_kvpress):
     for method, keep in itertools.product((name for name in options.methods if name in PRESSES), options.keep):   # while the sweep runs
         with contextlib.suppress(Exception):   # said below
             theirs(get_kvpress, folder, tasks)
-            theirs(get_kvpress, folder, tasks, method, keep)
+            theirs(get_kvpress, folder, tasks, method, of_prompt(tasks, keep) if options.same_share else keep)
     for method in options.methods:
         for keep in options.keep:
             print(f"{method}, keep {keep}" + (f" ({NOTES[method]})" if method in NOTES else ""), flush=True)
@@ -194,8 +200,9 @@ def compare(options, folder, tasks, get_kvpress):
             else:
                 try:
                     exact_them = theirs(get_kvpress, folder, tasks)
-                    them = theirs(get_kvpress, folder, tasks, method, keep)
-                    print_row("kvpress", tasks, them, None, exact_them, kept_by_kvpress(tasks, keep))
+                    kept_prompt = of_prompt(tasks, keep) if options.same_share else keep
+                    them = theirs(get_kvpress, folder, tasks, method, kept_prompt)
+                    print_row("kvpress", tasks, them, None, exact_them, kept_by_kvpress(tasks, kept_prompt))
                 except Exception as error:   # whatever a package does not like is a reason
                     print(f"  kvpress: not compared ({type(error).__name__}: {error})")
             for page_tokens in options.pages:
@@ -227,6 +234,7 @@ def main():
     parser.add_argument("--methods", nargs="+", default=list(PRESSES))
     parser.add_argument("--keep", nargs="+", type=float, default=[.5, .25])
     parser.add_argument("--pages", nargs="+", type=int, default=[1, 16, 32], help="tokens of a page of ours")
+    parser.add_argument("--same-share", action="store_true", help="kvpress keeps less of the prompt, so that both sides hold the same share over the scored tokens")
     parser.add_argument("--needles", type=int, default=24)
     parser.add_argument("--windows", type=int, default=12, help="of text")
     parser.add_argument("--context", type=int, default=384, help="tokens of a prompt; of a needle's about")
