@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that needs a GPU, in under ten minutes on a machine that has one: builds with CUDA, runs the kernels' conformance tests natively, once more under
+# All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, once more under
 # compute-sanitizer, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
 # Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
 set -euo pipefail

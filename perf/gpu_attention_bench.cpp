@@ -43,10 +43,6 @@ void must(cudaError_t result, std::string const& what) {
 class Gpu {
  public:
   Gpu() {
-    int count = 0;
-    cudaError_t const result = cudaGetDeviceCount(&count);
-    if (result != cudaSuccess || count == 0) throw std::runtime_error(fmt::format("no GPU was found ({}); run where nvidia-smi shows one", cudaGetErrorString(result)));
-    must(cudaStreamCreate(&handle_), "make a stream");
     for (cudaEvent_t& event : events_) must(cudaEventCreate(&event), "make an event");
   }
   Stream& stream() { return stream_; }
@@ -63,7 +59,16 @@ class Gpu {
   }
 
  private:
-  cudaStream_t handle_ = nullptr;
+  static cudaStream_t new_stream() {
+    int count = 0;
+    cudaError_t const result = cudaGetDeviceCount(&count);
+    if (result != cudaSuccess || count == 0) throw std::runtime_error(fmt::format("no GPU was found ({}); run where nvidia-smi shows one", cudaGetErrorString(result)));
+    cudaStream_t made = nullptr;
+    must(cudaStreamCreate(&made), "make a stream");
+    return made;
+  }
+
+  cudaStream_t handle_ = new_stream();
   cudaEvent_t events_[2]{};
   cuda::CudaStream stream_{handle_};
 };
