@@ -11,7 +11,9 @@ function(pikv_add_test name)
     set(arg_TIMEOUT 120)
   endif()
   set(environment OMP_WAIT_POLICY=passive)
-  if(PIKV_SANITIZE)   # some 10 times slower: the same tests on fewer cases, and more time
+  # Some 10 times slower: fewer cases, more time, and without what takes minutes of plain arithmetic: many ranks, schedulers with pages of one
+  # token, statistics of replay.
+  if(PIKV_SANITIZE)
     math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}")
     list(APPEND environment PIKV_SMALL_TESTS=1 PIKV_SOAK_FAULTS=5000 "GTEST_FILTER=-*_16_by_*:*_pages_of_1:SchedulerCacheTest.Batches*:WorkloadTest.PrefixesArePopular*")
   endif()

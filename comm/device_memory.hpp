@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -32,6 +33,9 @@ DeviceMemory& gpu_memory();
 
 /// Of CUDA's runtime, "13.0"; or "not built in".
 std::string cuda_version();
+
+/// GPUs that CUDA finds; none where CUDA is not built in. Uses no memory of theirs.
+std::optional<int> gpus_found();
 
 /// Host memory pinned for as long as it lives, on pages of its own: a page is pinned once.
 class PinnedBuffer {

@@ -64,6 +64,11 @@ DeviceMemory& gpu_memory() {
   return gpu;
 }
 
+std::optional<int> gpus_found() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
 std::string cuda_version() {
   int version = 0;
   check_cuda(cudaRuntimeGetVersion(&version), "say CUDA's version");

@@ -1,8 +1,8 @@
 #include "jobs/command.hpp"
 
-#include <algorithm>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>

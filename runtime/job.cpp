@@ -166,10 +166,8 @@ comm::FaultPlan fault_plan_in(std::string const& file) {
 
 // Where CUDA is built in. Its kernels are not called by a step yet.
 void say_gpu() {
-  comm::DeviceMemory const& gpu = comm::gpu_memory();
-  if (!gpu.is_cuda()) return;
-  std::string const absent = gpu.why_absent();
-  spdlog::info("this job runs on the host: {}", absent.empty() ? "a GPU was found, but this version decodes in host memory" : absent);
+  if (auto const gpus = comm::gpus_found())
+    spdlog::info("this version decodes on the host; {}", *gpus > 0 ? fmt::format("{} not used", counted(*gpus, "GPU")) : "no GPU was found");
 }
 
 void say_start(Job const& job, Resumed const* resumed) {

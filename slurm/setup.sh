@@ -55,16 +55,27 @@ without() {
 
 say() { printf '%s: %s\n' "$SLURM_JOB_NAME" "$1" >&2; }
 
+# persist COMMAND...: again while Slurm's controller does not answer, as when it has much to do; fails if it still does not
+persist() {
+  local left=5
+  until "$@"; do
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || return 1
+    sleep 3
+  done
+}
+
 # requeue: the job is saved, so it may start again; not if it was cancelled
 requeue() {
-  local state
-  state=$(scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.* JobState=\([A-Z]*\).*/\1/p')
+  local record state
+  record=$(persist scontrol --oneliner show job "$SLURM_JOB_ID") || { say "saved; Slurm does not answer; submit the job again with --resume"; return; }
+  state=$(sed -n 's/.* JobState=\([A-Z]*\).*/\1/p' <<<"$record")
   case $state in
     RUNNING | PREEMPTED) ;;
     *) say "saved; the job is $state, so it does not go back into the queue"; return ;;
   esac
   say "saved; the job goes back into the queue and goes on from there"
-  scontrol requeue "$SLURM_JOB_ID" || say "Slurm does not requeue it; submit it again with --resume"
+  persist scontrol requeue "$SLURM_JOB_ID" || { say "Slurm does not requeue it; submit it again with --resume"; return; }
   sleep 60   # until Slurm ends this start of it
 }
 
@@ -82,7 +93,7 @@ run_ranks() {
   fi
   srun "${size[@]}" --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=cores "$scripts/bind-rank.sh" "$pikv" "$@" &
   ranks=$!
-  trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; scancel --signal=TERM "$SLURM_JOB_ID"' TERM USR1
+  trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; persist scancel --signal=TERM "$SLURM_JOB_ID" || true' TERM USR1
   # A signal interrupts wait, with a code over 128 that is not srun's; and srun may have ended by the time the trap is through.
   local code=129 ended=
   while [ "$code" -gt 128 ] && [ -z "$ended" ]; do

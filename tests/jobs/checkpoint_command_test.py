@@ -254,8 +254,8 @@ class AnotherModel(Saved):
         shutil.rmtree(self.folder / "model")
 
     def test_no_room_for_one_is_one_sentence_of_all_ranks(self):
-        command = ["ulimit -f 100; exec", str(PIKV), "generate", *SETTINGS, "--in-process", "3", "--checkpoint", "new", "--output", "new.jsonl"]
-        done = run("sh", ["-c", " ".join(command)], cwd=self.folder)
+        command = [PIKV, "generate", *SETTINGS, "--in-process", "3", "--checkpoint", "new", "--output", "new.jsonl"]
+        done = run("sh", ["-c", 'ulimit -f 100; exec "$@"', "sh", *command], cwd=self.folder)
         self.assertEqual(done.code, 1, done.stderr)
         self.assertRegex(done.stderr, r"^pikv: error: could not make room for .*\n$")
         self.assertEqual([*self.folder.glob("new/*.h5"), *self.folder.glob("new.jsonl")], [])

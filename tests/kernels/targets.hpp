@@ -11,7 +11,9 @@ namespace pikv::kernels {
 /// Runs body() once per instruction set that was compiled and that this machine has.
 template <class Body>
 void on_each_target(Body const& body) {
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+  std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS;
+  EXPECT_NE(left, 0);
+  for (; left != 0; left &= left - 1) {
     std::int64_t const target = left & -left;
     SCOPED_TRACE(hwy::TargetName(target));
     hwy::SetSupportedTargetsForTest(target);

@@ -6,17 +6,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "comm/faults.hpp"
 #include "tests/shards/store_runs.hpp"
+#include "tests/small_form.hpp"
 
 namespace pikv::shards::testing {
 namespace {
 
-constexpr double close_enough = 2e-6;
+using test::small_form;
 
-bool small_form() { return std::getenv("PIKV_SMALL_TESTS") != nullptr; }
+constexpr double close_enough = 2e-6;
 
 PlacementOptions owners(std::vector<std::uint64_t> weights, Epoch epoch) { return {.weights = std::move(weights), .epoch = epoch}; }
 

@@ -8,21 +8,20 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 #include <map>
 
 #include "comm/faults.hpp"
 #include "shards/page_codecs.hpp"
 #include "tests/shards/store_runs.hpp"
+#include "tests/small_form.hpp"
 
 namespace pikv::shards::testing {
 namespace {
 
 using kernels::Element;
+using test::small_form;
 
 constexpr double close_enough = .02;   // with keys and values between -1 and 1: int8's steps are 2 / 255
-
-bool small_form() { return std::getenv("PIKV_SMALL_TESTS") != nullptr; }
 
 TableCodec codec(std::string name, Element k, Element v) { return {std::move(name), {k, {}, 0}, {v, {}, 0}}; }
 

@@ -11,6 +11,8 @@ COMMAND = REPOSITORY / "slurm/virtual-cluster"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PIKV", "SLURM", "SBATCH"))} | {
     "UCX_TLS": "tcp,self", "OMPI_MCA_osc": "^ucx", "OMP_NUM_THREADS": "1"}
 
+ENDED = {"CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
+
 
 def skip_unless_possible():
     check = subprocess.run([COMMAND, "check"], capture_output=True, text=True, check=False)
@@ -70,11 +72,16 @@ class Cluster:
 
     def finish(self, job, seconds=90):
         """Waits for a job, or all of an array; [exit code of each], by task."""
-        wait_until(lambda: not self.run("login", "squeue", "--noheader", "--jobs", job).stdout, seconds, f"end of job {job}")
-        records = self.said("login", "scontrol", "--oneliner", "show", "job", job).splitlines()
-        fields = [dict(word.split("=", 1) for word in record.split() if "=" in word) for record in records]
-        fields.sort(key=lambda each: int(each.get("ArrayTaskId", 0)))
-        return [int(each["ExitCode"].split(":")[0]) for each in fields]
+        tasks = []
+
+        def all_ended():   # no answer, as from a controller that has much to do, is no end
+            answer = self.run("login", "scontrol", "--oneliner", "show", "job", job)
+            tasks[:] = [dict(word.split("=", 1) for word in record.split() if "=" in word) for record in answer.stdout.splitlines()]
+            return answer.returncode == 0 and all(task["JobState"] in ENDED for task in tasks)
+
+        wait_until(all_ended, seconds, f"end of job {job}")
+        tasks.sort(key=lambda task: int(task.get("ArrayTaskId", 0)))
+        return [int(task["ExitCode"].split(":")[0]) for task in tasks]
 
     def idle(self):
         return self.said("login", "sinfo", "--noheader", "--states=idle", "--format=%D") == "2"

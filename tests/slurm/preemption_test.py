@@ -33,7 +33,7 @@ class Preemption(unittest.TestCase):
 
     def starts_again(self, job, log, *size):
         """Slurm lets a job that comes back wait for two minutes; here the time that its first start takes to end will do."""
-        wait_until(lambda: "PENDING" in CLUSTER.said("login", "squeue", "--noheader", "--format=%T", "--jobs", job), 60, "job back in the queue")
+        wait_until(lambda: "PENDING" in CLUSTER.run("login", "squeue", "--noheader", "--format=%T", "--jobs", job).stdout, 60, "job back in the queue")
         self.assertIn("goes back into the queue", log.read_text())
         CLUSTER.said("login", "scontrol", "update", f"JobId={job}", "StartTime=now+15", *size)
         wait_until(lambda: "pages, all verified" in log.read_text(), 90, "job that goes on")

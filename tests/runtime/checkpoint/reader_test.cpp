@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -16,6 +15,7 @@
 #include "sample.hpp"
 #include "tests/runtime/trace/scratch_folder.hpp"
 #include "tests/runtime/trace/trace_cases.hpp"
+#include "tests/small_form.hpp"
 
 /// For the address sanitizer: HDF5 loses memory of its own on some damaged files.
 extern "C" char const* __lsan_default_suppressions() { return "leak:libhdf5"; }
@@ -28,8 +28,7 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-bool small_form() { return std::getenv("PIKV_SMALL_TESTS") != nullptr; }
+using pikv::test::small_form;
 
 struct CheckpointReaderTest : ::testing::Test {
   void SetUp() override { test::write_sample(name); }

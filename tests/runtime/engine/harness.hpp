@@ -15,6 +15,7 @@
 #include "runtime/engine.hpp"
 #include "runtime/options.hpp"
 #include "runtime/request.hpp"
+#include "tests/small_form.hpp"
 
 namespace pikv::test {
 
@@ -50,10 +51,7 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
 /// Options for the model in `dir` on `ranks` ranks of this process: f32 pages, greedy.
 runtime::GenerateOptions options_for(std::filesystem::path const& dir, int ranks);
 
-/// True under a sanitizer, where everything is slow: run fewer cases.
-bool small_form();
-
-/// Of `all`, in the small form only those of `few`.
+/// Of `all`, in the small form only those of `few`, each of which is one of them.
 std::vector<std::string> in_small_form_only(std::vector<std::string> all, std::set<std::string> const& few);
 
 }   // namespace pikv::test

@@ -47,7 +47,7 @@ std::vector<std::string> names_of(SchedulerKind kind) {
 std::vector<std::string> retention_names() {
   auto names = names_of(SchedulerKind::retention);
   for (auto const& [name, entry] : runtime::selections()) names.emplace_back(name);
-  return in_small_form_only(names, {"adakv", "h2o", "quest", "chunk_select"});
+  return in_small_form_only(names, {"adakv", "h2o", "chunk_select"});
 }
 
 class Retention : public ::testing::TestWithParam<std::string> {
