@@ -34,8 +34,12 @@ DeviceMemory& gpu_memory();
 /// Of CUDA's runtime, "13.0"; or "not built in".
 std::string cuda_version();
 
-/// GPUs that CUDA finds; none where CUDA is not built in. Uses no memory of theirs.
-std::optional<int> gpus_found();
+struct GpusFound {
+  int count = 0;
+  std::string trouble;   // why CUDA cannot tell, in its words; empty: it can
+};
+/// Nothing where CUDA is not built in. Uses no memory of theirs.
+std::optional<GpusFound> gpus_found();
 
 /// Host memory pinned for as long as it lives, on pages of its own: a page is pinned once.
 class PinnedBuffer {

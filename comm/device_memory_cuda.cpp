@@ -64,9 +64,11 @@ DeviceMemory& gpu_memory() {
   return gpu;
 }
 
-std::optional<int> gpus_found() {
+std::optional<GpusFound> gpus_found() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  cudaError_t const result = cudaGetDeviceCount(&count);
+  if (result == cudaSuccess) return GpusFound{count, {}};
+  return GpusFound{0, result == cudaErrorNoDevice ? "" : cudaGetErrorString(result)};
 }
 
 std::string cuda_version() {

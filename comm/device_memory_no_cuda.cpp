@@ -28,6 +28,6 @@ DeviceMemory& gpu_memory() {
 
 std::string cuda_version() { return "not built in"; }
 
-std::optional<int> gpus_found() { return std::nullopt; }
+std::optional<GpusFound> gpus_found() { return std::nullopt; }
 
 }  // namespace pikv::comm

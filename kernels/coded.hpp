@@ -13,9 +13,13 @@ namespace pikv::kernels {
 
 /// Type of the numbers of a coded page (methods 3.9).
 ///   f32, bf16, f16   as they are, or rounded to it
-///   int8, int4       codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair
+///   int8, int4, int3   codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair
 ///   fp8              e4m3 times a scale per KV head and page, amax / 448; saturates
-enum class Element : std::uint8_t { f32, bf16, f16, int8, int4, fp8 };
+enum class Element : std::uint8_t { f32, bf16, f16, int8, int4, fp8, int3 };
+
+/// Of the codes of a group; 0: the element is none of integers.
+constexpr int code_bits(Element element) { return element == Element::int8 ? 8 : element == Element::int4 ? 4 : element == Element::int3 ? 3 : 0; }
+constexpr std::int32_t top_code(Element element) { return (1 << code_bits(element)) - 1; }
 
 /// A linear map of one KV head's keys, or values (methods 3.0): a vector x of head_dim numbers is kept as c = encode (x - mean), `rank` numbers, and
 /// stands for mean + decode c. Keys are used as they are kept: q.x ~ q.mean + (decode^T q).c; values are summed as they are kept and decoded once.
@@ -57,7 +61,7 @@ struct PartSpec {
 };
 
 /// Owns what a CodedLayout points to, but for the maps' matrices. Keys of a channel share a group over min(page_tokens, 32) tokens, values of a
-/// token over 32 numbers (KIVI, arXiv 2402.02750); int8 and int4 need page_tokens >= 8.
+/// token over 32 numbers (KIVI, arXiv 2402.02750); integers need page_tokens >= 8.
 class CodedShape {
  public:
   CodedShape(PageLayout const& page, PartSpec const& k, PartSpec const& v);

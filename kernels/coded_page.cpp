@@ -15,9 +15,7 @@ constexpr std::int32_t value_group = 32;
 
 std::int32_t key_block(std::int32_t page_tokens) { return std::min(page_tokens, 32); }
 
-bool is_integer(Element element) { return element == Element::int8 || element == Element::int4; }
-
-std::int32_t top_code(Element element) { return element == Element::int8 ? 255 : 15; }
+bool is_integer(Element element) { return code_bits(element) > 0; }
 
 template <class T>
 T load_as(std::byte const* from, std::size_t at) {
@@ -41,6 +39,20 @@ std::uint8_t code_of(float x, float lo, float step, std::int32_t top) {
   return static_cast<std::uint8_t>(std::clamp(std::nearbyint((x - lo) / step), 0.0f, static_cast<float>(top)));
 }
 
+// Codes start as zeros; `at` is of CodedPart::place.
+void store_code(Element element, std::byte* codes, std::size_t at, std::uint8_t code) {
+  std::size_t const bit = element == Element::int3 ? at : at * static_cast<std::size_t>(code_bits(element));
+  codes[bit / 8] |= static_cast<std::byte>(code << bit % 8);
+  if (element == Element::int3 && bit % 8 > 5) codes[bit / 8 + 1] |= static_cast<std::byte>(code >> (8 - bit % 8));
+}
+
+unsigned load_code(Element element, std::byte const* codes, std::size_t at) {
+  std::size_t const bit = element == Element::int3 ? at : at * static_cast<std::size_t>(code_bits(element));
+  auto const byte = [&](std::size_t i) { return std::to_integer<unsigned>(codes[bit / 8 + i]); };
+  unsigned const word = element == Element::int3 && bit % 8 > 5 ? byte(0) | byte(1) << 8 : byte(0);
+  return word >> bit % 8 & static_cast<unsigned>(top_code(element));
+}
+
 }  // namespace
 
 std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width) {
@@ -54,6 +66,8 @@ std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std
       return 2 * numbers;
     case Element::int4:
       return numbers / 2;
+    case Element::int3:
+      return numbers / 8 * 3;
     default:
       return numbers;
   }
@@ -119,6 +133,8 @@ std::size_t CodedPart::place(std::int32_t token, std::int32_t number) const {
       return (along / 4 * across + lane) * 4 + along % 4;
     case Element::int4:   // in nibbles
       return 2 * ((along / 8 * across + lane) * 4 + along % 4) + along / 4 % 2;
+    case Element::int3:   // in bits
+      return (along / 8 * across + lane) * 24 + along % 8 * 3;
     default:
       return along * across + lane;
   }
@@ -173,11 +189,7 @@ void CodedPart::store(float const* numbers, std::byte* page) const {
       if (!is_integer(element_)) continue;
       float const lo = from_f16(load_as<std::uint16_t>(scales, group(token, i))),
                   step = from_f16(load_as<std::uint16_t>(scales, groups() + group(token, i)));
-      std::uint8_t const code = code_of(x, lo, step, top_code(element_));
-      if (element_ == Element::int8)
-        store_as(codes, at, code);
-      else
-        codes[at / 2] |= static_cast<std::byte>(code << at % 2 * 4);
+      store_code(element_, codes, at, code_of(x, lo, step, top_code(element_)));
     }
 }
 
@@ -189,7 +201,7 @@ float CodedPart::load(std::byte const* page, std::int32_t token, std::int32_t nu
   if (element_ == Element::bf16) return from_bf16(load_as<std::uint16_t>(codes, at));
   if (element_ == Element::f16) return from_f16(load_as<std::uint16_t>(codes, at));
   if (element_ == Element::fp8) return from_e4m3(load_as<std::uint8_t>(codes, at)) * load_as<float>(scales, 0);
-  unsigned const code = element_ == Element::int8 ? load_as<std::uint8_t>(codes, at) : std::to_integer<unsigned>(codes[at / 2]) >> at % 2 * 4 & 15u;
+  unsigned const code = load_code(element_, codes, at);
   float const lo = from_f16(load_as<std::uint16_t>(scales, group(token, number)));
   float const step = from_f16(load_as<std::uint16_t>(scales, groups() + group(token, number)));
   return std::fma(step, static_cast<float>(code), lo);

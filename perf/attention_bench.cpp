@@ -315,6 +315,7 @@ void measure(Shape const& shape, int repeats, int check_keys, std::string const&
   add("fp8", Element::fp8, shape.head_dim);
   add("int8", Element::int8, shape.head_dim);
   add("int4", Element::int4, shape.head_dim);
+  add("int3", Element::int3, shape.head_dim);
   add("bf16, rank d/2", Element::bf16, shape.head_dim / 2);
   add("bf16, rank d/4", Element::bf16, shape.head_dim / 4);
   add("int8, rank d/4", Element::int8, shape.head_dim / 4);

@@ -11,7 +11,7 @@ import tempfile
 
 from profile_steps import decode, inclusive_costs
 
-PLAIN = ("bf16", "int8", "int4", "fp8")
+PLAIN = ("bf16", "int8", "int4", "int3", "fp8")
 MAPPED = ("svd:32", "lora_plus:32", "prune:40", "svd:32+int8", "lora_plus:48+int4")
 
 

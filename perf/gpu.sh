@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, once more under
-# compute-sanitizer, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
+# All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, a part of them
+# once more under compute-sanitizer, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
 # Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
 
-results=${1:-gpu-$(hostname -s).txt}
+results=${1:-gpu-$(uname -n).txt}
 failed=0
 
 # step WHAT LIMIT_S COMMAND...
@@ -14,16 +14,16 @@ step() {
   local what=$1 limit=$2 code=0
   shift 2
   printf '\n== %s: %s\n' "$what" "$*"
-  timeout "$limit" "$@" || code=$?
+  timeout --kill-after=10 "$limit" "$@" || code=$?
   if [ $code -ne 0 ]; then
-    printf '== %s FAILED with code %d%s\n' "$what" $code "$([ $code -ne 124 ] || echo ", after its $limit s")"
+    printf '== %s FAILED with code %d%s\n' "$what" $code "$([[ $code != 124 && $code != 137 ]] || echo ", after its $limit s")"
     failed=$((failed + 1))
   fi
 }
 
 all_steps() {
   local build=$repo/build-cuda sanitizer tests model
-  printf '%s, commit %s, %s\n' "$(hostname)" "$(git -C "$repo" rev-parse --short HEAD)" "$(date -u +%FT%RZ)"
+  printf '%s, commit %s, %s\n' "$(uname -n)" "$(git -C "$repo" rev-parse --short HEAD)" "$(date -u +%FT%RZ)"
   step "GPUs" 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.mem --format=csv
   step "build" 20 "$build/pikv" --version
   tests=$build/tests/kernels
@@ -50,10 +50,10 @@ all_steps() {
 }
 
 [[ $(nvidia-smi -L 2>/dev/null) == *GPU* ]] || stop "no GPU was found: nvidia-smi shows none; run this where it does"
-if command -v dpkg-query >/dev/null; then install_missing_packages tests; fi   # elsewhere they come as modules
+if command -v dpkg-query >/dev/null; then install_missing_packages build; fi   # elsewhere they come as modules
 say "building in build-cuda"
 configure cuda build-cuda -D PIKV_TESTS_TOGETHER=ON
-compile build-cuda pikv gpu_attention_bench tests/kernels/all
+compile build-cuda pikv gpu_attention_bench tests_kernels
 { all_steps; } 2>&1 | tee "$results"
 say "the results are in $results"
 grep -q '^0 steps failed' "$results"

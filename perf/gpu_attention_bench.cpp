@@ -240,7 +240,7 @@ std::vector<std::unique_ptr<Form>> forms_of(OnDevice& on, Gpu& gpu) {
   std::vector<std::unique_ptr<Form>> forms;
   forms.push_back(std::make_unique<Plain>(on, gpu));
   for (auto const& [name, element, rank] : std::initializer_list<std::tuple<char const*, Element, int>>{
-           {"fp8", Element::fp8, d}, {"int8", Element::int8, d}, {"int4", Element::int4, d}, {"bf16, rank d/4", Element::bf16, d / 4}})
+           {"fp8", Element::fp8, d}, {"int8", Element::int8, d}, {"int4", Element::int4, d}, {"int3", Element::int3, d}, {"bf16, rank d/4", Element::bf16, d / 4}})
     forms.push_back(std::make_unique<Coded>(name, element, rank, on, gpu));
   return forms;
 }

@@ -166,8 +166,12 @@ comm::FaultPlan fault_plan_in(std::string const& file) {
 
 // Where CUDA is built in. Its kernels are not called by a step yet.
 void say_gpu() {
-  if (auto const gpus = comm::gpus_found())
-    spdlog::info("this version decodes on the host; {}", *gpus > 0 ? fmt::format("{} not used", counted(*gpus, "GPU")) : "no GPU was found");
+  auto const gpus = comm::gpus_found();
+  if (!gpus) return;
+  std::string found = "no GPU was found";
+  if (!gpus->trouble.empty()) found = "no GPU can be used: " + gpus->trouble;
+  if (gpus->count > 0) found = counted(gpus->count, "GPU") + " not used";
+  spdlog::info("this version decodes on the host; {}", found);
 }
 
 void say_start(Job const& job, Resumed const* resumed) {

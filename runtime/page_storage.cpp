@@ -6,12 +6,14 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "comm/error.hpp"
 #include "runtime/cache_settings.hpp"
 #include "runtime/storage_choice.hpp"
+#include "shards/codecs/maps/rotate.hpp"
 #include "shards/codecs/quantised_error.hpp"
 
 namespace pikv::runtime {
@@ -24,6 +26,8 @@ template <typename ByPart>
 auto& of(ByPart& parts, Part part) {
   return parts[static_cast<std::size_t>(part)];
 }
+
+constexpr std::string_view rotation = "rotate";   // the map that takes no calibration
 
 bool has_own_basis(shards::CodecSpec const& spec) { return spec.map && spec.map->name == "chunk_pca"; }
 // ThinK leaves values as they are.
@@ -41,8 +45,7 @@ shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayou
   part.element = spec.element.value_or(page.dtype == kernels::DType::f32    ? kernels::Element::f32
                                        : page.dtype == kernels::DType::bf16 ? kernels::Element::bf16
                                                                             : kernels::Element::f16);
-  bool const quantised = part.element == kernels::Element::int8 || part.element == kernels::Element::int4;
-  if (quantised) check_groups(fmt::format("{}={}", option, spec.text), page);
+  if (kernels::code_bits(part.element) > 0) check_groups(fmt::format("{}={}", option, spec.text), page);
   if (has_own_basis(spec)) {
     auto const rank = static_cast<std::int32_t>(spec.map->parameter.value_or(page.head_dim / 4));
     std::int32_t const most = page.page_tokens * page.head_dim / (page.page_tokens + page.head_dim);
@@ -58,8 +61,9 @@ std::int32_t round_up(std::int32_t n) { return (n + 7) / 8 * 8; }
 
 constexpr double kept_energy = .95;   // of svd without a rank (methods 3.5)
 
-std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t layer, std::int32_t head, std::int32_t head_dim, Calibration const& calibration) {
+std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t layer, std::int32_t head, std::int32_t head_dim, Calibration const* calibration) {
   std::int32_t const most = round_up(head_dim);
+  if (spec.map->name == rotation) return most;
   if (spec.map->parameter) {
     double const rank = *spec.map->parameter;
     if (rank > most || static_cast<std::int32_t>(rank) % 8 != 0)
@@ -68,7 +72,7 @@ std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t laye
   }
   if (spec.map->name == "prune") return std::max(8, static_cast<std::int32_t>(.6 * head_dim) / 8 * 8);   // ThinK: 40 % of the keys' channels go
   if (spec.map->name != "svd") return std::max(8, head_dim / 2 / 8 * 8);
-  auto const& spectrum = calibration.map("svd", part, layer, head).spectrum;
+  auto const& spectrum = calibration->map("svd", part, layer, head).spectrum;
   double const whole = std::accumulate(spectrum.begin(), spectrum.end(), 0.0);
   double kept = 0;
   std::int32_t rank = 0;
@@ -77,7 +81,7 @@ std::int32_t rank_of(shards::CodecSpec const& spec, Part part, std::int32_t laye
 }
 
 // A codec named by the options, head by head; lora_plus spreads its numbers over layers, heads, keys and values.
-ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec const& same, ModelConfig const& config, Calibration const& calibration) {
+ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec const& same, ModelConfig const& config, Calibration const* calibration) {
   ByHead<PartChoice> parts;
   for (Part const part : both)
     for (std::int32_t layer = 0; layer < config.layers; ++layer)
@@ -89,17 +93,20 @@ ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec cons
       }
   auto const spreads = [&](Part part) { return choice.of(part).map && choice.of(part).map->name == "lora_plus"; };
   if (!spreads(Part::keys) || !spreads(Part::values)) return parts;
-  auto const ranks = pooled_ranks(calibration, (parts[0].front().rank + parts[1].front().rank) / 2.0);
+  auto const ranks = pooled_ranks(*calibration, (parts[0].front().rank + parts[1].front().rank) / 2.0);
   for (Part const part : both)
     for (std::size_t i = 0; i < of(parts, part).size(); ++i) of(parts, part)[i].rank = of(ranks, part)[i];
   return parts;
 }
 
-void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Part part, std::int32_t layer, std::int32_t first, Calibration const& calibration) {
+void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Part part, std::int32_t layer, std::int32_t first, std::int32_t head_dim, Calibration const* calibration) {
   if (std::ranges::all_of(heads, [](PartChoice const& head) { return head.map == no_map; })) return;
-  for (std::size_t i = 0; i < heads.size(); ++i)
-    stored.maps.push_back(heads[i].map == no_map ? shards::map_of_rank(shards::identity_map(calibration.facts().head_dim), round_up(heads[i].rank))
-                                                 : calibration.map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), round_up(heads[i].rank)));
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    std::int32_t const rank = round_up(heads[i].rank);
+    stored.maps.push_back(heads[i].map == no_map     ? shards::map_of_rank(shards::identity_map(head_dim), rank)
+                          : heads[i].map == rotation ? shards::map_of_rank(shards::rotation_map(head_dim), rank)
+                                                     : calibration->map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), rank));
+  }
 }
 
 struct Stored {
@@ -107,8 +114,8 @@ struct Stored {
   ByHead<PartChoice> parts;   // empty without a calibration
 };
 
-// `same` in all tables, but for the maps that `parts` name.
-Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const& calibration) {
+// `same` in all tables, but for the maps that `parts` name. calibration: null unless a map is of one.
+Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   for (std::int32_t table = 0; table < tables.all; ++table) {
     shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
@@ -117,10 +124,11 @@ Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTabl
       auto const heads = std::span{of(parts, part)}.subspan(static_cast<std::size_t>(layer * config.kv_heads + first), static_cast<std::size_t>(tables.layout.kv_heads));
       shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
       stored.element = heads.front().element;
-      add_maps(stored, heads, part, layer, first, calibration);
+      add_maps(stored, heads, part, layer, first, config.head_dim, calibration);
       for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
     }
   }
+  if (calibration == nullptr) return {std::move(all), {}};
   return {std::move(all), std::move(parts)};
 }
 
@@ -130,7 +138,7 @@ Stored stored(StorageChoice const& choice, char const* k_option, char const* v_o
   same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
   same.k = stored_part(choice.k, tables.layout, k_option);
   same.v = stored_part(choice.v, tables.layout, v_option);
-  if (choice.wants_calibration()) return stored(same, parts_of(choice, same, config, *calibration), tables, config, *calibration);
+  if (has_maps(choice.k, Part::keys) || has_maps(choice.v, Part::values)) return stored(same, parts_of(choice, same, config, calibration), tables, config, calibration);
   return {std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same), {}};
 }
 
@@ -156,7 +164,7 @@ PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig cons
   check_groups("--codec=auto", tables.layout);
   auto const made = [&](double bytes) {
     auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
-    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, calibration);
+    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, &calibration);
     return PageStorage{std::make_shared<shards::PageCodecs>(tables.layout, std::move(all.tables)), std::move(all.parts)};
   };
   double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
@@ -179,9 +187,9 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
     for (std::size_t i = 0; i < of(parts, part).size(); ++i) {
       PartChoice const& choice = of(parts, part)[i];
       auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
-      bool const fitted = calibration.data().fitted.contains(choice.map), codes = choice.element == kernels::Element::int8 || choice.element == kernels::Element::int4;
+      bool const fitted = calibration.data().fitted.contains(choice.map), codes = kernels::code_bits(choice.element) > 0;
       std::int32_t const rank = std::min(choice.rank, facts.head_dim);
-      bool const measured = !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted maps, and the rounding of maps that keep everything
+      bool const measured = choice.map != rotation && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted or rotated numbers, and the rounding of maps that keep everything
       double const lost = !measured ? 0
                           : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
                                     : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;

@@ -1,5 +1,6 @@
-# What a run leaves behind: trace, report, summary, logits, progress.
+# What a run leaves behind: trace, report, summary, logits, progress; and agreement between ranks, which the trace needs too.
 add_library(pikv_trace
+  ${CMAKE_CURRENT_LIST_DIR}/agree.cpp
   ${CMAKE_CURRENT_LIST_DIR}/apart.cpp
   ${CMAKE_CURRENT_LIST_DIR}/attributes.cpp
   ${CMAKE_CURRENT_LIST_DIR}/coordinator/eplb.cpp

@@ -1,21 +1,18 @@
 #include "runtime/trace.hpp"
 
-#include <fmt/core.h>
-
 #include <cstring>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "comm/error.hpp"
 #include "comm/hdf5_access.hpp"
+#include "runtime/agree.hpp"
 #include "runtime/disk_room.hpp"
 #include "runtime/hdf5/attribute.hpp"
 #include "runtime/hdf5/handle.hpp"
 #include "runtime/hdf5/table.hpp"
 #include "runtime/output_file.hpp"
-#include "runtime/trouble.hpp"
 
 namespace pikv::runtime {
 
@@ -59,15 +56,15 @@ TraceWriter::TraceWriter(comm::World& world, std::filesystem::path name, RunMeta
                hdf5::RowBuffer{event_rows(), metadata.most_events},
                hdf5::RowBuffer{plan_rows(), 1}, hdf5::RowBuffer{plan_load_rows(), 0}, hdf5::RowBuffer{plan_bucket_rows(), 0},
                hdf5::RowBuffer{plan_place_rows(), 0}} {
-  std::string const unusable = world_.rank() == 0 ? trouble_in([&] { open_part(name_, "--trace"); }) : "";
-  if (auto const first = world_.first_trouble(unusable, world_.in(deadline_s_))) throw InputError(first->text);
+  agree([&] {
+    if (world_.rank() == 0) open_part(name_, "--trace");
+  });
   hdf5::prepare();
-  if (every_rank_writes_ || world_.rank() == 0) {
+  agree([&] {
+    if (!every_rank_writes_ && world_.rank() != 0) return;
     auto const guard = world_.guard("making the trace", deadline_s_);
-    agree(trouble_in([&] { make_file(metadata); }));
-  } else {
-    agree("");
-  }
+    make_file(metadata);
+  });
   RankRecord const self =
       rank_record(world_.rank(), world_.host(world_.rank()), world_.host_name(world_.rank()), metadata.kv_capacity_bytes);
   buffer(Table::ranks).add(&self);
@@ -121,26 +118,26 @@ void TraceWriter::write_batch() {
 
 template <typename Work>
 void TraceWriter::write(Work const& work) {
-  std::string trouble;
-  if (file_) {
+  agree([&] {   // before the next collective call, which would wait for a rank in trouble for ever
+    if (!file_) return;
     auto const guard = world_.guard("writing the trace", deadline_s_);
-    trouble = trouble_in(work);
-  }
-  agree(trouble);   // before the next collective call, which would wait for a rank in trouble for ever
+    work();
+  });
 }
 
 void TraceWriter::close(std::string const& ended) {
   write_batch();
   write([&] { hdf5::write(file_->file.get(), {"ended", ended}); });
-  std::string trouble;
-  if (file_) {
+  agree([&] {
+    if (!file_) return;
     auto const guard = world_.guard("closing the trace", deadline_s_);
     hdf5::File file{std::move(file_->file)};
     file_.reset();
-    if (file.close() < 0) trouble = hdf5::failure("close " + part_of(name_).string());
-  }
-  agree(trouble);
-  agree(world_.rank() == 0 ? trouble_in([&] { publish(name_); }) : "");
+    if (file.close() < 0) throw RunError(hdf5::failure("close " + part_of(name_).string()));
+  });
+  agree([&] {
+    if (world_.rank() == 0) publish(name_);
+  });
 }
 
 /// Over MPI: each rank's rows go after those of the ranks below it.
@@ -173,9 +170,6 @@ TraceWriter::Batch TraceWriter::gather_rows() {
   return batch;
 }
 
-void TraceWriter::agree(std::string const& trouble) {
-  if (auto const first = world_.first_trouble(trouble, world_.in(deadline_s_)))
-    throw RunError(fmt::format("rank {}: {}", first->rank, first->text));
-}
+void TraceWriter::agree(comm::FunctionRef<void()> local) { runtime::agree(world_, deadline_s_, local); }
 
 }  // namespace pikv::runtime

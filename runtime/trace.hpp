@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "comm/function_ref.hpp"
 #include "comm/world.hpp"
 #include "runtime/attributes.hpp"
 #include "runtime/hdf5/row_type.hpp"
@@ -31,10 +32,10 @@ struct RunMetadata {
 /// The HDF5 trace of a job (docs/trace.md has the schema). Ranks buffer rows and write them together every N steps; each batch ends
 /// with a flush, so that NAME.part of a killed job can be opened and holds all rows up to its last batch. Over MPI all ranks write
 /// one file; in process rank 0 writes what the others hand it. Trouble of one rank (disk full) is agreed on: all ranks throw the
-/// same RunError. Over MPI a batch costs a small all_gather per table and four more, besides what HDF5 does.
+/// same AgreedError. Over MPI a batch costs a small all_gather per table and four more, besides what HDF5 does.
 class TraceWriter {
  public:
-  /// Collective. Makes NAME.part, complete but for rows of steps. Throws the same InputError on every rank if it cannot be made.
+  /// Collective. Makes NAME.part, complete but for rows of steps. Throws AgreedError, of code 2 if there can be no file of that name.
   TraceWriter(comm::World& world, std::filesystem::path name, RunMetadata const& metadata, int batch_steps = trace_batch_steps);
   /// Without close(): leaves NAME.part as of the last batch. Not collective, so a rank that failed alone can get here.
   ~TraceWriter();
@@ -49,9 +50,9 @@ class TraceWriter {
   }
   void add(PlanRows const& rows);
 
-  /// Collective; at the control slot. Throws RunError.
+  /// Collective; at the control slot. Throws AgreedError.
   void write_batch();
-  /// Collective, once, the last call: writes the rest and how the job ended, then NAME.part becomes NAME. Throws RunError.
+  /// Collective, once, the last call: writes the rest and how the job ended, then NAME.part becomes NAME. Throws AgreedError.
   void close(std::string const& ended);
 
  private:
@@ -67,7 +68,7 @@ class TraceWriter {
   /// Runs `work` where this rank writes; trouble of one rank is thrown on all.
   template <typename Work>
   void write(Work const& work);
-  void agree(std::string const& trouble);
+  void agree(comm::FunctionRef<void()> local);
 
   comm::World& world_;
   std::filesystem::path name_;

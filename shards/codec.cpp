@@ -18,12 +18,14 @@ std::map<std::string_view, CodecEntry> const& codecs() {
       {"bf16", {"16 bits a number, where --kv-dtype has more", element, Element::bf16}},
       {"int8", {"8 bits a number, keys in groups by channel, values by token", element, Element::int8}},
       {"int4", {"4 bits a number, keys in groups by channel, values by token", element, Element::int4}},
+      {"int3", {"3 bits a number, keys in groups by channel, values by token", element, Element::int3}},
       {"fp8", {"e4m3, 8 bits a number with a scale per head and page", element, Element::fp8}},
       {"svd", {"principal components of calibration's keys and values", map, {}, rank}},
       {"lora", {"the low-rank factor of the projections, from calibration's second moments", map, {}, rank}},
       {"lora_plus", {"the basis that costs logits and outputs least, ranks spread over layers and heads", map, {}, "mean numbers kept of each key and value"}},
       {"prune", {"the channels that matter most to calibration's queries", map, {}, rank}},
       {"distill", {"maps trained offline to give the attention of the exact cache", map, {}, rank}},
+      {"rotate", {"spreads what stands out over all channels before numbers are rounded; keeps every channel", map}},
       {"chunk_pca", {"principal components of each page's own tokens", map, {}, rank}},
       {"pyramid", {"keeps a share of the tokens, more in low layers than in high ones", selection, {}, share}},
       {"chunk_select", {"keeps a share of the pages whole, the same for all heads of two layers", selection, {}, share}},
@@ -65,7 +67,7 @@ CodecSpec parse_codec(std::string_view text, std::string_view said) {
     if (found == codecs().end()) refuse(said, "is unknown: no codec is named '" + std::string{name} + "'; choose of: " + names_in(codecs()));
     CodecEntry const& entry = found->second;
     if (!first && (last <= CodecKind::automatic || entry.kind <= last))
-      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, fp8)");
+      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, int3, fp8)");
     CodecStage made{std::string{name}, {}};
     if (stage.find(':') != std::string_view::npos) {
       if (entry.parameter.empty()) refuse(said, "gives '" + std::string{name} + "' a number, which it does not take; leave ':' out");

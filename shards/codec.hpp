@@ -30,7 +30,7 @@ struct CodecStage {
 };
 
 /// How pages are stored, as a user writes it: stages joined by '+', each NAME or NAME:NUMBER, at most one of each kind and in this order: selection, map,
-/// element. "svd:32+int8", "chunk_select:0.5+lora_plus+int4", "none".
+/// element. "svd:32+int8", "rotate+int3", "chunk_select:0.5+lora_plus+int4", "none".
 struct CodecSpec {
   std::string text = "none";
   std::optional<CodecStage> selection, map;

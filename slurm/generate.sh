@@ -12,7 +12,12 @@
 # scontrol update JobId=ID NumTasks=2 NumNodes=1: any number of ranks will do. Otherwise it ends with the exit code of pikv.
 set -euo pipefail
 job=${SLURM_JOB_ID:?"this is a job: sbatch slurm/generate.sh"}
-here=$(scontrol show job "$job" | sed -n 's|^ *Command=\(.*\)/generate\.sh.*|\1|p' | sort -u)   # Slurm runs a copy
+for _ in 1 2 3 4 5; do   # Slurm runs a copy, and its controller, which knows where the script is, may be slow to answer
+  here=$(scontrol show job "$job" | sed -n 's|^ *Command=\(.*\)/generate\.sh.*|\1|p' | sort -u) || true
+  [ -z "$here" ] || break
+  sleep 3
+done
+[ -n "$here" ] || { echo "generate.sh: error: Slurm does not say where this script is; submit the job again with --resume, if it has checkpoints" >&2; exit 1; }
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$here/setup.sh"
 

@@ -65,17 +65,28 @@ persist() {
   done
 }
 
+# job_state: as Slurm says it; fails if Slurm does not answer
+job_state() {
+  local record
+  record=$(persist scontrol --oneliner show job "$SLURM_JOB_ID") || return 1
+  sed -n 's/.* JobState=\([A-Z]*\).*/\1/p' <<<"$record"
+}
+
 # requeue: the job is saved, so it may start again; not if it was cancelled
 requeue() {
-  local record state
-  record=$(persist scontrol --oneliner show job "$SLURM_JOB_ID") || { say "saved; Slurm does not answer; submit the job again with --resume"; return; }
-  state=$(sed -n 's/.* JobState=\([A-Z]*\).*/\1/p' <<<"$record")
+  local state
+  state=$(job_state) || { say "saved; Slurm does not answer; submit the job again with --resume"; return; }
   case $state in
     RUNNING | PREEMPTED) ;;
     *) say "saved; the job is $state, so it does not go back into the queue"; return ;;
   esac
   say "saved; the job goes back into the queue and goes on from there"
-  persist scontrol requeue "$SLURM_JOB_ID" || { say "Slurm does not requeue it; submit it again with --resume"; return; }
+  if ! persist scontrol requeue "$SLURM_JOB_ID"; then   # it may be done all the same: the answer alone was lost
+    state=$(job_state) || state=
+    case $state in
+      "" | RUNNING | PREEMPTED) say "Slurm does not requeue it; submit it again with --resume"; return ;;
+    esac
+  fi
   sleep 60   # until Slurm ends this start of it
 }
 
@@ -87,13 +98,14 @@ run_ranks() {
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then   # srun does not take it over from sbatch
     export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}
   fi
-  local ranks size=()
+  local ranks asking='' size=()
   if [ -n "${SLURM_NTASKS_PER_NODE:-}" ]; then   # SLURM_NTASKS is of the first start, when the job may have had another size
     size=(--nodes="$SLURM_JOB_NUM_NODES" --ntasks=$((SLURM_JOB_NUM_NODES * SLURM_NTASKS_PER_NODE)))
   fi
   srun "${size[@]}" --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=cores "$scripts/bind-rank.sh" "$pikv" "$@" &
   ranks=$!
-  trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; persist scancel --signal=TERM "$SLURM_JOB_ID" || true' TERM USR1
+  # In the background: Slurm refuses it for a cancelled job, whose ranks it ends itself, and there is little time left.
+  trap 'say "the time limit is near, or the job is cancelled: ending the ranks"; { persist scancel --signal=TERM "$SLURM_JOB_ID" || true; } & asking=$!' TERM USR1
   # A signal interrupts wait, with a code over 128 that is not srun's; and srun may have ended by the time the trap is through.
   local code=129 ended=
   while [ "$code" -gt 128 ] && [ -z "$ended" ]; do
@@ -102,5 +114,6 @@ run_ranks() {
     wait $ranks || code=$?
   done
   trap - TERM USR1
+  [ -z "$asking" ] || kill "$asking" 2>/dev/null || true   # the next start of this job has the same id
   return $code
 }

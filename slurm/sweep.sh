@@ -9,7 +9,12 @@
 # (text), .log (messages, errors). Each task ends with the exit code of its pikv, and 60 s before its time limit.
 set -euo pipefail
 job=${SLURM_ARRAY_JOB_ID:?"this is an array job: sbatch --array=1-\$(wc -l <SETTINGS) slurm/sweep.sh SETTINGS"}
-here=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's|^ *Command=\(.*\)/sweep\.sh.*|\1|p' | sort -u)   # Slurm runs a copy
+for _ in 1 2 3 4 5; do   # Slurm runs a copy, and its controller, which knows where the script is, may be slow to answer
+  here=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's|^ *Command=\(.*\)/sweep\.sh.*|\1|p' | sort -u) || true
+  [ -z "$here" ] || break
+  sleep 3
+done
+[ -n "$here" ] || { echo "sweep.sh: error: Slurm does not say where this script is; submit the job again" >&2; exit 1; }
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$here/setup.sh"
 

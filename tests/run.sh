@@ -12,10 +12,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
 passed=0
 failed=0
 
-# run_tests FOLDER [CTEST OPTION...]
+# run_tests FOLDER NAME CTEST_OPTION...: what ctest says is in FOLDER/ctest-NAME.log too
 run_tests() {
-  local folder=$1 log=$repo/$1/ctest.log of bad skipped reason
-  shift
+  local folder=$1 log=$repo/$1/ctest-$2.log of bad skipped reason
+  shift 2
   say "testing in $folder"
   "${run_plain[@]}" ctest --test-dir "$repo/$folder" --parallel "$(nproc)" --output-on-failure "$@" 2>&1 | tee "$log" || true
   read -r bad of < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log") || stop "no test ran in $folder"
@@ -68,22 +68,22 @@ fetch_models() {
 
 build_asan() { build_tests asan build-asan "${unit[@]}"; }
 
-# No GPU runs them here: compiling kernels/cuda for sm_80, sm_90 and sm_100 keeps them honest.
+# No GPU runs them here: compiling kernels/cuda for sm_80, sm_90 and sm_100, and what else is compiled only with CUDA, keeps them honest.
 # The tsan preset is without UCX, whose hooks into memory crash under it; the in-process world does not use it.
 build_cuda_and_tsan() {
   if [ -n "$nvcc" ]; then
-    say "compiling kernels/cuda in build-cuda"
+    say "compiling what needs CUDA in build-cuda"
     configure cuda build-cuda
-    compile build-cuda pikv_cuda
+    compile build-cuda pikv_cuda pikv_comm kernel_backends gpu_attention_bench
   fi
   build_tests tsan build-tsan "${in_process[@]}"
 }
 
 unit=(-L '^unit$')
 in_process=(-R '^(comm_faults|comm_inprocess|fault_soak)_test$')   # ranks pass a baton: it and the wait for it are what may race
-case ${1:-} in
+case $* in
   "" | all) ;;
-  *) stop "'$1' is not known; tests/run.sh runs the tests, tests/run.sh all also the long ones and the sanitizers" ;;
+  *) stop "'$*' is not known; tests/run.sh runs the tests, tests/run.sh all also the long ones and the sanitizers" ;;
 esac
 background=
 trap stop_background EXIT
@@ -100,25 +100,25 @@ wait_for_background
 
 # Slurm's tests mostly wait, for its timers: the rest is compiled beside them.
 in_background build_rest
-run_tests build -L '^slurm$'
+run_tests build slurm -L '^slurm$'
 wait_for_background
 
 if [ "${1:-}" = all ]; then
   nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
   in_background build_asan   # others wait too, for deadlines
-  run_tests build -LE '^slurm$'
+  run_tests build rest -LE '^slurm$'
   wait_for_background
   in_background build_cuda_and_tsan
-  run_tests build-asan "${unit[@]}"
+  run_tests build-asan unit "${unit[@]}"
   wait_for_background
   [ -z "$nvcc" ] || passed=$((passed + 1))
 
   if setarch "$(uname -m)" -R true 2>/dev/null; then   # the thread sanitizer wants its addresses free
     run_plain=(setarch "$(uname -m)" -R)
   fi
-  OMP_NUM_THREADS=1 run_tests build-tsan "${in_process[@]}"   # OpenMP's own locks are not known to it
+  OMP_NUM_THREADS=1 run_tests build-tsan in-process "${in_process[@]}"   # OpenMP's own locks are not known to it
 else
-  run_tests build -LE '^(slurm|long)$'
+  run_tests build rest -LE '^(slurm|long)$'
 fi
 
 echo "$passed passed, $failed failed"

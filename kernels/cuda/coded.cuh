@@ -48,6 +48,23 @@ struct CodesInt4 {
   __device__ static int shift(int at) { return 8 * (at % 4) + 4 * (at / 4); }   // the first four in low halves
   __device__ static float value(unsigned word, int at) { return from_code(word >> shift(at) & 15u); }
 };
+/// 24 bits, at any byte.
+struct Int3Word {
+  unsigned char byte[3];
+  Int3Word() = default;
+  __device__ Int3Word(unsigned bits)
+      : byte{static_cast<unsigned char>(bits), static_cast<unsigned char>(bits >> 8), static_cast<unsigned char>(bits >> 16)} {}
+  __device__ Int3Word& operator|=(Int3Word other) { return *this = Int3Word(bits() | other.bits()); }
+  __device__ unsigned bits() const { return byte[0] | static_cast<unsigned>(byte[1]) << 8 | static_cast<unsigned>(byte[2]) << 16; }
+};
+struct CodesInt3 {
+  using Word = Int3Word;
+  static constexpr int per = 8;
+  static constexpr bool steps = true;
+  static constexpr float top = 7;
+  __device__ static int shift(int at) { return 3 * at; }
+  __device__ static float value(Int3Word word, int at) { return from_code(word.bits() >> shift(at) & 7u); }
+};
 struct CodesFp8 {
   using Word = unsigned char;
   static constexpr int per = 1;
@@ -65,6 +82,7 @@ __device__ void with_codes(Element element, Body const& body) {
   if (element == Element::f16) body(CodesF16{});
   if (element == Element::int8) body(CodesInt8{});
   if (element == Element::int4) body(CodesInt4{});
+  if (element == Element::int3) body(CodesInt3{});
   if (element == Element::fp8) body(CodesFp8{});
 }
 
@@ -90,7 +108,7 @@ struct CodedColumn {
 
   __device__ bool own_basis() const { return head.basis != 0; }
   __device__ bool identity() const { return !own_basis() && map.identity(); }
-  __device__ bool has_steps() const { return element == Element::int8 || element == Element::int4; }
+  __device__ bool has_steps() const { return code_bits(element) > 0; }
   __device__ int groups() const {
     return part == Part::keys ? page_tokens / block * head.width : (head.width + value_group - 1) / value_group * page_tokens;
   }

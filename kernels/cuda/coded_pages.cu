@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
       hi = fmaxf(hi, x);
     }
     auto* const lower_ends = reinterpret_cast<__half*>(scales);
-    store_lo_step(lo, hi, column.element == Element::int8 ? CodesInt8::top : CodesInt4::top, lower_ends + group, lower_ends + column.groups() + group);
+    store_lo_step(lo, hi, static_cast<float>(top_code(column.element)), lower_ends + group, lower_ends + column.groups() + group);
   }
   __syncthreads();   // the scales are complete
 

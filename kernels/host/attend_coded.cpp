@@ -49,6 +49,10 @@ inline constexpr std::size_t few_coded_records = 8;
       constexpr Element E = Element::int4; \
       call;                                \
     } break;                               \
+    case Element::int3: {                  \
+      constexpr Element E = Element::int3; \
+      call;                                \
+    } break;                               \
     case Element::fp8: {                   \
       constexpr Element E = Element::fp8;  \
       call;                                \

@@ -32,7 +32,7 @@ HWY_INLINE ScaledQueries scale_queries(CodedUnit const& keys, float const* const
                             HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, queries[m] + i), hn::Set(d, 256 * keys.scale)), d, scratch + i); });
       scaled.row[m] = scratch;
     }
-    if constexpr (element == Element::int8 || element == Element::int4) {
+    if constexpr (code_bits(element) > 0) {
       float sum = 0;
       by_vectors(width, [&](auto d, std::size_t i) HWY_ATTR {
         auto const q = hn::LoadU(d, queries[m] + i);
@@ -107,7 +107,7 @@ HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t grou
                              HWY_ATTR { hn::Store(hn::Mul(hn::Load(d, weights + t), hn::Set(d, 256 * values.scale)), d, scratch + t); });
       scaled.row[m] = scratch;
     }
-    if constexpr (element == Element::int8 || element == Element::int4) {
+    if constexpr (code_bits(element) > 0) {
       float sum = 0;
       by_vectors(tokens, [&](auto d, std::size_t t) HWY_ATTR {
         auto const w = hn::Load(d, weights + t);

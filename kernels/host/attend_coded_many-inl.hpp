@@ -24,7 +24,7 @@ struct Unpacked {
 /// The groups' ends and steps at `at` as fp32; 0 and the scale of what has no groups.
 template <Element element>
 HWY_INLINE void unpack_scales(CodedUnit const& unit, std::size_t at, std::size_t count, Unpacked const& to) {
-  if constexpr (element == Element::int8 || element == Element::int4) {
+  if constexpr (code_bits(element) > 0) {
     by_vectors(count, [&](auto d, std::size_t i) HWY_ATTR {
       hn::StoreU(load_half(d, unit.lo + at + i), d, to.lo + i);
       hn::StoreU(load_half(d, unit.step + at + i), d, to.step + i);

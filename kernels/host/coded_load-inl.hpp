@@ -32,6 +32,21 @@ HWY_INLINE void load_codes(D d, std::byte const* at, V (&x)[numbers_together(ele
       half = hn::Or(hn::ShiftLeft<8>(hn::And(code, hn::Set(bits, 0x80))), hn::ShiftLeft<7>(hn::And(code, hn::Set(bits, 0x7F))));
     }
     x[0] = hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), half));
+  } else if constexpr (element == Element::int3) {   // a lane's eight codes are 24 bits
+    hn::Rebind<std::uint8_t, D> const bytes;
+    hn::RebindToUnsigned<D> const bits;
+    hn::Vec<decltype(bytes)> low, middle, high;
+    hn::LoadInterleaved3(bytes, reinterpret_cast<std::uint8_t const*>(at), low, middle, high);
+    auto const word = hn::Or(hn::Or(hn::PromoteTo(bits, low), hn::ShiftLeft<8>(hn::PromoteTo(bits, middle))), hn::ShiftLeft<16>(hn::PromoteTo(bits, high)));
+    auto const code = [&](auto v) HWY_ATTR { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), hn::And(v, hn::Set(bits, 7u)))); };
+    x[0] = code(word);
+    x[1] = code(hn::ShiftRight<3>(word));
+    x[2] = code(hn::ShiftRight<6>(word));
+    x[3] = code(hn::ShiftRight<9>(word));
+    x[4] = code(hn::ShiftRight<12>(word));
+    x[5] = code(hn::ShiftRight<15>(word));
+    x[6] = code(hn::ShiftRight<18>(word));
+    x[7] = code(hn::ShiftRight<21>(word));
   } else {
     hn::RebindToUnsigned<D> const bits;
     hn::RebindToSigned<D> const integers;

@@ -27,7 +27,7 @@ CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, st
   std::int32_t const p = layout.page_tokens, tokens = std::min(p, unit_tokens);
   CodedUnit unit{page + head.codes, nullptr, nullptr, 1, p, first, tokens, head.width, {}, 0};
   if (element == Element::fp8) unit.scale = *reinterpret_cast<float const*>(page + head.scales);
-  if (element != Element::int8 && element != Element::int4) return unit;
+  if (code_bits(element) == 0) return unit;
   unit.lo = reinterpret_cast<std::uint16_t const*>(page + head.scales);
   unit.step = unit.lo + scale_bytes(element, part, p, head.width) / 4;
   if (!keys) return unit;

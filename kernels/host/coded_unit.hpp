@@ -13,16 +13,18 @@ inline constexpr std::size_t batch_units = 4;     // whose keys are scored, soft
 inline constexpr std::size_t batch_tokens = batch_units * unit_tokens;
 
 constexpr int numbers_together(Element element) {
-  return element == Element::int4 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
+  return element == Element::int4 || element == Element::int3 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
 }
 /// Bytes of those numbers in one lane: a token of keys, a number of values.
-constexpr std::size_t bytes_together(Element element) { return element == Element::fp8 ? 1 : element == Element::f16 ? 2 : 4; }
+constexpr std::size_t bytes_together(Element element) {
+  return element == Element::fp8 ? 1 : element == Element::f16 ? 2 : element == Element::int3 ? 3 : 4;
+}
 
 /// Keys or values of one KV head in min(p, 32) tokens of a coded page, those that share a group of keys. `first` is the first token; codes and scales
 /// are the page's, but for keys whose scales are of this block: lo, step [width] of keys, [groups][page_tokens] of values.
 struct CodedUnit {
   std::byte const* codes;
-  std::uint16_t const *lo, *step;   // int8, int4
+  std::uint16_t const *lo, *step;   // integers
   float scale;                      // fp8
   std::int32_t page_tokens, first, tokens, width;
   std::byte const* ahead[2];   // codes of a later unit, to be fetched meanwhile: half as many lines as this unit has from each place

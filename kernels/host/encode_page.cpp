@@ -95,7 +95,7 @@ HWY_INLINE void quantise(D d, V lo, V step, float top, float* numbers, std::int3
 void store_integers(CodedHead const& head, Element element, Part part, std::size_t tokens, float* numbers, float* floats, std::byte* page) {
   std::size_t const width = head.width, block = std::min<std::size_t>(tokens, 32);
   std::size_t const groups = part == Part::keys ? tokens / block * width : (width + 31) / 32 * tokens;
-  float const top = element == Element::int8 ? 255 : 15;
+  float const top = static_cast<float>(top_code(element));
   float *const lo = floats, *const step = lo + tokens * width;
   auto* const codes = reinterpret_cast<std::int32_t*>(step + tokens * width);
   find_ends(part, numbers, tokens, width, lo, step);
@@ -120,13 +120,23 @@ void store_integers(CodedHead const& head, Element element, Part part, std::size
         quantise(d, hn::Set(d, lo[g]), hn::Set(d, step[g]), top, x, codes + t * width + i);
       }
     });
-  auto* to = reinterpret_cast<std::uint32_t*>(page + head.codes);
   std::size_t const along = part == Part::keys ? width : tokens, across = part == Part::keys ? tokens : width;
   std::size_t const next = part == Part::keys ? 1 : width, lane = part == Part::keys ? width : 1;   // from number to number, from lane to lane
+  if (element == Element::int3) {
+    std::byte* to = page + head.codes;
+    for (std::size_t i = 0; i < along; i += 8)
+      for (std::size_t l = 0; l < across; ++l) {
+        std::uint32_t word = 0;
+        for (std::size_t k = 0; k < 8; ++k) word |= static_cast<std::uint32_t>(codes[(i + k) * next + l * lane]) << 3 * k;
+        for (int byte = 0; byte < 3; ++byte) *to++ = static_cast<std::byte>(word >> 8 * byte);
+      }
+    return;
+  }
   auto const quad = [&](std::size_t at) {
     auto const code = [&](std::size_t k) { return static_cast<std::uint32_t>(codes[at + k * next]); };
     return code(0) | code(1) << 8 | code(2) << 16 | code(3) << 24;
   };
+  auto* to = reinterpret_cast<std::uint32_t*>(page + head.codes);
   for (std::size_t i = 0; i < along; i += element == Element::int8 ? 4 : 8)
     for (std::size_t l = 0; l < across; ++l) {
       std::size_t const at = i * next + l * lane;
@@ -191,7 +201,7 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
     multiply_rows(map.encode, rank, d, work, d, tokens, nullptr, numbers, width);
     for (std::size_t t = 0; t < tokens; ++t) std::fill_n(numbers + t * width + rank, width - rank, 0.0f);
   }
-  if (coded.element() == Element::int8 || coded.element() == Element::int4) {
+  if (code_bits(coded.element()) > 0) {
     store_integers(head, coded.element(), part, tokens, numbers, work, page);
   } else if (coded.element() == Element::bf16) {
     store_bf16(head, part, tokens, numbers, page);

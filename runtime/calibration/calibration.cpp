@@ -72,10 +72,11 @@ MapError Calibration::held_out(std::string_view name, Part part, std::int32_t la
 
 MapError Calibration::held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const {
   bool const whole = name == no_map;
-  if (element != kernels::Element::int8 && element != kernels::Element::int4) return whole ? MapError{} : held_out(name, part, layer, head, rank);
+  auto const bits = std::ranges::find(coded_bits, kernels::code_bits(element));
+  if (bits == coded_bits.end()) return whole ? MapError{} : held_out(name, part, layer, head, rank);
   auto const found = data_.coded.find(name);
   if (found == data_.coded.end()) throw InputError(fmt::format("the calibration has no errors of codes over maps named '{}'", name));
-  auto const& errors = found->second[element == kernels::Element::int8 ? 0 : 1][index(part)][at(layer, head)];
+  auto const& errors = found->second[static_cast<std::size_t>(bits - coded_bits.begin())][index(part)][at(layer, head)];
   return error(errors, whole ? 0 : step_of(rank));
 }
 

@@ -61,8 +61,8 @@ struct CalibratedRank {
 /// The family of no map at all.
 inline constexpr std::string_view no_map = "none";
 /// Codes whose errors are measured, and those errors, the map's included: by rank_steps(head_dim), or of no map, one.
-inline constexpr std::array<int, 2> coded_bits{8, 4};
-using CodedErrors = std::array<ByHead<HeldOut>, 2>;
+inline constexpr std::array<int, 3> coded_bits{8, 4, 3};
+using CodedErrors = std::array<ByHead<HeldOut>, coded_bits.size()>;
 
 /// What a calibration file holds (docs/calibration.md).
 struct CalibrationData {
@@ -93,7 +93,7 @@ class Calibration {
   RankMap map_of_rank(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const;
   /// Held-out errors: mean squares, absolute, and the size they are relative to. rank: one of rank_steps, or of those that were fitted.
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const;
-  /// With int8 or int4 codes on top, of a family that has maps of all ranks, or of no map ("none", rank head_dim); any other element adds nothing.
+  /// With integer codes on top, of a family that has maps of all ranks, or of no map ("none", rank head_dim); any other element adds nothing.
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;
   MapError held_out_size(Part part, std::int32_t layer, std::int32_t head) const { return error(data_.held_out_size[index(part)][at(layer, head)], 0); }
   /// |x - x^|^2 by |x|^2 of held-out tokens, what the drift check expects of pages; 0 where there is nothing.

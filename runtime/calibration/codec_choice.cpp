@@ -12,7 +12,7 @@ namespace {
 
 using kernels::Element;
 
-constexpr std::array<Element, 3> elements{Element::bf16, Element::int8, Element::int4};
+constexpr std::array<Element, 4> elements{Element::bf16, Element::int8, Element::int4, Element::int3};
 constexpr std::array<std::string_view, 2> families{"svd", "lora_plus"};
 
 double weighted_spread(HeadMoments const& moments) {
@@ -96,8 +96,9 @@ ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_ra
 
 double part_bytes(Part part, std::int32_t rank, Element element, std::int32_t page_tokens) {
   constexpr double full = 2, pair = 4, group = 32;
-  if (element != Element::int8 && element != Element::int4) return full * rank;
-  double const codes = element == Element::int8 ? rank : rank / 2.0;
+  int const bits = kernels::code_bits(element);
+  if (bits == 0) return full * rank;
+  double const codes = rank * bits / 8.0;
   return codes + (part == Part::keys ? pair * rank / std::min<double>(page_tokens, group) : pair * ((rank + 31) / 32));
 }
 

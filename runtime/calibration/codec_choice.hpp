@@ -20,7 +20,7 @@ double output_error(Calibration const& calibration, Part part, std::int32_t laye
 /// Multiples of 8, whose mean is at most mean_rank, from 8 on.
 ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_rank);
 
-/// How one head's keys or values are stored. map: a family's name, or `none`, then rank is head_dim. element: bf16, int8 or int4.
+/// How one head's keys or values are stored. map: a family's name, or `none`, then rank is head_dim. element: bf16, int8, int4 or int3.
 struct PartChoice {
   std::string map{no_map};
   std::int32_t rank = 0;

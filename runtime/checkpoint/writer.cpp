@@ -23,7 +23,6 @@
 #include "runtime/hdf5/handle.hpp"
 #include "runtime/output_file.hpp"
 #include "runtime/policy_state.hpp"
-#include "runtime/trouble.hpp"
 
 namespace pikv::runtime {
 
@@ -115,10 +114,7 @@ CheckpointWriter::CheckpointWriter(comm::World& world, shards::Store& store, Res
   hdf5::prepare();
 }
 
-void CheckpointWriter::agree(std::string const& trouble) {
-  if (auto const first = world_.first_trouble(trouble, world_.in(patience * deadline_s_)))
-    throw AgreedError{{1, first->rank == 0 ? first->text : fmt::format("rank {}: {}", first->rank, first->text)}};
-}
+void CheckpointWriter::agree(comm::FunctionRef<void()> local) { runtime::agree(world_, patience * deadline_s_, local); }
 
 /// The pages of a rank lie together, in the order of their homes; those that are still in the old checkpoint come last.
 CheckpointWriter::Layout CheckpointWriter::lay_out(HomeState const& mine) {
@@ -232,15 +228,22 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
 
   auto const part = part_of(name);
   auto const guard = world_.guard("writing a checkpoint", patience * deadline_s_);
-  agree(world_.rank() != 0 ? "" : trouble_in([&] {
-    open_part(name, "--checkpoint");
+  agree([&] {
+    if (world_.rank() != 0) return;
+    try {
+      open_part(name, "--checkpoint");
+    } catch (InputError const& error) {   // a place that was good when the job began
+      throw RunError(error.what());
+    }
     make_room(part, written.bytes + bytes_of(packed) + layout.rows.size() * page_rows().row_bytes());   // HDF5 fails badly on a full disk
     write_tables(part, facts, packed, layout.rows);
     make_room(part, written.bytes);
-  }));
+  });
   if (world_.in_process()) write_in_turn(part, layout, written);
   else write_together(part, layout, written);
-  agree(world_.rank() == 0 ? trouble_in([&] { publish(name); }) : "");
+  agree([&] {
+    if (world_.rank() == 0) publish(name);
+  });
   auto const unsound = world_.all_gather(std::as_bytes(std::span{&written.unsound, 1}), world_.in(deadline_s_));
   written.unsound = 0;
   for (comm::Bytes const& of_rank : unsound) written.unsound += comm::MessageReader{of_rank}.value<std::uint64_t>();
@@ -249,9 +252,9 @@ WrittenCheckpoint CheckpointWriter::write(std::filesystem::path const& name, Che
 
 /// HDF5 is one rank's at a time.
 void CheckpointWriter::write_in_turn(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
-  std::string trouble;
-  for (comm::Rank turn = 0; turn < world_.size(); ++turn) {
-    if (turn == world_.rank()) trouble = trouble_in([&] {
+  for (comm::Rank turn = 0; turn < world_.size(); ++turn)
+    agree([&] {
+      if (turn != world_.rank()) return;
       File file = File::open(world_, part);
       try {
         write_pages(file, layout, written);
@@ -261,19 +264,16 @@ void CheckpointWriter::write_in_turn(std::filesystem::path const& part, Layout c
         throw;
       }
     });
-    world_.barrier(world_.in(patience * deadline_s_));
-  }
-  agree(trouble);
 }
 
 /// Opening, flushing and closing wait for all ranks, so a rank in trouble is heard of before each: then nobody goes on, or closes.
 void CheckpointWriter::write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written) {
-  agree(trouble_in([&] { expect_writable(part); }));
+  agree([&] { expect_writable(part); });
   std::unique_ptr<File> file;
   try {
-    agree(trouble_in([&] { file = std::make_unique<File>(File::open(world_, part)); }));
-    agree(trouble_in([&] { write_pages(*file, layout, written); }));
-    agree(trouble_in([&] { file->flush(part); }));
+    agree([&] { file = std::make_unique<File>(File::open(world_, part)); });
+    agree([&] { write_pages(*file, layout, written); });
+    agree([&] { file->flush(part); });
   } catch (...) {
     if (file) file->abandon();
     throw;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/function_ref.hpp"
 #include "comm/world.hpp"
 #include "runtime/checkpoint/format.hpp"
 #include "runtime/checkpoint/restored_pages.hpp"
@@ -40,7 +41,7 @@ struct WrittenCheckpoint {
 
 /// Collective, at the control slot. Writes `name` (docs/checkpoint.md): rank 0 the requests, each rank the pages it holds, over MPI all at
 /// the same time, in process in turn. Written as NAME.part, synced and renamed when whole. Trouble of one rank is agreed on: all throw the
-/// same RunError, and what `name` was before is untouched. Each page is verified when it is copied, also out of the old checkpoint.
+/// same AgreedError (code 1), and what `name` was before is untouched. Each page is verified when it is copied, also out of the old checkpoint.
 class CheckpointWriter {
  public:
   /// `restored`: what this job went on from, null if from nothing.
@@ -56,7 +57,7 @@ class CheckpointWriter {
   void write_in_turn(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written);
   void write_together(std::filesystem::path const& part, Layout const& layout, WrittenCheckpoint& written);
   void write_pages(File& file, Layout const& layout, WrittenCheckpoint& written);
-  void agree(std::string const& trouble);
+  void agree(comm::FunctionRef<void()> local);
 
   comm::World& world_;
   shards::Store& store_;

@@ -183,6 +183,8 @@ def options():
         (["--codec", "auto", "--calibration", "c.h5"], "add --kv-budget SIZE"),
         (["--codec", "int8", "--page-tokens", "4"], "give --page-tokens 8 or more"),
         (["--codec", "chunk_pca:64"], "a page's own basis of rank 64 saves nothing"),
+        (["--codec", "rotate:32+int3"], "gives 'rotate' a number"),
+        (["--codec", "rotate+int3", "--calibration", "c.h5"], "has no effect without a codec that has a basis"),
         (["--codec-k", "auto"], "auto chooses for keys and for values"),
         (["--codec-k", "pyramid"], "write pyramid first in --codec"),
         (["--codec", "int8", "--calibration", "c.h5"], "has no effect without a codec that has a basis"),
@@ -320,7 +322,7 @@ def main():
     pikv, *words = sys.argv[1:]
     pikv = pathlib.Path(pikv).resolve()
     wanted = [row for row in rows() if not words or any(word in row.name for word in words)]
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda job: check(pikv, *job), [(row, ranks) for row in wanted for ranks in row.ranks]))
     wrong = [sentence for result in results for sentence in result]
     print("\n".join(wrong))

@@ -57,8 +57,8 @@ class Calibrate(unittest.TestCase):
             path = ""
             for word in re.sub(r", and int4", ", int4", words).split(", "):
                 word = word.strip()
-                if word == "int4":
-                    more = [listed_path.replace("int8", "int4") for listed_path in list(listed) if "int8" in listed_path]
+                if word in ("int4", "int3"):
+                    more = [listed_path.replace("int8", word) for listed_path in list(listed) if "int8" in listed_path]
                 else:
                     path = word if word.startswith("/") else path.rsplit("/", 1)[0] + "/" + word
                     more = [path]

@@ -253,11 +253,12 @@ class AnotherModel(Saved):
         self.assertRegex(sentence, says)
         shutil.rmtree(self.folder / "model")
 
-    def test_no_room_for_one_is_one_sentence_of_all_ranks(self):
+    def test_no_room_for_one_or_for_a_trace_is_one_sentence_of_all_ranks(self):
         command = [PIKV, "generate", *SETTINGS, "--in-process", "3", "--checkpoint", "new", "--output", "new.jsonl"]
-        done = run("sh", ["-c", 'ulimit -f 100; exec "$@"', "sh", *command], cwd=self.folder)
-        self.assertEqual(done.code, 1, done.stderr)
-        self.assertRegex(done.stderr, r"^pikv: error: could not make room for .*\n$")
+        for options, part in (([], "new/step-.*"), (["--trace", "trace.h5"], "trace")):
+            done = run("sh", ["-c", 'ulimit -f 100; exec "$@"', "sh", *command, *options], cwd=self.folder)
+            self.assertEqual(done.code, 1, done.stderr)
+            self.assertRegex(done.stderr, rf"^pikv: error: could not make room for .* of {part}\.h5\.part .*\n$")
         self.assertEqual([*self.folder.glob("new/*.h5"), *self.folder.glob("new.jsonl")], [])
 
     def test_a_field_of_its_configuration_is_named(self):

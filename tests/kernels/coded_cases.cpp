@@ -23,7 +23,7 @@ TEST_P(CodedCases, AttentionIsThatOnRebuiltPages) {
     p.encode_all(reference::encode_page, reference::decode_page);
     std::vector<float> wanted_lse, lse;
     Partial const wanted = attend_by_reference(p.rebuilt, &wanted_lse), got = backend()->attend_coded(p, &lse);
-    double const close = codec.element == Element::int8 || codec.element == Element::int4 ? 6e-4 : 3e-5;
+    double const close = code_bits(codec.element) > 0 ? 6e-4 : 3e-5;
     EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), close);
     EXPECT_LE(largest_difference(got.max, wanted.max), close);
     EXPECT_LE(largest_difference(got.denom, wanted.denom), 1e-3);
@@ -102,7 +102,7 @@ TEST_P(CodedPages, AConstantGroupIsExactAndAGroupBeyondFp16Saturates) {
     store_scalar(DType::f32, p.pool().keys(p.slots[0]), i, 0.375f);
     store_scalar(DType::f32, p.pool().values(p.slots[0]), i, i % 64 < 32 ? -2.5f : 1e30f);
   }
-  for (Element element : {Element::int8, Element::int4}) {
+  for (Element element : {Element::int8, Element::int4, Element::int3}) {
     Codec const codec{element, Kind::identity, 64};
     CodedProblem coded{p, codec, codec};
     encode_and_decode(coded);
@@ -118,7 +118,7 @@ TEST_P(CodedPages, EncodingTwiceChangesNothing) {
   for (Element element : elements) {
     SCOPED_TRACE(name_of(element));
     Problem p = make_problem({DType::f32, 2, 32, 64}, 2, {{1, {32, 32}}});
-    if (element == Element::int8 || element == Element::int4)   // ends that fp16 has
+    if (code_bits(element) > 0)   // ends that fp16 has
       for (std::size_t i = 0; i < p.memory.size() / 4; ++i)
         store_scalar(DType::f32, p.memory.data(), i, from_f16(to_f16(load_scalar(DType::f32, p.memory.data(), i))));
     Codec const codec{element, Kind::identity, 64};

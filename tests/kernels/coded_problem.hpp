@@ -12,7 +12,7 @@
 namespace pikv::kernels {
 
 inline char const* name_of(Element element) {
-  constexpr std::array<char const*, 6> names{"f32", "bf16", "f16", "int8", "int4", "fp8"};
+  constexpr std::array<char const*, 7> names{"f32", "bf16", "f16", "int8", "int4", "fp8", "int3"};
   return names[static_cast<std::size_t>(element)];
 }
 

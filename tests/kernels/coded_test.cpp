@@ -23,7 +23,7 @@ TEST_P(CodedTest, AttentionIsThatOnRebuiltPages) {
     EXPECT_LE(largest_difference(quotients(out, d), quotients(wanted, d)), 1e-5);
     EXPECT_LE(largest_difference(out.max, wanted.max), 1e-5);
     EXPECT_LE(largest_difference(lse, wanted_lse), 1e-5);
-    double const close = codec.element == Element::int8 || codec.element == Element::int4 ? 6e-4 : 3e-5;   // queries and weights of 16 bits with VNNI
+    double const close = code_bits(codec.element) > 0 ? 6e-4 : 3e-5;   // queries and weights of 16 bits with VNNI
     on_each_target([&] {
       Partial const got = attend_coded_on_host(p, &host_lse);
       EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), close);
@@ -188,6 +188,7 @@ TEST(CodedShapeTest, BytesAreTheCodesTheScalesAndLittleElse) {
   EXPECT_EQ(bytes(Element::bf16), static_cast<double>(page.bytes()) + 64);
   EXPECT_LE(bytes(Element::int8), static_cast<double>(page.bytes()) * 1.02 * 9 / 16);   // methods 3.9: bits + 32 / group
   EXPECT_LE(bytes(Element::int4), static_cast<double>(page.bytes()) * 1.02 * 5 / 16);
+  EXPECT_LE(bytes(Element::int3), static_cast<double>(page.bytes()) * 1.02 * 4 / 16);
   EXPECT_LE(bytes(Element::fp8), static_cast<double>(page.bytes()) * 1.02 / 2);
 }
 

@@ -11,7 +11,7 @@ COMMAND = REPOSITORY / "slurm/virtual-cluster"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PIKV", "SLURM", "SBATCH"))} | {
     "UCX_TLS": "tcp,self", "OMPI_MCA_osc": "^ucx", "OMP_NUM_THREADS": "1"}
 
-ENDED = {"CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
+ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"}
 
 
 def skip_unless_possible():
@@ -72,19 +72,23 @@ class Cluster:
 
     def finish(self, job, seconds=90):
         """Waits for a job, or all of an array; [exit code of each], by task."""
-        tasks = []
+        tasks, answer = [], None
 
         def all_ended():   # no answer, as from a controller that has much to do, is no end
+            nonlocal answer
             answer = self.run("login", "scontrol", "--oneliner", "show", "job", job)
             tasks[:] = [dict(word.split("=", 1) for word in record.split() if "=" in word) for record in answer.stdout.splitlines()]
             return answer.returncode == 0 and all(task["JobState"] in ENDED for task in tasks)
 
-        wait_until(all_ended, seconds, f"end of job {job}")
+        try:
+            wait_until(all_ended, seconds, f"end of job {job}")
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}; scontrol says: {answer.stdout}{answer.stderr}") from None
         tasks.sort(key=lambda task: int(task.get("ArrayTaskId", 0)))
         return [int(task["ExitCode"].split(":")[0]) for task in tasks]
 
     def idle(self):
-        return self.said("login", "sinfo", "--noheader", "--states=idle", "--format=%D") == "2"
+        return self.run("login", "sinfo", "--noheader", "--states=idle", "--format=%D").stdout.strip() == "2"
 
     def sent_bytes(self):
         """What has left node1 and node2 by their network cards so far."""

@@ -71,8 +71,10 @@ class Preemption(unittest.TestCase):
         job, log = self.submit("--nodes=2")
         CLUSTER.said("login", "scancel", job)
         CLUSTER.finish(job)
-        self.assertNotIn("goes back into the queue", log.read_text())
-        self.assertEqual(CLUSTER.said("login", "squeue", "--noheader", "--jobs", job), "")
+        self.assertIn("so it does not go back into the queue", log.read_text())
+        newest = max(log.with_suffix(".checkpoints").glob("step-*.h5"))
+        self.assertIn("SIGTERM on rank", CLUSTER.said("login", "h5dump", "-a", "/reason", newest))
+        CLUSTER.said("login", PIKV, "checkpoint", "verify", newest)
 
 
 if __name__ == "__main__":

@@ -165,12 +165,13 @@ TEST(Calibrate, MoreBitsAndHigherRanksLoseLess) {
     EXPECT_LT(error("none", d, Element::int8), .02 * error("none", d, Element::int4));   // 17^2
     EXPECT_LT(error("svd", 32, Element::bf16), error("svd", 32, Element::int8));
     EXPECT_LT(error("svd", 32, Element::int8), error("svd", 32, Element::int4));
+    EXPECT_LT(3 * error("none", d, Element::int4), error("none", d, Element::int3));   // (15 / 7)^2
     EXPECT_LT(error("lora_plus", 48, Element::int8), error("lora_plus", 16, Element::int8));
   }
 }
 
 /// What a token takes and loses, stored alike everywhere.
-shards::Candidate uniform(Calibration const& calibration, char const* name, std::int32_t rank, kernels::Element element) {
+shards::Candidate uniform(Calibration const& calibration, std::string_view name, std::int32_t rank, kernels::Element element) {
   shards::Candidate sum;
   for (Part const part : {Part::keys, Part::values})
     for (std::int32_t layer = 0; layer < layers; ++layer)
@@ -185,15 +186,22 @@ TEST(Calibrate, AChoiceForAllLosesLessThanAnyCodecThatIsTheSameEverywhere) {
   Calibration const calibration{calibrated_alone()};
   using kernels::Element;
   auto const bytes_of = [](Part part, std::int32_t rank, Element element) { return runtime::part_bytes(part, rank, element, 32); };
-  for (char const* const name : {"svd", "lora_plus", "none"})
+  int compared = 0;
+  for (std::string_view const name : {"svd", "lora_plus", "none"})
     for (std::int32_t const rank : {16, 32, 48, 64})
       for (Element const element : {Element::int8, Element::int4}) {
-        if (std::string_view{name} == runtime::no_map && rank != d) continue;
+        if (name == runtime::no_map && rank != d) continue;
         auto const same = uniform(calibration, name, rank, element);
         auto const chosen = runtime::choose_codec(calibration, same.bytes, bytes_of);
         EXPECT_LE(chosen.bytes, same.bytes);
+        // Before maps of keys, whose held-out errors promise too much, comes what fits without one.
+        auto const& keys = chosen.parts.front();
+        bool const makes_do = std::ranges::all_of(keys, [](auto const& key) { return key.map == runtime::no_map && key.element == Element::int3; });
+        if (makes_do && name != runtime::no_map) continue;
+        ++compared;
         EXPECT_LE(chosen.error, same.error * 1.05) << name << " " << rank;   // the last bytes may not pay for another step
       }
+  EXPECT_GE(compared, 12);
 }
 
 TEST(Calibrate, PooledRanksLoseLessThanTheSameRankEverywhere) {

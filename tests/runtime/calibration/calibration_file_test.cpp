@@ -78,6 +78,7 @@ TEST_F(CalibrationFile, LooksUpByNameRankAndElement) {
   EXPECT_EQ(calibration.held_out("svd", Part::keys, 0, 1, 8, kernels::Element::bf16).weighted, svd.held_out[0][1].weighted[0]);
   EXPECT_EQ(calibration.held_out("svd", Part::keys, 0, 1, 8, kernels::Element::int4).weighted, svd.held_out[0][1].weighted[0] + 1);
   EXPECT_EQ(calibration.held_out("none", Part::keys, 0, 1, 16, kernels::Element::int4).weighted, 1);
+  EXPECT_EQ(calibration.held_out("none", Part::keys, 0, 1, 16, kernels::Element::int3).weighted, 4);
   EXPECT_EQ(calibration.held_out("none", Part::keys, 0, 1, 16, kernels::Element::bf16).weighted, 0);
   EXPECT_EQ(calibration.relative_error("svd", Part::keys, 0, 1, 8, kernels::Element::bf16), svd.held_out[0][1].squared[0] / data.held_out_size[0][1].squared[0]);
   EXPECT_EQ(calibration.relative_error("none", Part::keys, 0, 1, 16, kernels::Element::bf16), 0);
@@ -166,12 +167,12 @@ TEST_F(CalibrationFile, IsRefusedWhereABitOfItsNumbersIsWrong) {
 
 TEST_F(CalibrationFile, IsRefusedOfAnotherFormat) {
   change([](hid_t file) {
-    std::int64_t const later = 2;
+    std::int64_t const later = runtime::calibration_format + 1;
     hid_t const attribute = H5Aopen(file, "calibration_format", H5P_DEFAULT);
     H5Awrite(attribute, H5T_NATIVE_INT64, &later);
     H5Aclose(attribute);
   });
-  EXPECT_THAT(complaint(), ::testing::HasSubstr("it is of format 2, this version reads 1"));
+  EXPECT_THAT(complaint(), ::testing::HasSubstr("it is of format 3, this version reads 2"));
 }
 
 TEST_F(CalibrationFile, IsRefusedWhereItIsSomethingElse) {

@@ -30,7 +30,7 @@ struct Way {
 };
 std::vector<Way> ways(Calibration const& calibration, Part part, std::int32_t layer) {
   std::vector<Way> all;
-  for (Element const element : {Element::bf16, Element::int8, Element::int4}) {
+  for (Element const element : {Element::bf16, Element::int8, Element::int4, Element::int3}) {
     std::vector<PartChoice> const choices{{"none", 16, element}, {"svd", 8, element}, {"lora_plus", 8, element}, {"svd", 16, element}, {"lora_plus", 16, element}};
     for (PartChoice const& first : choices)
       for (PartChoice const& second : choices)
@@ -129,6 +129,7 @@ TEST(PartBytes, AreCodesAndTheirScales) {
   EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::int4, 16), 32 + 16);
   EXPECT_EQ(runtime::part_bytes(Part::values, 64, Element::int4, 32), 32 + 8);
   EXPECT_EQ(runtime::part_bytes(Part::values, 40, Element::int8, 32), 40 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::int3, 32), 24 + 8);
 }
 
 /// What independent errors of tokens do to outputs, against attention itself.

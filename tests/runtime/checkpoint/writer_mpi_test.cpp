@@ -89,6 +89,10 @@ TEST_F(CheckpointWriterMpi, ADiskThatIsFullForOneRankIsTheSameErrorOnEveryRankAn
   EXPECT_EQ(verify_checkpoint(CheckpointReader{name}).pages, 10u);
 }
 
+TEST_F(CheckpointWriterMpi, AFolderThatHasGoneSinceTheJobBeganIsAnErrorOfTheRun) {
+  EXPECT_THAT(error_of_writing(folder + "/gone/here.h5"), AllOf(StartsWith("--checkpoint="), HasSubstr("cannot be made (No such file or directory)")));
+}
+
 TEST_F(CheckpointWriterMpi, AFileThatOneRankDoesNotSeeIsTheSameErrorOnEveryRank) {
   if (world->size() == 1) GTEST_SKIP() << "the rank that makes the file sees it";
   Apart const here{folder, world->rank() == troubled};

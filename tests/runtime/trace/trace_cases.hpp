@@ -6,11 +6,12 @@
 #include <string>
 
 #include "comm/error.hpp"
+#include "runtime/agree.hpp"
 #include "sample_rows.hpp"
 
 namespace pikv::runtime::test {
 
-/// "InputError: ..." or "RunError: ..." as `body` threw it, else "no error".
+/// "InputError: ...", "RunError: ..." or, agreed on by ranks, "code 2: ..." as `body` threw it, else "no error".
 std::string error_of(auto const& body) {
   try {
     body();
@@ -18,6 +19,8 @@ std::string error_of(auto const& body) {
     return std::string{"InputError: "} + error.what();
   } catch (RunError const& error) {
     return std::string{"RunError: "} + error.what();
+  } catch (AgreedError const& error) {
+    return "code " + std::to_string(error.code) + ": " + error.what();
   }
   return "no error";
 }

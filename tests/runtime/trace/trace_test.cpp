@@ -43,10 +43,10 @@ struct TraceTest : ::testing::TestWithParam<int> {
 };
 INSTANTIATE_TEST_SUITE_P(Ranks, TraceTest, ::testing::Values(1, 2, 3, 4));
 
-TEST_P(TraceTest, AMissingFolderIsTheSameInputErrorOnEveryRank) {
+TEST_P(TraceTest, AMissingFolderIsTheSameErrorOnEveryRank) {
   auto const said = on_ranks([&](comm::World& world) { return test::error_of_making(world, folder / "none/run.h5"); });
   EXPECT_THAT(said, ::testing::Each(said.front()));
-  EXPECT_THAT(said.front(), ::testing::StartsWith("InputError: --trace="));
+  EXPECT_THAT(said.front(), ::testing::StartsWith("code 2: --trace="));
 }
 
 TEST_P(TraceTest, DestroyedWithoutCloseItLeavesAPartThatOpens) {
@@ -55,12 +55,12 @@ TEST_P(TraceTest, DestroyedWithoutCloseItLeavesAPartThatOpens) {
   EXPECT_EQ(rows_of(copy_of(name + ".part"), "/steps"), 128 * static_cast<hsize_t>(ranks));
 }
 
-TEST_P(TraceTest, AFullDiskIsTheSameRunErrorOnEveryRankAndNothingAppears) {
+TEST_P(TraceTest, AFullDiskIsTheSameErrorOnEveryRankAndNothingAppears) {
   test::FileSizeLimit const limit{2 << 20};
   auto const said = on_ranks(
       [&](comm::World& world) { return test::error_of([&] { test::write_and_close(world, name, 10'000); }); });
   EXPECT_THAT(said, ::testing::Each(said.front()));
-  EXPECT_THAT(said.front(), ::testing::AllOf(::testing::StartsWith("RunError: rank 0: could not"), ::testing::HasSubstr("File too large")));
+  EXPECT_THAT(said.front(), ::testing::AllOf(::testing::StartsWith("code 1: could not"), ::testing::HasSubstr("File too large")));
   EXPECT_FALSE(exists(name));
 }
 

@@ -10,7 +10,9 @@
 #include "shards/codecs/maps/lora.hpp"
 #include "shards/codecs/maps/lora_plus.hpp"
 #include "shards/codecs/maps/prune.hpp"
+#include "shards/codecs/maps/rotate.hpp"
 #include "shards/codecs/maps/svd.hpp"
+#include "shards/codecs/quantised_error.hpp"
 #include "tests/shards/codecs/moments_of.hpp"
 
 namespace pikv::test {
@@ -148,6 +150,27 @@ TEST(SvdMap, IsOrthonormal) {
   FullMap const map = shards::svd_map(problem(300, 64, 0, 11).moments(), Part::values);
   Eigen::Map<Eigen::Matrix<float, 64, 64, Eigen::RowMajor> const> const basis{map.encode.data()};
   EXPECT_LT((basis * basis.transpose() - Eigen::Matrix<float, 64, 64>::Identity()).norm(), 1e-5f);
+}
+
+TEST(RotationMap, IsItsOwnInverseAndSpreadsWhatStandsOutOverItsBlock) {
+  for (std::int32_t const d : {8, 24, 64, 80}) {
+    FullMap const map = shards::rotation_map(d);
+    Matrix const rotation = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const>{map.encode.data(), d, d}.cast<double>();
+    EXPECT_LT((rotation * rotation - Matrix::Identity(d, d)).norm(), 1e-5);
+    EXPECT_EQ(map.encode, map.decode);
+    std::int32_t const block = d == 24 ? 8 : d == 80 ? 16 : d;
+    EXPECT_NEAR(rotation.col(d - 1).cwiseAbs().maxCoeff(), 1 / std::sqrt(block), 1e-6);
+    EXPECT_EQ((rotation.col(d - 1).array() != 0).count(), block);
+  }
+}
+
+TEST(RotationMap, HalvesTheErrorOfCodesWhereAChannelStandsOut) {
+  Problem data = problem(320, 64, 0, 12);
+  data.v.col(5) *= 20;
+  std::int32_t const rank = 64;
+  Matrix const even = Matrix::Identity(64, 64);
+  auto const error = [&](FullMap const& map) { return shards::code_errors(map, data.v, even, Part::values, 3, {&rank, 1}).front().squared; };
+  EXPECT_LT(error(shards::rotation_map(64)), .5 * error(shards::identity_map(64)));
 }
 
 TEST(LoraMap, LosesTheTailOfItsSpectrum) {
