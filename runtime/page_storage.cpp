@@ -46,6 +46,8 @@ shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayou
                                        : page.dtype == kernels::DType::bf16 ? kernels::Element::bf16
                                                                             : kernels::Element::f16);
   if (kernels::code_bits(part.element) > 0) check_groups(fmt::format("{}={}", option, spec.text), page);
+  if (spec.map && spec.map->name == rotation && !spec.element)
+    throw InputError(fmt::format("{}={} turns numbers and keeps all of them as wide as they are; add a type, as rotate+int4", option, spec.text));
   if (has_own_basis(spec)) {
     auto const rank = static_cast<std::int32_t>(spec.map->parameter.value_or(page.head_dim / 4));
     std::int32_t const most = page.page_tokens * page.head_dim / (page.page_tokens + page.head_dim);
@@ -149,7 +151,7 @@ PageStorage make_page_storage(GenerateOptions const& options, ModelConfig const&
   if (!warm.codes()) return {};
   PageTables const tables = page_tables(options, config);
   auto const cold = std::exchange(warm.cold, std::nullopt);   // of each level, what it alone wants
-  Stored made = stored(warm, "--codec-k", "--codec-v", tables, config, calibration), later;
+  Stored made = stored(warm, options.codec_k.empty() ? "--codec" : "--codec-k", options.codec_v.empty() ? "--codec" : "--codec-v", tables, config, calibration), later;
   if (cold) {
     StorageChoice choice;
     choice.k = cold->k;

@@ -25,7 +25,7 @@ std::map<std::string_view, CodecEntry> const& codecs() {
       {"lora_plus", {"the basis that costs logits and outputs least, ranks spread over layers and heads", map, {}, "mean numbers kept of each key and value"}},
       {"prune", {"the channels that matter most to calibration's queries", map, {}, rank}},
       {"distill", {"maps trained offline to give the attention of the exact cache", map, {}, rank}},
-      {"rotate", {"spreads what stands out over all channels before numbers are rounded; keeps every channel", map}},
+      {"rotate", {"before a type of few bits, of values: spreads what stands out over all channels", map}},
       {"chunk_pca", {"principal components of each page's own tokens", map, {}, rank}},
       {"pyramid", {"keeps a share of the tokens, more in low layers than in high ones", selection, {}, share}},
       {"chunk_select", {"keeps a share of the pages whole, the same for all heads of two layers", selection, {}, share}},

@@ -12,12 +12,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/../jobs/setup.sh"
 passed=0
 failed=0
 
-# run_tests FOLDER NAME CTEST_OPTION...: what ctest says is in FOLDER/ctest-NAME.log too
+# run_tests FOLDER NAME CTEST_OPTION...: as many at once as there are cores, or $slots; what ctest says is in FOLDER/ctest-NAME.log too
 run_tests() {
   local folder=$1 log=$repo/$1/ctest-$2.log of bad skipped reason
   shift 2
   say "testing in $folder"
-  "${run_plain[@]}" ctest --test-dir "$repo/$folder" --parallel "$(nproc)" --output-on-failure "$@" 2>&1 | tee "$log" || true
+  "${run_plain[@]}" ctest --test-dir "$repo/$folder" --parallel "${slots:-$(nproc)}" --output-on-failure "$@" 2>&1 | tee "$log" || true
   read -r bad of < <(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log") || stop "no test ran in $folder"
   skipped=$(grep -c '[*][*][*]Skipped' "$log") || true
   passed=$((passed + of - bad - skipped))
@@ -61,7 +61,7 @@ stop_background() { [ -z "$background" ] || kill -- "-$background" 2>/dev/null |
 
 fetch_models() {
   say "getting a real model for the tests that use one"
-  if ! { python3 "$repo/jobs/fetch_model.py" && python3 "$repo/jobs/fetch_model.py" --upcycle 8; }; then
+  if ! { python3 "$repo/jobs/fetch_model.py" && { [ "$all" = no ] || python3 "$repo/jobs/fetch_model.py" --upcycle 8; }; }; then
     say "without it: the reason stands above"
   fi
 }
@@ -82,7 +82,8 @@ build_cuda_and_tsan() {
 unit=(-L '^unit$')
 in_process=(-R '^(comm_faults|comm_inprocess|fault_soak)_test$')   # ranks pass a baton: it and the wait for it are what may race
 case $* in
-  "" | all) ;;
+  "") all=no ;;
+  all) all=yes ;;
   *) stop "'$*' is not known; tests/run.sh runs the tests, tests/run.sh all also the long ones and the sanitizers" ;;
 esac
 background=
@@ -103,11 +104,13 @@ in_background build_rest
 run_tests build slurm -L '^slurm$'
 wait_for_background
 
-if [ "${1:-}" = all ]; then
+slots=$(($(nproc) + 1))   # so do many others: for mpirun, deadlines, what was killed
+if [ "$all" = yes ]; then
   nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
-  in_background build_asan   # others wait too, for deadlines
+  in_background build_asan
   run_tests build rest -LE '^slurm$'
   wait_for_background
+  slots=
   in_background build_cuda_and_tsan
   run_tests build-asan unit "${unit[@]}"
   wait_for_background
