@@ -183,7 +183,7 @@ def options():
         (["--codec", "auto", "--calibration", "c.h5"], "add --kv-budget SIZE"),
         (["--codec", "int8", "--page-tokens", "4"], "give --page-tokens 8 or more"),
         (["--codec", "chunk_pca:64"], "a page's own basis of rank 64 saves nothing"),
-        (["--codec", "rotate"], "add a type, as rotate+int4"),
+        (["--codec", "rotate"], "add a type, as rotate"),
         (["--codec", "rotate:32+int3"], "gives 'rotate' a number"),
         (["--codec", "rotate+int3", "--calibration", "c.h5"], "has no effect without a codec that has a basis"),
         (["--codec-k", "auto"], "auto chooses for keys and for values"),
