@@ -104,10 +104,11 @@ in_background build_rest
 run_tests build slurm -L '^slurm$'
 wait_for_background
 
-slots=$(($(nproc) + 1))   # so do many others: for mpirun, deadlines, what was killed
+# So do many others: for mpirun, deadlines, what was killed.
 if [ "$all" = yes ]; then
   nvcc=$(command -v nvcc || ls "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" 2>/dev/null) || say "no nvcc: kernels/cuda is not compiled"
   in_background build_asan
+  slots=$(($(nproc) + 1))
   run_tests build rest -LE '^slurm$'
   wait_for_background
   slots=
@@ -121,6 +122,7 @@ if [ "$all" = yes ]; then
   fi
   OMP_NUM_THREADS=1 run_tests build-tsan in-process "${in_process[@]}"   # OpenMP's own locks are not known to it
 else
+  slots=$((2 * $(nproc)))
   run_tests build rest -LE '^(slurm|long)$'
 fi
 
