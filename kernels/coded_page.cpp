@@ -39,17 +39,17 @@ std::uint8_t code_of(float x, float lo, float step, std::int32_t top) {
   return static_cast<std::uint8_t>(std::clamp(std::nearbyint((x - lo) / step), 0.0f, static_cast<float>(top)));
 }
 
-// Codes start as zeros; `at` is of CodedPart::place.
-void store_code(Element element, std::byte* codes, std::size_t at, std::uint8_t code) {
-  std::size_t const bit = element == Element::int3 ? at : at * static_cast<std::size_t>(code_bits(element));
+bool straddles(Element element, std::size_t bit) { return bit % 8 + static_cast<std::size_t>(code_bits(element)) > 8; }
+
+// Codes start as zeros.
+void store_code(Element element, std::byte* codes, std::size_t bit, std::uint8_t code) {
   codes[bit / 8] |= static_cast<std::byte>(code << bit % 8);
-  if (element == Element::int3 && bit % 8 > 5) codes[bit / 8 + 1] |= static_cast<std::byte>(code >> (8 - bit % 8));
+  if (straddles(element, bit)) codes[bit / 8 + 1] |= static_cast<std::byte>(code >> (8 - bit % 8));
 }
 
-unsigned load_code(Element element, std::byte const* codes, std::size_t at) {
-  std::size_t const bit = element == Element::int3 ? at : at * static_cast<std::size_t>(code_bits(element));
-  auto const byte = [&](std::size_t i) { return std::to_integer<unsigned>(codes[bit / 8 + i]); };
-  unsigned const word = element == Element::int3 && bit % 8 > 5 ? byte(0) | byte(1) << 8 : byte(0);
+unsigned load_code(Element element, std::byte const* codes, std::size_t bit) {
+  auto word = std::to_integer<unsigned>(codes[bit / 8]);
+  if (straddles(element, bit)) word |= std::to_integer<unsigned>(codes[bit / 8 + 1]) << 8;
   return word >> bit % 8 & static_cast<unsigned>(top_code(element));
 }
 
@@ -129,11 +129,11 @@ std::size_t CodedPart::place(std::int32_t token, std::int32_t number) const {
   switch (element_) {
     case Element::bf16:
       return (along / 2 * across + lane) * 2 + along % 2;
-    case Element::int8:
-      return (along / 4 * across + lane) * 4 + along % 4;
-    case Element::int4:   // in nibbles
-      return 2 * ((along / 8 * across + lane) * 4 + along % 4) + along / 4 % 2;
-    case Element::int3:   // in bits
+    case Element::int8:   // of integers in bits
+      return (along / 4 * across + lane) * 32 + along % 4 * 8;
+    case Element::int4:
+      return (along / 8 * across + lane) * 32 + along % 4 * 8 + along / 4 % 2 * 4;
+    case Element::int3:
       return (along / 8 * across + lane) * 24 + along % 8 * 3;
     default:
       return along * across + lane;

@@ -13,7 +13,7 @@ namespace pikv::runtime {
 
 namespace {
 
-bool maps_by_calibration(shards::CodecSpec const& spec) { return spec.map && spec.map->name != "chunk_pca" && spec.map->name != "rotate"; }
+bool maps_by_calibration(shards::CodecSpec const& spec) { return spec.map && shards::codecs().at(spec.map->name).calibrated; }
 
 shards::CodecSpec part_of(std::string_view text, std::string const& said) {
   shards::CodecSpec const spec = shards::parse_codec(text, said);

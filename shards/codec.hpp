@@ -19,6 +19,7 @@ struct CodecEntry {
   CodecKind kind = CodecKind::none;
   kernels::Element element = kernels::Element::bf16;   // of kind element
   std::string_view parameter = "";    // what a number after ':' means; empty: it takes none
+  bool calibrated = true;             // of kind map: its maps come from a calibration
 };
 std::map<std::string_view, CodecEntry> const& codecs();
 

@@ -17,6 +17,19 @@ namespace HWY_NAMESPACE {
 /// Half of the widest vector, for widths and pages that are a multiple of 8 alone.
 using Eight = hn::CappedTag<float, 8>;
 
+/// A word of 4 bytes, or of 3, of each lane.
+template <std::size_t bytes, class D>
+HWY_INLINE hn::Vec<D> load_word(D d, std::byte const* at) {
+  if constexpr (bytes == 4) {
+    return hn::LoadU(d, reinterpret_cast<std::uint32_t const*>(at));
+  } else {
+    hn::Rebind<std::uint8_t, D> const narrow;
+    hn::Vec<decltype(narrow)> low, middle, high;
+    hn::LoadInterleaved3(narrow, reinterpret_cast<std::uint8_t const*>(at), low, middle, high);
+    return hn::Or(hn::Or(hn::PromoteTo(d, low), hn::ShiftLeft<8>(hn::PromoteTo(d, middle))), hn::ShiftLeft<16>(hn::PromoteTo(d, high)));
+  }
+}
+
 /// The next numbers of layout 2 for MaxLanes(D) lanes at `at`: x[k] has number k of each. Codes are not scaled; fp8 lacks a factor of 256.
 template <Element element, class D, class V = hn::Vec<D>>
 HWY_INLINE void load_codes(D d, std::byte const* at, V (&x)[numbers_together(element)]) {
@@ -32,36 +45,30 @@ HWY_INLINE void load_codes(D d, std::byte const* at, V (&x)[numbers_together(ele
       half = hn::Or(hn::ShiftLeft<8>(hn::And(code, hn::Set(bits, 0x80))), hn::ShiftLeft<7>(hn::And(code, hn::Set(bits, 0x7F))));
     }
     x[0] = hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), half));
-  } else if constexpr (element == Element::int3) {   // a lane's eight codes are 24 bits
-    hn::Rebind<std::uint8_t, D> const bytes;
-    hn::RebindToUnsigned<D> const bits;
-    hn::Vec<decltype(bytes)> low, middle, high;
-    hn::LoadInterleaved3(bytes, reinterpret_cast<std::uint8_t const*>(at), low, middle, high);
-    auto const word = hn::Or(hn::Or(hn::PromoteTo(bits, low), hn::ShiftLeft<8>(hn::PromoteTo(bits, middle))), hn::ShiftLeft<16>(hn::PromoteTo(bits, high)));
-    auto const code = [&](auto v) HWY_ATTR { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), hn::And(v, hn::Set(bits, 7u)))); };
-    x[0] = code(word);
-    x[1] = code(hn::ShiftRight<3>(word));
-    x[2] = code(hn::ShiftRight<6>(word));
-    x[3] = code(hn::ShiftRight<9>(word));
-    x[4] = code(hn::ShiftRight<12>(word));
-    x[5] = code(hn::ShiftRight<15>(word));
-    x[6] = code(hn::ShiftRight<18>(word));
-    x[7] = code(hn::ShiftRight<21>(word));
   } else {
     hn::RebindToUnsigned<D> const bits;
     hn::RebindToSigned<D> const integers;
-    auto const word = hn::LoadU(bits, reinterpret_cast<std::uint32_t const*>(at));
+    auto const word = load_word<bytes_together(element)>(bits, at);
     if constexpr (element == Element::bf16) {
       x[0] = hn::BitCast(d, hn::ShiftLeft<16>(word));
       x[1] = hn::BitCast(d, hn::And(word, hn::Set(bits, 0xFFFF0000u)));
     } else {
-      auto const low = hn::Set(bits, element == Element::int8 ? 0xFFu : 0xFu);
+      auto const low = hn::Set(bits, static_cast<std::uint32_t>(top_code(element)));
       auto const code = [&](auto v) HWY_ATTR { return hn::ConvertTo(d, hn::BitCast(integers, hn::And(v, low))); };
       if constexpr (element == Element::int8) {
         x[0] = code(word);
         x[1] = code(hn::ShiftRight<8>(word));
         x[2] = code(hn::ShiftRight<16>(word));
         x[3] = code(hn::ShiftRight<24>(word));
+      } else if constexpr (element == Element::int3) {
+        x[0] = code(word);
+        x[1] = code(hn::ShiftRight<3>(word));
+        x[2] = code(hn::ShiftRight<6>(word));
+        x[3] = code(hn::ShiftRight<9>(word));
+        x[4] = code(hn::ShiftRight<12>(word));
+        x[5] = code(hn::ShiftRight<15>(word));
+        x[6] = code(hn::ShiftRight<18>(word));
+        x[7] = code(hn::ShiftRight<21>(word));
       } else {
         x[0] = code(word);
         x[1] = code(hn::ShiftRight<8>(word));
