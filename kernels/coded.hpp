@@ -13,13 +13,23 @@ namespace pikv::kernels {
 
 /// Type of the numbers of a coded page (methods 3.9).
 ///   f32, bf16, f16   as they are, or rounded to it
-///   int8, int4, int3   codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair
+///   int8, int4, int3, int2   codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair
+///   mixed   the same with 2, 3 or 4 bits for each strip of 8 numbers, and lower end and step in a byte each: lo = zero * step
 ///   fp8              e4m3 times a scale per KV head and page, amax / 448; saturates
-enum class Element : std::uint8_t { f32, bf16, f16, int8, int4, fp8, int3 };
+enum class Element : std::uint8_t { f32, bf16, f16, int8, int4, fp8, int3, int2, mixed };
 
-/// Of the codes of a group; 0: the element is none of integers.
-constexpr int code_bits(Element element) { return element == Element::int8 ? 8 : element == Element::int4 ? 4 : element == Element::int3 ? 3 : 0; }
-constexpr std::int32_t top_code(Element element) { return (1 << code_bits(element)) - 1; }
+/// Of the codes of a group; 0: they are no integers, or of several widths.
+constexpr int code_bits(Element element) {
+  return element == Element::int8 ? 8 : element == Element::int4 ? 4 : element == Element::int3 ? 3 : element == Element::int2 ? 2 : 0;
+}
+constexpr std::int32_t top_code(int bits) { return (1 << bits) - 1; }
+constexpr bool has_steps(Element element) { return code_bits(element) > 0 || element == Element::mixed; }
+
+/// Eight neighbouring numbers whose codes have the same bits: how many, and those of the strips before it.
+struct CodedStrip {
+  std::uint16_t bits = 0, before = 0;
+};
+inline constexpr std::int32_t strip_numbers = 8, least_strip_bits = 2, most_strip_bits = 4;
 
 /// A linear map of one KV head's keys, or values (methods 3.0): a vector x of head_dim numbers is kept as c = encode (x - mean), `rank` numbers, and
 /// stands for mean + decode c. Keys are used as they are kept: q.x ~ q.mean + (decode^T q).c; values are summed as they are kept and decoded once.
@@ -40,6 +50,7 @@ struct CodedHead {
   std::uint32_t codes = 0;     // a multiple of 64
   std::uint32_t scales = 0;    // a multiple of 4; none for f32, bf16, f16
   std::uint32_t basis = 0;     // of a page's own map (block PCA): its mean and its basis; 0: none
+  CodedStrip const* strips = nullptr;   // of mixed: [width / 8]
 };
 
 /// Layout 2: how keys and values of one page table lie in a page, for all its pages. [kv_heads] heads each. Trivially copyable: a view of a CodedShape.
@@ -58,6 +69,7 @@ struct PartSpec {
   Element element = Element::bf16;
   std::span<LinearMap const> maps;   // [kv_heads]; empty: the identity
   std::int32_t own_rank = 0;         // above 0: each page has its own basis of that rank, the principal components of its tokens (methods 3.4, block PCA)
+  std::span<std::vector<std::uint8_t> const> bits;   // of mixed: [kv_heads][width / 8], of values the same within 32 numbers
 };
 
 /// Owns what a CodedLayout points to, but for the maps' matrices. Keys of a channel share a group over min(page_tokens, 32) tokens, values of a
@@ -71,6 +83,7 @@ class CodedShape {
  private:
   CodedLayout layout_;
   std::vector<CodedHead> k_, v_;
+  std::vector<std::vector<CodedStrip>> strips_;   // of heads that have them
   std::vector<LinearMap> k_maps_, v_maps_;   // as many as heads, or none
 };
 

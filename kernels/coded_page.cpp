@@ -15,8 +15,6 @@ constexpr std::int32_t value_group = 32;
 
 std::int32_t key_block(std::int32_t page_tokens) { return std::min(page_tokens, 32); }
 
-bool is_integer(Element element) { return code_bits(element) > 0; }
-
 template <class T>
 T load_as(std::byte const* from, std::size_t at) {
   T x;
@@ -39,25 +37,34 @@ std::uint8_t code_of(float x, float lo, float step, std::int32_t top) {
   return static_cast<std::uint8_t>(std::clamp(std::nearbyint((x - lo) / step), 0.0f, static_cast<float>(top)));
 }
 
-bool straddles(Element element, std::size_t bit) { return bit % 8 + static_cast<std::size_t>(code_bits(element)) > 8; }
+bool straddles(int bits, std::size_t bit) { return bit % 8 + static_cast<std::size_t>(bits) > 8; }
 
 // Codes start as zeros.
-void store_code(Element element, std::byte* codes, std::size_t bit, std::uint8_t code) {
+void store_code(int bits, std::byte* codes, std::size_t bit, std::uint8_t code) {
   codes[bit / 8] |= static_cast<std::byte>(code << bit % 8);
-  if (straddles(element, bit)) codes[bit / 8 + 1] |= static_cast<std::byte>(code >> (8 - bit % 8));
+  if (straddles(bits, bit)) codes[bit / 8 + 1] |= static_cast<std::byte>(code >> (8 - bit % 8));
 }
 
-unsigned load_code(Element element, std::byte const* codes, std::size_t bit) {
+unsigned load_code(int bits, std::byte const* codes, std::size_t bit) {
   auto word = std::to_integer<unsigned>(codes[bit / 8]);
-  if (straddles(element, bit)) word |= std::to_integer<unsigned>(codes[bit / 8 + 1]) << 8;
-  return word >> bit % 8 & static_cast<unsigned>(top_code(element));
+  if (straddles(bits, bit)) word |= std::to_integer<unsigned>(codes[bit / 8 + 1]) << 8;
+  return word >> bit % 8 & static_cast<unsigned>(top_code(bits));
+}
+
+// Of number `at` of eight in a word of 8 * bits.
+std::size_t bit_in_word(int bits, std::size_t at) { return bits == 4 ? at % 4 * 8 + at / 4 * 4 : at * static_cast<std::size_t>(bits); }
+
+// Of the strips of a head together.
+std::size_t strip_bits(CodedHead const& head) {
+  CodedStrip const& last = head.strips[head.width / strip_numbers - 1];
+  return last.before + last.bits;
 }
 
 }  // namespace
 
-std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width) {
+std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, CodedHead const& head) {
   std::size_t const tokens = element == Element::bf16 && part == Part::values ? (page_tokens + 1) / 2 * 2 : page_tokens;
-  std::size_t const numbers = tokens * width;
+  std::size_t const numbers = tokens * head.width;
   switch (element) {
     case Element::f32:
       return 4 * numbers;
@@ -68,6 +75,10 @@ std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std
       return numbers / 2;
     case Element::int3:
       return numbers / 8 * 3;
+    case Element::int2:
+      return numbers / 4;
+    case Element::mixed:
+      return tokens * strip_bits(head);
     default:
       return numbers;
   }
@@ -75,7 +86,8 @@ std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std
 
 std::size_t scale_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width) {
   if (element == Element::fp8) return sizeof(float);
-  return is_integer(element) ? 2 * sizeof(std::uint16_t) * groups_of(part, page_tokens, width) : 0;
+  std::size_t const of_group = element == Element::mixed ? sizeof(ZeroStep) : sizeof(LoStep);
+  return has_steps(element) ? of_group * groups_of(part, page_tokens, width) : 0;
 }
 
 std::size_t basis_bytes(std::int32_t head_dim, std::int32_t rank) {
@@ -111,6 +123,23 @@ LoStep lo_step(float lo, float hi, std::int32_t top_code) {
   return {low, step};
 }
 
+float from_step(std::uint8_t step) { return from_f16(static_cast<std::uint16_t>(step << 7)); }
+
+ZeroStep zero_step(float lo, float hi, std::int32_t top_code) {
+  constexpr float least_zero = -128, most_zero = 127;
+  auto const top = static_cast<float>(top_code);
+  if (lo == 0 && hi == 0) return {0, 0};
+  // Not above the answer: a byte holds fewer digits, so fp16's rounding is undone by its last step.
+  float const least = std::max({(hi - lo) / top, lo / least_zero, hi / (most_zero + top)});
+  auto step = static_cast<std::uint8_t>(std::clamp(to_f16(std::min(least, 60000.0f)) >> 7, 1, static_cast<int>(most_step)));
+  for (;; ++step) {
+    float const size = from_step(step);
+    float zero = std::clamp(std::floor(lo / size), least_zero, most_zero);
+    if (zero * size > lo && zero > least_zero) --zero;
+    if ((zero * size <= lo && (zero + top) * size >= hi) || step == most_step) return {static_cast<std::int8_t>(zero), step};
+  }
+}
+
 float error_from(double squared) { return static_cast<float>(std::sqrt(squared) * 1.0001) + 1e-30f * (squared > 0); }
 
 CodedPart::CodedPart(CodedLayout const& layout, Part part, std::int32_t kv_head)
@@ -132,13 +161,22 @@ std::size_t CodedPart::place(std::int32_t token, std::int32_t number) const {
     case Element::int8:   // of integers in bits
       return (along / 4 * across + lane) * 32 + along % 4 * 8;
     case Element::int4:
-      return (along / 8 * across + lane) * 32 + along % 4 * 8 + along / 4 % 2 * 4;
     case Element::int3:
-      return (along / 8 * across + lane) * 24 + along % 8 * 3;
+    case Element::int2: {
+      int const bits = code_bits(element_);
+      return (along / 8 * across + lane) * 8 * static_cast<std::size_t>(bits) + bit_in_word(bits, along % 8);
+    }
+    case Element::mixed: {   // of keys strip by strip, of values those of 8 tokens strip by strip
+      CodedStrip const strip = head_.strips[number / strip_numbers];
+      std::size_t const before = keys ? strip.before * across : along / 8 * 8 * strip_bits(head_) + strip.before * std::size_t{8};
+      return (before + (keys ? lane : lane % 8) * strip.bits) * 8 + bit_in_word(strip.bits, along % 8);
+    }
     default:
       return along * across + lane;
   }
 }
+
+int CodedPart::bits(std::int32_t number) const { return element_ == Element::mixed ? head_.strips[number / strip_numbers].bits : code_bits(element_); }
 
 std::size_t CodedPart::groups() const { return groups_of(part_, page_tokens_, head_.width); }
 
@@ -164,16 +202,32 @@ void CodedPart::store_scales(float const* numbers, std::byte* page) const {
       hi[at] = std::max(hi[at], x);
     }
   for (std::size_t at = 0; at < groups(); ++at) {
-    LoStep const pair = lo_step(lo[at], hi[at], top_code(element_));
-    store_as(scales, at, pair.lo);
-    store_as(scales, groups() + at, pair.step);
+    std::size_t const number = part_ == Part::keys ? at % head_.width : at / page_tokens_ * value_group;
+    std::int32_t const top = top_code(bits(static_cast<std::int32_t>(number)));
+    if (element_ == Element::mixed) {
+      ZeroStep const pair = zero_step(lo[at], hi[at], top);
+      store_as(scales, at, pair.zero);
+      store_as(scales, groups() + at, pair.step);
+    } else {
+      LoStep const pair = lo_step(lo[at], hi[at], top);
+      store_as(scales, at, pair.lo);
+      store_as(scales, groups() + at, pair.step);
+    }
   }
+}
+
+CodedPart::LowStep CodedPart::low_step(std::byte const* page, std::int32_t token, std::int32_t number) const {
+  std::byte const* const scales = page + head_.scales;
+  std::size_t const at = group(token, number);
+  if (element_ != Element::mixed) return {from_f16(load_as<std::uint16_t>(scales, at)), from_f16(load_as<std::uint16_t>(scales, groups() + at))};
+  float const step = from_step(load_as<std::uint8_t>(scales, groups() + at));
+  return {static_cast<float>(load_as<std::int8_t>(scales, at)) * step, step};
 }
 
 void CodedPart::store(float const* numbers, std::byte* page) const {
   std::byte* const codes = page + head_.codes;
-  std::memset(codes, 0, code_bytes(element_, part_, page_tokens_, head_.width));
-  if (is_integer(element_) || element_ == Element::fp8) store_scales(numbers, page);
+  std::memset(codes, 0, code_bytes(element_, part_, page_tokens_, head_));
+  if (has_steps(element_) || element_ == Element::fp8) store_scales(numbers, page);
   std::byte const* const scales = page + head_.scales;
   for (std::int32_t token = 0; token < page_tokens_; ++token)
     for (std::int32_t i = 0; i < head_.width; ++i) {
@@ -186,10 +240,9 @@ void CodedPart::store(float const* numbers, std::byte* page) const {
         auto const scale = load_as<float>(scales, 0);
         store_as(codes, at, scale > 0 ? to_e4m3(x / scale) : std::uint8_t{0});
       }
-      if (!is_integer(element_)) continue;
-      float const lo = from_f16(load_as<std::uint16_t>(scales, group(token, i))),
-                  step = from_f16(load_as<std::uint16_t>(scales, groups() + group(token, i)));
-      store_code(element_, codes, at, code_of(x, lo, step, top_code(element_)));
+      if (!has_steps(element_)) continue;
+      auto const [lo, step] = low_step(page, token, i);
+      store_code(bits(i), codes, at, code_of(x, lo, step, top_code(bits(i))));
     }
 }
 
@@ -201,10 +254,8 @@ float CodedPart::load(std::byte const* page, std::int32_t token, std::int32_t nu
   if (element_ == Element::bf16) return from_bf16(load_as<std::uint16_t>(codes, at));
   if (element_ == Element::f16) return from_f16(load_as<std::uint16_t>(codes, at));
   if (element_ == Element::fp8) return from_e4m3(load_as<std::uint8_t>(codes, at)) * load_as<float>(scales, 0);
-  unsigned const code = load_code(element_, codes, at);
-  float const lo = from_f16(load_as<std::uint16_t>(scales, group(token, number)));
-  float const step = from_f16(load_as<std::uint16_t>(scales, groups() + group(token, number)));
-  return std::fma(step, static_cast<float>(code), lo);
+  auto const [lo, step] = low_step(page, token, number);
+  return std::fma(step, static_cast<float>(load_code(bits(number), codes, at)), lo);
 }
 
 void CodedPart::load(std::byte const* page, float* numbers) const {

@@ -38,6 +38,11 @@ class CodedPart {
 
  private:
   std::size_t place(std::int32_t token, std::int32_t number) const;
+  int bits(std::int32_t number) const;
+  struct LowStep {
+    float lo, step;
+  };
+  LowStep low_step(std::byte const* page, std::int32_t token, std::int32_t number) const;
   std::size_t group(std::int32_t token, std::int32_t number) const;
   std::size_t groups() const;
   void store_scales(float const* numbers, std::byte* page) const;
@@ -50,7 +55,7 @@ class CodedPart {
 };
 
 /// Bytes of a head's parts in a page.
-std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width);
+std::size_t code_bytes(Element element, Part part, std::int32_t page_tokens, CodedHead const& head);
 std::size_t scale_bytes(Element element, Part part, std::int32_t page_tokens, std::int32_t width);
 std::size_t basis_bytes(std::int32_t head_dim, std::int32_t rank);
 
@@ -60,6 +65,16 @@ struct LoStep {
   std::uint16_t lo, step;
 };
 LoStep lo_step(float lo, float hi, std::int32_t top_code);
+
+/// The same in two bytes, of mixed: step is the upper byte of a positive fp16 from its sign on, lo = zero * step; the smallest step with
+/// zero * step <= lo and (zero + top code) * step >= hi, as far as those reach.
+struct ZeroStep {
+  std::int8_t zero;
+  std::uint8_t step;
+};
+inline constexpr std::uint8_t most_step = 0xF7;
+float from_step(std::uint8_t step);
+ZeroStep zero_step(float lo, float hi, std::int32_t top_code);
 
 /// e4m3: round to nearest, ties to even; beyond 448 saturates.
 std::uint8_t to_e4m3(float x);

@@ -7,11 +7,22 @@ namespace {
 
 std::size_t rounded_up(std::size_t bytes, std::size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
 
-CodedHead place_head(PageLayout const& page, PartSpec const& spec, Part part, std::int32_t kv_head, std::size_t& at) {
+std::vector<CodedStrip> strips_of(std::vector<std::uint8_t> const& bits) {
+  std::vector<CodedStrip> strips;
+  std::uint16_t before = 0;
+  for (std::uint8_t const of : bits) {
+    strips.push_back({of, before});
+    before = static_cast<std::uint16_t>(before + of);
+  }
+  return strips;
+}
+
+CodedHead place_head(PageLayout const& page, PartSpec const& spec, Part part, std::int32_t kv_head, CodedStrip const* strips, std::size_t& at) {
   CodedHead head;
   head.rank = spec.own_rank > 0 ? spec.own_rank : page.head_dim;
   if (spec.own_rank == 0 && !spec.maps.empty() && !spec.maps[kv_head].identity()) head.rank = spec.maps[kv_head].rank;
   head.width = (head.rank + 7) / 8 * 8;
+  head.strips = strips;
   if (spec.own_rank > 0) {
     head.basis = static_cast<std::uint32_t>(at);
     at = rounded_up(at + basis_bytes(page.head_dim, head.rank), 4);
@@ -20,7 +31,7 @@ CodedHead place_head(PageLayout const& page, PartSpec const& spec, Part part, st
   if (scales > 0) head.scales = static_cast<std::uint32_t>(at);
   at = rounded_up(at + scales, 64);
   head.codes = static_cast<std::uint32_t>(at);
-  at += code_bytes(spec.element, part, page.page_tokens, head.width);
+  at += code_bytes(spec.element, part, page.page_tokens, head);
   return head;
 }
 
@@ -29,9 +40,14 @@ CodedHead place_head(PageLayout const& page, PartSpec const& spec, Part part, st
 CodedShape::CodedShape(PageLayout const& page, PartSpec const& k, PartSpec const& v)
     : k_maps_(k.maps.begin(), k.maps.end()), v_maps_(v.maps.begin(), v.maps.end()) {
   std::size_t at = 2 * sizeof(float) * static_cast<std::size_t>(page.kv_heads);
+  auto const strips = [this](PartSpec const& spec, std::int32_t head) -> CodedStrip const* {
+    if (spec.element != Element::mixed) return nullptr;
+    strips_.push_back(strips_of(spec.bits[head]));
+    return strips_.back().data();
+  };
   for (std::int32_t head = 0; head < page.kv_heads; ++head) {
-    k_.push_back(place_head(page, k, Part::keys, head, at));
-    v_.push_back(place_head(page, v, Part::values, head, at));
+    k_.push_back(place_head(page, k, Part::keys, head, strips(k, head), at));
+    v_.push_back(place_head(page, v, Part::values, head, strips(v, head), at));
   }
   layout_ = {.kv_heads = page.kv_heads,
              .page_tokens = page.page_tokens,

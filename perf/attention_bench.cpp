@@ -272,7 +272,7 @@ class Coded : public Stored {
     mean_.assign(d, 0.1f);
     std::vector<LinearMap> maps;
     if (rank < sequence.shape.head_dim) maps.assign(sequence.shape.kv_heads, {rank, matrix_.data(), matrix_.data(), mean_.data()});
-    shape_ = std::make_unique<CodedShape>(sequence.layout, PartSpec{element, maps, 0}, PartSpec{element, maps, 0});
+    shape_ = std::make_unique<CodedShape>(sequence.layout, PartSpec{element, maps, 0, {}}, PartSpec{element, maps, 0, {}});
     std::size_t const slot_bytes = shape_->layout().bytes;
     memory_ = std::make_unique<Memory>(slot_bytes * sequence.pages);
     pool_ = {memory_->data(), slot_bytes, shape_->layout()};

@@ -14,6 +14,7 @@
 #include "runtime/cache_settings.hpp"
 #include "runtime/storage_choice.hpp"
 #include "shards/codecs/maps/rotate.hpp"
+#include "shards/codecs/mixed.hpp"
 #include "shards/codecs/quantised_error.hpp"
 
 namespace pikv::runtime {
@@ -45,7 +46,7 @@ shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayou
   part.element = spec.element.value_or(page.dtype == kernels::DType::f32    ? kernels::Element::f32
                                        : page.dtype == kernels::DType::bf16 ? kernels::Element::bf16
                                                                             : kernels::Element::f16);
-  if (kernels::code_bits(part.element) > 0) check_groups(fmt::format("{}={}", option, spec.text), page);
+  if (kernels::has_steps(part.element)) check_groups(fmt::format("{}={}", option, spec.text), page);
   if (spec.map && spec.map->name == rotation && !spec.element)
     throw InputError(fmt::format("{}={} turns numbers and keeps all of them as wide as they are; add a type, as rotate+int4", option, spec.text));
   if (has_own_basis(spec)) {
@@ -111,13 +112,36 @@ void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Par
   }
 }
 
+// Numbers of keys are put in order, so that those of a strip weigh alike; those of values and of a page's own basis are in order.
+void add_bits(shards::StoredPart& stored, Part part, double mean, std::int32_t layer, std::int32_t first, kernels::PageLayout const& page, Calibration const* calibration) {
+  if (part == Part::values || stored.own_rank > 0) {
+    for (std::size_t head = 0; head < static_cast<std::size_t>(page.kv_heads); ++head) {
+      std::int32_t const rank = stored.own_rank > 0 ? stored.own_rank : stored.maps.empty() ? page.head_dim : stored.maps[head].rank;
+      stored.bits.push_back(shards::value_bits(round_up(rank), mean));
+    }
+    return;
+  }
+  if (stored.maps.empty()) stored.maps.assign(static_cast<std::size_t>(page.kv_heads), shards::map_of_rank(shards::identity_map(page.head_dim), round_up(page.head_dim)));
+  std::vector<std::vector<double>> weights;
+  for (shards::RankMap& map : stored.maps) {
+    weights.push_back(shards::key_weights(map, calibration->moments(layer, first + static_cast<std::int32_t>(weights.size()))));
+    shards::sort_numbers(map, weights.back());
+  }
+  stored.bits = shards::key_bits(weights, mean);
+}
+
 struct Stored {
   std::vector<shards::TableCodec> tables;
   ByHead<PartChoice> parts;   // empty without a calibration
 };
 
-// `same` in all tables, but for the maps that `parts` name. calibration: null unless a map is of one.
-Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
+// Of mixed.
+struct MeanBits {
+  double k = 0, v = 0;
+};
+
+// `same` in all tables, but for the maps that `parts` name, and bits. calibration: null unless these want one.
+Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, MeanBits const& mean, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   for (std::int32_t table = 0; table < tables.all; ++table) {
     shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
@@ -127,6 +151,7 @@ Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTabl
       shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
       stored.element = heads.front().element;
       add_maps(stored, heads, part, layer, first, config.head_dim, calibration);
+      if (stored.element == kernels::Element::mixed) add_bits(stored, part, part == Part::keys ? mean.k : mean.v, layer, first, tables.layout, calibration);
       for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
     }
   }
@@ -140,7 +165,9 @@ Stored stored(StorageChoice const& choice, char const* k_option, char const* v_o
   same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
   same.k = stored_part(choice.k, tables.layout, k_option);
   same.v = stored_part(choice.v, tables.layout, v_option);
-  if (has_maps(choice.k, Part::keys) || has_maps(choice.v, Part::values)) return stored(same, parts_of(choice, same, config, calibration), tables, config, calibration);
+  bool const mixed = same.k.element == kernels::Element::mixed || same.v.element == kernels::Element::mixed;
+  if (mixed || has_maps(choice.k, Part::keys) || has_maps(choice.v, Part::values))
+    return stored(same, parts_of(choice, same, config, calibration), {choice.k.mean_bits, choice.v.mean_bits}, tables, config, calibration);
   return {std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same), {}};
 }
 
@@ -166,7 +193,7 @@ PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig cons
   check_groups("--codec=auto", tables.layout);
   auto const made = [&](double bytes) {
     auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
-    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, &calibration);
+    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), {}, tables, config, &calibration);
     return PageStorage{std::make_shared<shards::PageCodecs>(tables.layout, std::move(all.tables)), std::move(all.parts)};
   };
   double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
@@ -191,7 +218,7 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
       auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
       bool const fitted = calibration.data().fitted.contains(choice.map), codes = kernels::code_bits(choice.element) > 0;
       std::int32_t const rank = std::min(choice.rank, facts.head_dim);
-      bool const measured = choice.map != rotation && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted or rotated numbers, and the rounding of maps that keep everything
+      bool const measured = choice.map != rotation && choice.element != kernels::Element::mixed && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted, rotated or mixed numbers, and the rounding of maps that keep everything
       double const lost = !measured ? 0
                           : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
                                     : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;

@@ -13,7 +13,9 @@ namespace pikv::runtime {
 
 namespace {
 
-bool maps_by_calibration(shards::CodecSpec const& spec) { return spec.map && shards::codecs().at(spec.map->name).calibrated; }
+bool uses_calibration(shards::CodecSpec const& spec, shards::Part part) {
+  return (spec.map && shards::codecs().at(spec.map->name).calibrated) || (part == shards::Part::keys && spec.element == kernels::Element::mixed && !(spec.map && spec.map->name == "chunk_pca"));
+}
 
 shards::CodecSpec part_of(std::string_view text, std::string const& said) {
   shards::CodecSpec const spec = shards::parse_codec(text, said);
@@ -26,8 +28,10 @@ shards::CodecSpec part_of(std::string_view text, std::string const& said) {
 
 std::string StorageChoice::calibrated() const {
   if (automatic) return "auto";
-  for (shards::CodecSpec const* spec : {&k, &v, cold ? &cold->k : nullptr, cold ? &cold->v : nullptr})
-    if (spec != nullptr && maps_by_calibration(*spec)) return spec->text;
+  for (shards::Part const part : {shards::Part::keys, shards::Part::values}) {
+    if (uses_calibration(of(part), part)) return of(part).text;
+    if (cold && uses_calibration(part == shards::Part::keys ? cold->k : cold->v, part)) return (part == shards::Part::keys ? cold->k : cold->v).text;
+  }
   return {};
 }
 

@@ -19,6 +19,8 @@ std::map<std::string_view, CodecEntry> const& codecs() {
       {"int8", {"8 bits a number, keys in groups by channel, values by token", element, Element::int8}},
       {"int4", {"4 bits a number, keys in groups by channel, values by token", element, Element::int4}},
       {"int3", {"3 bits a number, keys in groups by channel, values by token", element, Element::int3}},
+      {"int2", {"2 bits a number, keys in groups by channel, values by token", element, Element::int2}},
+      {"mixed", {"2 to 4 bits a number: of keys more where calibration's queries weigh more, of values for the first ones", element, Element::mixed, "mean bits of a number"}},
       {"fp8", {"e4m3, 8 bits a number with a scale per head and page", element, Element::fp8}},
       {"svd", {"principal components of calibration's keys and values", map, {}, rank}},
       {"lora", {"the low-rank factor of the projections, from calibration's second moments", map, {}, rank}},
@@ -46,7 +48,9 @@ double number_in(std::string_view stage, std::string_view said, CodecEntry const
   auto const [end, trouble] = std::from_chars(after.data(), after.data() + after.size(), number);
   if (trouble != std::errc{} || end != after.data() + after.size() || !std::isfinite(number) || (entry.kind != CodecKind::selection && number <= 0))
     refuse(said, "has '" + std::string{after} + "' where the " + std::string{entry.parameter} + " should be; write a number");
-  if (entry.kind != CodecKind::selection && number != std::floor(number)) refuse(said, "asks for a part of a number; write the " + std::string{entry.parameter} + " as a whole number");
+  if (entry.kind == CodecKind::element && (number < kernels::least_strip_bits || number > kernels::most_strip_bits))
+    refuse(said, "asks for " + std::string{after} + " bits a number on average; give " + std::to_string(kernels::least_strip_bits) + " to " + std::to_string(kernels::most_strip_bits));
+  if (entry.kind == CodecKind::map && number != std::floor(number)) refuse(said, "asks for a part of a number; write the " + std::string{entry.parameter} + " as a whole number");
   return number;
 }
 
@@ -67,7 +71,7 @@ CodecSpec parse_codec(std::string_view text, std::string_view said) {
     if (found == codecs().end()) refuse(said, "is unknown: no codec is named '" + std::string{name} + "'; choose of: " + names_in(codecs()));
     CodecEntry const& entry = found->second;
     if (!first && (last <= CodecKind::automatic || entry.kind <= last))
-      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, int3, fp8)");
+      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, int3, mixed, fp8)");
     CodecStage made{std::string{name}, {}};
     if (stage.find(':') != std::string_view::npos) {
       if (entry.parameter.empty()) refuse(said, "gives '" + std::string{name} + "' a number, which it does not take; leave ':' out");
@@ -75,7 +79,10 @@ CodecSpec parse_codec(std::string_view text, std::string_view said) {
     }
     if (entry.kind == CodecKind::selection) spec.selection = made;
     if (entry.kind == CodecKind::map) spec.map = made;
-    if (entry.kind == CodecKind::element) spec.element = entry.element;
+    if (entry.kind == CodecKind::element) {
+      spec.element = entry.element;
+      spec.mean_bits = made.parameter.value_or(spec.mean_bits);
+    }
     last = entry.kind;
     first = false;
   }

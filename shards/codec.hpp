@@ -31,11 +31,12 @@ struct CodecStage {
 };
 
 /// How pages are stored, as a user writes it: stages joined by '+', each NAME or NAME:NUMBER, at most one of each kind and in this order: selection, map,
-/// element. "svd:32+int8", "rotate+int3", "chunk_select:0.5+lora_plus+int4", "none".
+/// element. "svd:32+int8", "rotate+mixed:3.5", "chunk_select:0.5+lora_plus+int4", "none".
 struct CodecSpec {
   std::string text = "none";
   std::optional<CodecStage> selection, map;
   std::optional<kernels::Element> element;   // none: the page's type
+  double mean_bits = 3.5;                    // of mixed
   bool stores_as_is() const { return !map && !element; }
   bool automatic() const { return text == "auto"; }
 };

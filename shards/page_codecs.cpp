@@ -27,6 +27,7 @@ std::uint64_t hash_of(std::string_view text) { return comm::checksum(std::as_byt
 std::uint64_t digest_of(StoredPart const& part, std::uint64_t seed) {
   seed = mix(seed ^ static_cast<std::uint64_t>(part.element));
   seed = mix(seed ^ static_cast<std::uint64_t>(part.own_rank));
+  for (auto const& bits : part.bits) seed = mix(seed ^ comm::checksum(std::as_bytes(std::span{bits})));
   for (RankMap const& map : part.maps)
     for (auto const* numbers : {&map.encode, &map.decode, &map.mean}) seed = mix(seed ^ comm::checksum(std::as_bytes(std::span{*numbers})));
   return seed;
@@ -78,8 +79,8 @@ PageCodecs::Coded PageCodecs::make(TableCodec const& spec) {
   digest_ = digest_of(spec.v, digest_of(spec.k, mix(digest_ ^ hash_of(spec.name))));
   if (spec.k.as_is(page_.dtype) && spec.v.as_is(page_.dtype)) return coded;
   auto const k = views_of(spec.k), v = views_of(spec.v);
-  coded.shape = std::make_unique<kernels::CodedShape>(page_, kernels::PartSpec{spec.k.element, k, spec.k.own_rank},
-                                                      kernels::PartSpec{spec.v.element, v, spec.v.own_rank});
+  coded.shape = std::make_unique<kernels::CodedShape>(page_, kernels::PartSpec{spec.k.element, k, spec.k.own_rank, spec.k.bits},
+                                                      kernels::PartSpec{spec.v.element, v, spec.v.own_rank, spec.v.bits});
   coded.id = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(hash_of(spec.name)));
   return coded;
 }

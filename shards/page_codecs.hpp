@@ -20,6 +20,7 @@ struct StoredPart {
   kernels::Element element = kernels::Element::bf16;
   std::vector<RankMap> maps;     // of its KV heads; empty: the identity
   std::int32_t own_rank = 0;     // kernels::PartSpec
+  std::vector<std::vector<std::uint8_t>> bits;   // of mixed, by KV head: of each strip
 
   bool as_is(kernels::DType page) const;   // element is the page's type, and nothing is mapped
 };

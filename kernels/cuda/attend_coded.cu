@@ -77,8 +77,8 @@ __device__ Records dot_keys(CodedColumn const& keys, std::byte const* page, int 
     for (int j = lane; j < keys.head.width; j += warp) {
       Records q = query[j];
       int const group = keys.group(first, j);
-      of_lower_ends.add(q, __half2float(keys.lower_ends(page)[group]));
-      q.multiply(__half2float(keys.steps(page)[group]));
+      of_lower_ends.add(q, keys.lower_end<Codes>(page, group));
+      q.multiply(keys.step<Codes>(page, group));
       work[j] = q;
     }
     of_lower_ends = sum_over_lanes(of_lower_ends, 1);
@@ -86,11 +86,10 @@ __device__ Records dot_keys(CodedColumn const& keys, std::byte const* page, int 
     query = work;
   }
   int const token = lane % keys.block, slice = lane / keys.block, slices = warp / keys.block;
-  auto const* const words = keys.words<Codes>(page) + first + token;
   Records dot;
 #pragma unroll 4
   for (int along = slice; along < keys.head.width / Codes::per; along += slices) {
-    auto const word = words[static_cast<std::size_t>(along) * keys.page_tokens];
+    auto const word = keys.word<Codes>(page, along, first + token);
     for (int i = 0; i < Codes::per; ++i) dot.add(query[along * Codes::per + i], Codes::value(word, i));
   }
   dot = sum_over_lanes(dot, keys.block);
@@ -111,8 +110,8 @@ __device__ void add_values(CodedColumn const& values, std::byte const* page, int
       if (k * warp >= width) break;
       int const group = values.group(first + lane % values.block, k * warp);
       Records stepped = weight;
-      lower_ends[k].add(weight, __half2float(values.lower_ends(page)[group]));
-      stepped.multiply(__half2float(values.steps(page)[group]));
+      lower_ends[k].add(weight, values.lower_end<Codes>(page, group));
+      stepped.multiply(values.step<Codes>(page, group));
       work[k * warp + lane] = stepped;
     }
   } else {
@@ -121,14 +120,13 @@ __device__ void add_values(CodedColumn const& values, std::byte const* page, int
     work[lane] = scaled;
   }
   __syncwarp();   // the weights are complete
-  auto const* const words = values.words<Codes>(page);
   for (int token = 0; token < tokens; token += Codes::per) {
-    auto const* const row = words + static_cast<std::size_t>((first + token) / Codes::per) * width;
+    int const along = (first + token) / Codes::per;
 #pragma unroll
     for (int k = 0; k < loads; ++k) {
       int const column = k * warp + lane;
       if (column >= width) break;
-      auto const word = row[column];
+      auto const word = values.word<Codes>(page, along, column);
       for (int i = 0; i < Codes::per; ++i) sum[k].add(work[(Codes::steps ? k * warp : 0) + token + i], Codes::value(word, i));
     }
   }

@@ -20,6 +20,7 @@ class DeviceCodedLayout {
  private:
   DeviceArray<float> matrices_;
   DeviceArray<LinearMap> maps_;
+  DeviceArray<CodedStrip> strips_;
   DeviceArray<CodedHead> heads_;
   CodedLayout view_;
   std::int32_t key_width_ = 0, value_width_ = 0;

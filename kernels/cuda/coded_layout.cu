@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cuda/coded.hpp"
 
@@ -9,6 +10,20 @@ namespace {
 std::vector<CodedHead> heads_of(CodedLayout const& host) {
   std::vector<CodedHead> heads{host.k, host.k + host.kv_heads};
   heads.insert(heads.end(), host.v, host.v + host.kv_heads);
+  return heads;
+}
+
+std::vector<CodedStrip> strips_of(CodedLayout const& host) {
+  std::vector<CodedStrip> strips;
+  for (CodedHead const& head : heads_of(host))
+    if (head.strips) strips.insert(strips.end(), head.strips, head.strips + head.width / strip_numbers);
+  return strips;
+}
+
+/// The heads with pointers into `strips`, a copy of strips_of.
+std::vector<CodedHead> placed(std::vector<CodedHead> heads, CodedStrip const* strips) {
+  for (CodedHead& head : heads)
+    if (head.strips) head.strips = std::exchange(strips, strips + head.width / strip_numbers);
   return heads;
 }
 
@@ -47,7 +62,8 @@ std::vector<LinearMap> placed(std::vector<LinearMap> maps, std::ptrdiff_t d, flo
 DeviceCodedLayout::DeviceCodedLayout(CodedLayout const& host, Stream& stream)
     : matrices_{matrices_of(host), stream},
       maps_{placed(maps_of(host), host.head_dim, matrices_.data()), stream},
-      heads_{heads_of(host), stream},
+      strips_{strips_of(host), stream},
+      heads_{placed(heads_of(host), strips_.data()), stream},
       view_{host} {
   LinearMap const* next = maps_.data();
   if (host.k_map) view_.k_map = std::exchange(next, next + host.kv_heads);

@@ -40,7 +40,7 @@ __device__ std::size_t end_of_codes(CodedColumn const& column) {
   std::size_t end = 0;
   with_codes(column.element, [&](auto codes) {
     using Codes = decltype(codes);
-    end = column.head.codes + sizeof(typename Codes::Word) * static_cast<std::size_t>(column.template word_count<Codes>());
+    end = column.head.codes + column.template code_bytes<Codes>();
   });
   return end;
 }
@@ -74,12 +74,35 @@ __device__ void store_lo_step(float lo, float hi, float top, __half* lo_at, __ha
   *step_at = __ushort_as_half(static_cast<unsigned short>(step));
 }
 
-/// A number as entry `at` of a word, the rest of it 0. `step`: of integers; else what numbers are multiples of.
+/// The host's zero_step.
+__device__ void store_zero_step(float lo, float hi, float top, signed char* zero_at, unsigned char* step_at) {
+  constexpr float least_zero = -128, most_zero = 127;
+  float zero = 0;
+  unsigned step = 0;
+  if (lo != 0 || hi != 0) {
+    float const least = fmaxf((hi - lo) / top, fmaxf(lo / least_zero, hi / (most_zero + top)));
+    step = min(max(static_cast<unsigned>(__half_as_ushort(__float2half_rn(fminf(least, 60000.0f)))) >> 7, 1u), static_cast<unsigned>(most_step));
+    for (;; ++step) {
+      float const size = CodedColumn::from_step(step);
+      zero = fminf(fmaxf(floorf(lo / size), least_zero), most_zero);
+      if (zero * size > lo && zero > least_zero) --zero;
+      if ((zero * size <= lo && (zero + top) * size >= hi) || step == most_step) break;
+    }
+  }
+  *zero_at = static_cast<signed char>(zero);
+  *step_at = static_cast<unsigned char>(step);
+}
+
+/// A number as entry `at` of a word, the rest of it 0. `bits` and `step`: of integers; else what numbers are multiples of.
 template <class Codes>
-__device__ typename Codes::Word entry_of(float x, int at, float lo, float step) {
+__device__ typename Codes::Word entry_of(float x, int at, int bits, float lo, float step) {
   if constexpr (Codes::steps) {
-    float const code = step == 0 ? 0 : fminf(fmaxf(rintf((x - lo) / step), 0.0f), Codes::top);
-    return static_cast<unsigned>(code) << Codes::shift(at);
+    float const code = step == 0 ? 0 : fminf(fmaxf(rintf((x - lo) / step), 0.0f), static_cast<float>(top_code(bits)));
+    unsigned const placed = static_cast<unsigned>(code) << Codes::shift(bits, at);
+    if constexpr (std::is_same_v<Codes, CodesMixed>)
+      return {placed, bits};
+    else
+      return static_cast<typename Codes::Word>(placed);
   } else if constexpr (std::is_same_v<Codes, CodesBf16>) {
     return static_cast<unsigned>(to_bf16(x)) << 16 * at;
   } else if constexpr (std::is_same_v<Codes, CodesF16>) {
@@ -134,7 +157,7 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
     most = largest(most);
     if (thread == 0) *reinterpret_cast<float*>(scales) = most / 448;
   }
-  for (int group = thread; column.has_steps() && group < column.groups(); group += threads) {
+  for (int group = thread; column.steps_stored() && group < column.groups(); group += threads) {
     bool const keys = part == Part::keys;   // of keys `block` tokens, of values up to 32 numbers
     int const begin = keys ? group / width * column.block * width + group % width : group % tokens * width + group / tokens * CodedColumn::value_group;
     int const members = keys ? column.block : min(CodedColumn::value_group, width - group / tokens * CodedColumn::value_group);
@@ -144,14 +167,18 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
       lo = fminf(lo, x);
       hi = fmaxf(hi, x);
     }
+    auto const top = static_cast<float>(top_code(column.bits(keys ? group % width : group / tokens * CodedColumn::value_group)));
+    if (column.element == Element::mixed) {
+      store_zero_step(lo, hi, top, reinterpret_cast<signed char*>(scales) + group, reinterpret_cast<unsigned char*>(scales) + column.groups() + group);
+      continue;
+    }
     auto* const lower_ends = reinterpret_cast<__half*>(scales);
-    store_lo_step(lo, hi, static_cast<float>(top_code(column.element)), lower_ends + group, lower_ends + column.groups() + group);
+    store_lo_step(lo, hi, top, lower_ends + group, lower_ends + column.groups() + group);
   }
   __syncthreads();   // the scales are complete
 
   with_codes(column.element, [&](auto codes) {
     using Codes = decltype(codes);
-    auto* const words = reinterpret_cast<typename Codes::Word*>(page + column.head.codes);
     int const lanes = column.lanes(), length = column.along(tokens, width);
     for (int n = thread; n < column.template word_count<Codes>(); n += threads) {
       typename Codes::Word word{};
@@ -159,16 +186,21 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
         int const along = n / lanes * Codes::per + i, across = n % lanes;
         if (along >= length) break;
         int const token = part == Part::keys ? across : along, j = part == Part::keys ? along : across, group = column.group(token, j);
-        float const lo = Codes::steps ? __half2float(column.lower_ends(page)[group]) : 0;
-        float const step = Codes::steps ? __half2float(column.steps(page)[group]) : column.scale(page);
-        auto const entry = entry_of<Codes>(numbers[token * width + j], i, lo, step);
+        float lo = 0, step = 0;
+        if constexpr (Codes::steps) {
+          lo = column.template lower_end<Codes>(page, group);
+          step = column.template step<Codes>(page, group);
+        } else {
+          step = column.scale(page);
+        }
+        auto const entry = entry_of<Codes>(numbers[token * width + j], i, column.bits(j), lo, step);
         numbers[token * width + j] = Codes::steps ? fmaf(step, Codes::value(entry, i), lo) : Codes::value(entry, i) * step;
         if constexpr (Codes::per == 1)
           word = entry;
         else
           word |= entry;
       }
-      words[n] = word;
+      column.template store_word<Codes>(page, n / lanes, n % lanes, word);
     }
   });
   __syncthreads();   // the numbers are what the codes stand for

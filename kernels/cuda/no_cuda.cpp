@@ -20,7 +20,7 @@ namespace {
 
 }  // namespace
 
-DeviceCodedLayout::DeviceCodedLayout(CodedLayout const&, Stream& stream) : matrices_{0, stream}, maps_{0, stream}, heads_{0, stream} { refuse(); }
+DeviceCodedLayout::DeviceCodedLayout(CodedLayout const&, Stream& stream) : matrices_{0, stream}, maps_{0, stream}, strips_{0, stream}, heads_{0, stream} { refuse(); }
 DeviceBuffer::DeviceBuffer(std::size_t, Stream& stream) : stream_{&stream}, bytes_{0} { refuse(); }
 DeviceBuffer::~DeviceBuffer() = default;
 void DeviceBuffer::copy_in(std::span<std::byte const>, std::size_t) { refuse(); }

@@ -53,6 +53,14 @@ inline constexpr std::size_t few_coded_records = 8;
       constexpr Element E = Element::int3; \
       call;                                \
     } break;                               \
+    case Element::int2: {                  \
+      constexpr Element E = Element::int2; \
+      call;                                \
+    } break;                               \
+    case Element::mixed: {                 \
+      constexpr Element E = Element::mixed; \
+      call;                                \
+    } break;                               \
     case Element::fp8: {                   \
       constexpr Element E = Element::fp8;  \
       call;                                \
@@ -94,7 +102,7 @@ class FewRecords {
     for (std::size_t u = 0; u < count; ++u) {
       keys[u] = unit_of(layout_, Part::keys, run_.kv_head, units[u].bytes, units[u].first);
       values[u] = unit_of(layout_, Part::values, run_.kv_head, units[u].bytes, units[u].first);
-      fetch_ahead(layout_, units[u].bytes, units[u].next, keys[u], values[u]);
+      fetch_ahead(layout_, run_.kv_head, units[u].bytes, units[u].next, keys[u], values[u]);
     }
     if (fast_keys_)
       integers_->score(layout_.k_element, keys, count, prepared_, count_, dots_);

@@ -32,12 +32,12 @@ HWY_INLINE ScaledQueries scale_queries(CodedUnit const& keys, float const* const
                             HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, queries[m] + i), hn::Set(d, 256 * keys.scale)), d, scratch + i); });
       scaled.row[m] = scratch;
     }
-    if constexpr (code_bits(element) > 0) {
+    if constexpr (has_steps(element)) {
       float sum = 0;
       by_vectors(width, [&](auto d, std::size_t i) HWY_ATTR {
-        auto const q = hn::LoadU(d, queries[m] + i);
-        hn::StoreU(hn::Mul(q, load_half(d, keys.step + i)), d, scratch + i);
-        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(q, load_half(d, keys.lo + i))));
+        auto const q = hn::LoadU(d, queries[m] + i), step = load_steps<element>(d, keys, i);
+        hn::StoreU(hn::Mul(q, step), d, scratch + i);
+        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(q, load_lower_ends<element>(d, keys, i, step))));
       });
       scaled.row[m] = scratch;
       scaled.offset[m] = sum;
@@ -46,33 +46,49 @@ HWY_INLINE ScaledQueries scale_queries(CodedUnit const& keys, float const* const
   return scaled;
 }
 
+/// sum += the numbers that lie together from i on, at `at` of the first token, times those of the queries.
+template <Element element, int M, int T, class D, class V = hn::Vec<D>>
+HWY_INLINE void add_numbers(D d, CodedUnit const& keys, ScaledQueries const& queries, std::byte const* at, std::int32_t i, V (&sum)[M][T]) {
+  constexpr int n = numbers_together(element);
+  constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
+  V x[T][n];
+  HWY_UNROLL(2)
+  for (int t = 0; t < T; ++t) {
+    load_codes<element>(d, at + t * wide * bytes, x[t]);
+    __builtin_prefetch(at + t * wide * bytes + keys.fetch, 0, 2);
+  }
+  HWY_UNROLL(8)
+  for (int k = 0; k < n; ++k) {
+    HWY_UNROLL(4)
+    for (int m = 0; m < M; ++m) {
+      V const q = hn::Set(d, queries.row[m][i + k]);
+      HWY_UNROLL(2)
+      for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(q, x[t][k], sum[m][t]);
+    }
+  }
+}
+
 /// Dots of M records with T vectors of tokens from `token` of the unit on.
 template <Element element, int M, int T, class D>
 HWY_INLINE void score_tokens(D d, CodedUnit const& keys, ScaledQueries const& queries, std::size_t token, float* dots) {
-  constexpr int n = numbers_together(element);
-  constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
+  constexpr std::size_t wide = hn::MaxLanes(D());
   using V = hn::Vec<D>;
   V sum[M][T];
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
     for (int t = 0; t < T; ++t) sum[m][t] = hn::Set(d, queries.offset[m]);
-  std::byte const* at = keys.codes + (keys.first + token) * bytes;
-  for (std::int32_t i = 0; i < keys.width; i += n, at += keys.page_tokens * bytes) {
-    V x[T][n];
-    HWY_UNROLL(2)
-    for (int t = 0; t < T; ++t) {
-      load_codes<element>(d, at + t * wide * bytes, x[t]);
-      __builtin_prefetch(at + t * wide * bytes + keys.fetch, 0, 2);
+  std::size_t const first = keys.first + token;
+  if constexpr (element == Element::mixed) {
+    std::byte const* at = keys.codes;
+    for (std::int32_t i = 0; i < keys.width; i += strip_numbers) {
+      std::size_t const bytes = keys.strips[i / strip_numbers].bits;
+      by_bits(keys.strips[i / strip_numbers].bits, [&](auto of) HWY_ATTR { add_numbers<of()>(d, keys, queries, at + first * bytes, i, sum); });
+      at += keys.page_tokens * bytes;
     }
-    HWY_UNROLL(8)
-    for (int k = 0; k < n; ++k) {
-      HWY_UNROLL(4)
-      for (int m = 0; m < M; ++m) {
-        V const q = hn::Set(d, queries.row[m][i + k]);
-        HWY_UNROLL(2)
-        for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(q, x[t][k], sum[m][t]);
-      }
-    }
+  } else {
+    constexpr std::size_t bytes = bytes_together(element);
+    std::byte const* at = keys.codes + first * bytes;
+    for (std::int32_t i = 0; i < keys.width; i += numbers_together(element), at += keys.page_tokens * bytes) add_numbers<element>(d, keys, queries, at, i, sum);
   }
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
@@ -107,12 +123,12 @@ HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t grou
                              HWY_ATTR { hn::Store(hn::Mul(hn::Load(d, weights + t), hn::Set(d, 256 * values.scale)), d, scratch + t); });
       scaled.row[m] = scratch;
     }
-    if constexpr (code_bits(element) > 0) {
+    if constexpr (has_steps(element)) {
       float sum = 0;
       by_vectors(tokens, [&](auto d, std::size_t t) HWY_ATTR {
-        auto const w = hn::Load(d, weights + t);
-        hn::Store(hn::Mul(w, load_half(d, values.step + at + t)), d, scratch + t);
-        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(w, load_half(d, values.lo + at + t))));
+        auto const w = hn::Load(d, weights + t), step = load_steps<element>(d, values, at + t);
+        hn::Store(hn::Mul(w, step), d, scratch + t);
+        sum += hn::GetLane(hn::SumOfLanes(d, hn::Mul(w, load_lower_ends<element>(d, values, at + t, step))));
       });
       scaled.row[m] = scratch;
       scaled.offset[m] = sum;
@@ -121,6 +137,7 @@ HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t grou
   return scaled;
 }
 
+/// Of values of one element, also of those numbers of mixed ones that have its bits.
 template <Element element, int M, int T, class D>
 HWY_INLINE void weigh_numbers(D d, CodedUnit const& values, ScaledWeights const& weights, std::size_t number, float const* keep, float const* add,
                               float* result, std::size_t stride) {
@@ -131,8 +148,8 @@ HWY_INLINE void weigh_numbers(D d, CodedUnit const& values, ScaledWeights const&
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
     for (int t = 0; t < T; ++t) sum[m][t] = hn::Set(d, weights.offset[m]);
-  std::byte const* at = values.codes + (static_cast<std::size_t>(values.first / n) * values.width + number) * bytes;
-  for (std::int32_t i = 0; i < values.tokens; i += n, at += values.width * bytes) {
+  auto [at, next] = value_words<element>(values, number);
+  for (std::int32_t i = 0; i < values.tokens; i += n, at += next) {
     V x[T][n];
     HWY_UNROLL(2)
     for (int t = 0; t < T; ++t) {
@@ -158,15 +175,25 @@ HWY_INLINE void weigh_numbers(D d, CodedUnit const& values, ScaledWeights const&
 }
 
 template <Element element, int M>
+HWY_INLINE void weigh_group(CodedUnit const& values, ScaledWeights const& weights, std::size_t number, std::size_t end, float const* keep, float const* add,
+                            float* result, std::size_t stride) {
+  for (; number + 2 * lanes <= end; number += 2 * lanes) weigh_numbers<element, M, 2>(Floats(), values, weights, number, keep, add, result, stride);
+  for (; number + lanes <= end; number += lanes) weigh_numbers<element, M, 1>(Floats(), values, weights, number, keep, add, result, stride);
+  for (; number < end; number += hn::MaxLanes(Eight())) weigh_numbers<element, M, 1>(Eight(), values, weights, number, keep, add, result, stride);
+}
+
+template <Element element, int M>
 HWY_NOINLINE void weigh_unit(CodedUnit const& values, float const* weights, float* scratch, float const* keep, float const* add, float* result,
                              std::size_t stride) {
   auto const width = static_cast<std::size_t>(values.width);
   for (std::size_t begin = 0; begin < width; begin += 32) {
     ScaledWeights const scaled = scale_weights<element>(values, begin / 32, weights, M, scratch);
-    std::size_t number = begin, end = std::min(width, begin + 32);
-    for (; number + 2 * lanes <= end; number += 2 * lanes) weigh_numbers<element, M, 2>(Floats(), values, scaled, number, keep, add, result, stride);
-    for (; number + lanes <= end; number += lanes) weigh_numbers<element, M, 1>(Floats(), values, scaled, number, keep, add, result, stride);
-    for (; number < end; number += hn::MaxLanes(Eight())) weigh_numbers<element, M, 1>(Eight(), values, scaled, number, keep, add, result, stride);
+    std::size_t const end = std::min(width, begin + 32);
+    if constexpr (element == Element::mixed)
+      by_bits(values.strips[begin / strip_numbers].bits,
+              [&](auto of) HWY_ATTR { weigh_group<of(), M>(values, scaled, begin, end, keep, add, result, stride); });
+    else
+      weigh_group<element, M>(values, scaled, begin, end, keep, add, result, stride);
   }
 }
 

@@ -24,10 +24,11 @@ struct Unpacked {
 /// The groups' ends and steps at `at` as fp32; 0 and the scale of what has no groups.
 template <Element element>
 HWY_INLINE void unpack_scales(CodedUnit const& unit, std::size_t at, std::size_t count, Unpacked const& to) {
-  if constexpr (code_bits(element) > 0) {
+  if constexpr (has_steps(element)) {
     by_vectors(count, [&](auto d, std::size_t i) HWY_ATTR {
-      hn::StoreU(load_half(d, unit.lo + at + i), d, to.lo + i);
-      hn::StoreU(load_half(d, unit.step + at + i), d, to.step + i);
+      auto const step = load_steps<element>(d, unit, at + i);
+      hn::StoreU(load_lower_ends<element>(d, unit, at + i, step), d, to.lo + i);
+      hn::StoreU(step, d, to.step + i);
     });
   } else {
     std::fill_n(to.lo, count, 0.0f);
@@ -35,15 +36,14 @@ HWY_INLINE void unpack_scales(CodedUnit const& unit, std::size_t at, std::size_t
   }
 }
 
-/// to.numbers [width][unit_tokens].
+/// Numbers first .. end of keys, that lie at `codes`.
 template <Element element>
-HWY_INLINE void unpack_keys(CodedUnit const& keys, Unpacked const& to) {
+HWY_INLINE void unpack_numbers(CodedUnit const& keys, std::byte const* codes, std::int32_t first, std::int32_t end, Unpacked const& to) {
   constexpr int n = numbers_together(element);
   constexpr std::size_t bytes = bytes_together(element);
-  unpack_scales<element>(keys, 0, keys.width, to);
   by_vectors(keys.tokens, [&](auto d, std::size_t t) HWY_ATTR {
-    std::byte const* at = keys.codes + (keys.first + t) * bytes;
-    for (std::int32_t i = 0; i < keys.width; i += n, at += keys.page_tokens * bytes) {
+    std::byte const* at = codes + (keys.first + t) * bytes;
+    for (std::int32_t i = first; i < end; i += n, at += keys.page_tokens * bytes) {
       hn::Vec<decltype(d)> x[n];
       load_codes<element>(d, at, x);
       for (int k = 0; k < n; ++k)
@@ -52,24 +52,47 @@ HWY_INLINE void unpack_keys(CodedUnit const& keys, Unpacked const& to) {
   });
 }
 
+/// to.numbers [width][unit_tokens].
+template <Element element>
+HWY_INLINE void unpack_keys(CodedUnit const& keys, Unpacked const& to) {
+  unpack_scales<element>(keys, 0, keys.width, to);
+  if constexpr (element == Element::mixed) {
+    for (std::int32_t i = 0; i < keys.width; i += strip_numbers) {
+      CodedStrip const& strip = keys.strips[i / strip_numbers];
+      std::byte const* const codes = keys.codes + static_cast<std::size_t>(keys.page_tokens) * strip.before;
+      by_bits(strip.bits, [&](auto of) HWY_ATTR { unpack_numbers<of()>(keys, codes, i, i + strip_numbers, to); });
+    }
+  } else {
+    unpack_numbers<element>(keys, keys.codes, 0, keys.width, to);
+  }
+}
+
+/// A group of 32 numbers, whose scales are in `to`.
+template <Element element>
+HWY_INLINE void unpack_group(CodedUnit const& values, std::size_t begin, Unpacked const& to) {
+  constexpr int n = numbers_together(element);
+  std::size_t const width = values.width;
+  by_vectors(std::min<std::size_t>(32, width - begin), [&](auto d, std::size_t in_group) HWY_ATTR {
+    std::size_t const number = begin + in_group;
+    auto [at, next] = value_words<element>(values, number);
+    for (std::int32_t i = 0; i < values.tokens; i += n, at += next) {
+      hn::Vec<decltype(d)> x[n];
+      load_codes<element>(d, at, x);
+      for (int k = 0; k < n; ++k)
+        hn::StoreU(hn::MulAdd(hn::Set(d, to.step[i + k]), x[k], hn::Set(d, to.lo[i + k])), d, to.numbers + (i + k) * width + number);
+    }
+  });
+}
+
 /// to.numbers [tokens][width].
 template <Element element>
 HWY_INLINE void unpack_values(CodedUnit const& values, Unpacked const& to) {
-  constexpr int n = numbers_together(element);
-  constexpr std::size_t bytes = bytes_together(element);
-  std::size_t const width = values.width;
-  for (std::size_t begin = 0; begin < width; begin += 32) {
+  for (std::size_t begin = 0; begin < static_cast<std::size_t>(values.width); begin += 32) {
     unpack_scales<element>(values, begin / 32 * values.page_tokens + values.first, values.tokens, to);
-    by_vectors(std::min<std::size_t>(32, width - begin), [&](auto d, std::size_t in_group) HWY_ATTR {
-      std::size_t const number = begin + in_group;
-      std::byte const* at = values.codes + (static_cast<std::size_t>(values.first / n) * width + number) * bytes;
-      for (std::int32_t i = 0; i < values.tokens; i += n, at += width * bytes) {
-        hn::Vec<decltype(d)> x[n];
-        load_codes<element>(d, at, x);
-        for (int k = 0; k < n; ++k)
-          hn::StoreU(hn::MulAdd(hn::Set(d, to.step[i + k]), x[k], hn::Set(d, to.lo[i + k])), d, to.numbers + (i + k) * width + number);
-      }
-    });
+    if constexpr (element == Element::mixed)
+      by_bits(values.strips[begin / strip_numbers].bits, [&](auto of) HWY_ATTR { unpack_group<of()>(values, begin, to); });
+    else
+      unpack_group<element>(values, begin, to);
   }
 }
 

@@ -6,6 +6,8 @@
 #define PIKV_KERNELS_HOST_CODED_LOAD_INL
 #endif
 
+#include <type_traits>
+
 #include "kernels/coded.hpp"
 #include "kernels/host/coded_unit.hpp"
 #include "kernels/host/simd-inl.hpp"
@@ -17,11 +19,13 @@ namespace HWY_NAMESPACE {
 /// Half of the widest vector, for widths and pages that are a multiple of 8 alone.
 using Eight = hn::CappedTag<float, 8>;
 
-/// A word of 4 bytes, or of 3, of each lane.
+/// A word of 4 bytes, or of 3 or 2, of each lane.
 template <std::size_t bytes, class D>
 HWY_INLINE hn::Vec<D> load_word(D d, std::byte const* at) {
   if constexpr (bytes == 4) {
     return hn::LoadU(d, reinterpret_cast<std::uint32_t const*>(at));
+  } else if constexpr (bytes == 2) {
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::uint16_t, D>(), reinterpret_cast<std::uint16_t const*>(at)));
   } else {
     hn::Rebind<std::uint8_t, D> const narrow;
     hn::Vec<decltype(narrow)> low, middle, high;
@@ -53,22 +57,23 @@ HWY_INLINE void load_codes(D d, std::byte const* at, V (&x)[numbers_together(ele
       x[0] = hn::BitCast(d, hn::ShiftLeft<16>(word));
       x[1] = hn::BitCast(d, hn::And(word, hn::Set(bits, 0xFFFF0000u)));
     } else {
-      auto const low = hn::Set(bits, static_cast<std::uint32_t>(top_code(element)));
+      auto const low = hn::Set(bits, static_cast<std::uint32_t>(top_code(code_bits(element))));
       auto const code = [&](auto v) HWY_ATTR { return hn::ConvertTo(d, hn::BitCast(integers, hn::And(v, low))); };
       if constexpr (element == Element::int8) {
         x[0] = code(word);
         x[1] = code(hn::ShiftRight<8>(word));
         x[2] = code(hn::ShiftRight<16>(word));
         x[3] = code(hn::ShiftRight<24>(word));
-      } else if constexpr (element == Element::int3) {
+      } else if constexpr (element == Element::int3 || element == Element::int2) {
+        constexpr int width = code_bits(element);
         x[0] = code(word);
-        x[1] = code(hn::ShiftRight<3>(word));
-        x[2] = code(hn::ShiftRight<6>(word));
-        x[3] = code(hn::ShiftRight<9>(word));
-        x[4] = code(hn::ShiftRight<12>(word));
-        x[5] = code(hn::ShiftRight<15>(word));
-        x[6] = code(hn::ShiftRight<18>(word));
-        x[7] = code(hn::ShiftRight<21>(word));
+        x[1] = code(hn::ShiftRight<width>(word));
+        x[2] = code(hn::ShiftRight<2 * width>(word));
+        x[3] = code(hn::ShiftRight<3 * width>(word));
+        x[4] = code(hn::ShiftRight<4 * width>(word));
+        x[5] = code(hn::ShiftRight<5 * width>(word));
+        x[6] = code(hn::ShiftRight<6 * width>(word));
+        x[7] = code(hn::ShiftRight<7 * width>(word));
       } else {
         x[0] = code(word);
         x[1] = code(hn::ShiftRight<8>(word));
@@ -86,6 +91,52 @@ HWY_INLINE void load_codes(D d, std::byte const* at, V (&x)[numbers_together(ele
 template <class D>
 HWY_INLINE hn::Vec<D> load_half(D d, std::uint16_t const* at) {
   return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(hn::Rebind<std::uint16_t, D>(), at)));
+}
+
+/// The steps of groups from `at` on, and their lower ends where those steps are known.
+template <Element element, class D>
+HWY_INLINE hn::Vec<D> load_steps(D d, CodedUnit const& unit, std::size_t at) {
+  if constexpr (element == Element::mixed) {
+    auto const bits = hn::ShiftLeft<7>(hn::PromoteTo(hn::Rebind<std::uint16_t, D>(), hn::LoadU(hn::Rebind<std::uint8_t, D>(), unit.byte_step + at)));
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), bits));
+  } else {
+    return load_half(d, unit.step + at);
+  }
+}
+template <Element element, class D>
+HWY_INLINE hn::Vec<D> load_lower_ends(D d, CodedUnit const& unit, std::size_t at, hn::Vec<D> steps) {
+  if constexpr (element == Element::mixed) {
+    hn::RebindToSigned<D> const integers;
+    return hn::Mul(steps, hn::ConvertTo(d, hn::PromoteTo(integers, hn::LoadU(hn::Rebind<std::int8_t, D>(), unit.zero + at))));
+  } else {
+    return load_half(d, unit.lo + at);
+  }
+}
+
+/// Where a number of the unit's first tokens lies, and how far it is to the same of the next that lie together.
+struct ValueWords {
+  std::byte const* at;
+  std::size_t next;
+};
+
+template <Element element>
+HWY_INLINE ValueWords value_words(CodedUnit const& values, std::size_t number) {
+  constexpr std::size_t bytes = bytes_together(element);
+  if (values.strips) {
+    CodedStrip const &strip = values.strips[number / strip_numbers], &last = values.strips[values.width / strip_numbers - 1];
+    std::size_t const next = static_cast<std::size_t>(last.before + last.bits) * strip_numbers;
+    return {values.codes + static_cast<std::size_t>(values.first / strip_numbers) * next + strip.before * strip_numbers + number % strip_numbers * bytes, next};
+  }
+  std::size_t const next = values.width * bytes;
+  return {values.codes + static_cast<std::size_t>(values.first / numbers_together(element)) * next + number * bytes, next};
+}
+
+/// Calls body with the element whose codes have as many bits, as a constant.
+template <class Body>
+HWY_INLINE void by_bits(int bits, Body const& body) {
+  if (bits == 2) body(std::integral_constant<Element, Element::int2>());
+  if (bits == 3) body(std::integral_constant<Element, Element::int3>());
+  if (bits == 4) body(std::integral_constant<Element, Element::int4>());
 }
 
 /// Calls body(d, at) for all of 0 .. count - 1, a multiple of 8, in vectors as wide as go.

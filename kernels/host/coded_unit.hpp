@@ -13,11 +13,11 @@ inline constexpr std::size_t batch_units = 4;     // whose keys are scored, soft
 inline constexpr std::size_t batch_tokens = batch_units * unit_tokens;
 
 constexpr int numbers_together(Element element) {
-  return element == Element::int4 || element == Element::int3 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
+  return element == Element::int4 || element == Element::int3 || element == Element::int2 ? 8 : element == Element::int8 ? 4 : element == Element::bf16 ? 2 : 1;
 }
 /// Bytes of those numbers in one lane: a token of keys, a number of values.
 constexpr std::size_t bytes_together(Element element) {
-  return element == Element::fp8 ? 1 : element == Element::f16 ? 2 : element == Element::int3 ? 3 : 4;
+  return element == Element::fp8 ? 1 : element == Element::f16 || element == Element::int2 ? 2 : element == Element::int3 ? 3 : 4;
 }
 
 /// Keys or values of one KV head in min(p, 32) tokens of a coded page, those that share a group of keys. `first` is the first token; codes and scales
@@ -25,6 +25,9 @@ constexpr std::size_t bytes_together(Element element) {
 struct CodedUnit {
   std::byte const* codes;
   std::uint16_t const *lo, *step;   // integers
+  std::int8_t const* zero;          // mixed
+  std::uint8_t const* byte_step;
+  CodedStrip const* strips;
   float scale;                      // fp8
   std::int32_t page_tokens, first, tokens, width;
   std::byte const* ahead[2];   // codes of a later unit, to be fetched meanwhile: half as many lines as this unit has from each place
@@ -34,7 +37,7 @@ struct CodedUnit {
 CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, std::byte const* page, std::int32_t first);
 
 /// Keys and values of a unit of `page` are to fetch those of the same unit of page `next`: half of both each.
-void fetch_ahead(CodedLayout const& layout, std::byte const* page, std::byte const* next, CodedUnit& keys, CodedUnit& values);
+void fetch_ahead(CodedLayout const& layout, std::int32_t kv_head, std::byte const* page, std::byte const* next, CodedUnit& keys, CodedUnit& values);
 
 /// The int8 and int4 kernels of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples
 /// of 16.

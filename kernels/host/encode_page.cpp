@@ -82,10 +82,10 @@ void find_ends(Part part, float const* numbers, std::size_t tokens, std::size_t 
 
 /// One vector of numbers to codes, and to what these stand for.
 template <class D, class V>
-HWY_INLINE void quantise(D d, V lo, V step, float top, float* numbers, std::int32_t* codes) {
+HWY_INLINE void quantise(D d, V lo, V step, V top, float* numbers, std::int32_t* codes) {
   V const x = hn::LoadU(d, numbers);
   V const divisor = hn::IfThenElse(hn::Eq(step, hn::Zero(d)), hn::Set(d, 1.0f), step);
-  V code = hn::Min(hn::Max(hn::Round(hn::Div(hn::Sub(x, lo), divisor)), hn::Zero(d)), hn::Set(d, top));
+  V code = hn::Min(hn::Max(hn::Round(hn::Div(hn::Sub(x, lo), divisor)), hn::Zero(d)), top);
   code = hn::IfThenZeroElse(hn::Eq(step, hn::Zero(d)), code);
   hn::StoreU(hn::MulAdd(step, code, lo), d, numbers);
   hn::StoreU(hn::ConvertTo(hn::RebindToSigned<D>(), code), hn::RebindToSigned<D>(), codes);
@@ -95,40 +95,57 @@ HWY_INLINE void quantise(D d, V lo, V step, float top, float* numbers, std::int3
 void store_integers(CodedHead const& head, Element element, Part part, std::size_t tokens, float* numbers, float* floats, std::byte* page) {
   std::size_t const width = head.width, block = std::min<std::size_t>(tokens, 32);
   std::size_t const groups = part == Part::keys ? tokens / block * width : (width + 31) / 32 * tokens;
-  float const top = static_cast<float>(top_code(element));
+  auto const bits = [&](std::size_t number) { return element == Element::mixed ? head.strips[number / strip_numbers].bits : code_bits(element); };
   float *const lo = floats, *const step = lo + tokens * width;
-  auto* const codes = reinterpret_cast<std::int32_t*>(step + tokens * width);
+  float* const top = step + tokens * width;   // of each number
+  auto* const codes = reinterpret_cast<std::int32_t*>(top + width);
+  for (std::size_t i = 0; i < width; ++i) top[i] = static_cast<float>(top_code(bits(i)));
   find_ends(part, numbers, tokens, width, lo, step);
-  auto* const scales = reinterpret_cast<std::uint16_t*>(page + head.scales);
-  for (std::size_t g = 0; g < groups; ++g) {
-    LoStep const pair = lo_step(lo[g], step[g], static_cast<std::int32_t>(top));
-    scales[g] = pair.lo;
-    scales[groups + g] = pair.step;
+  auto const top_of_group = [&](std::size_t g) { return top_code(bits(part == Part::keys ? g % width : g / tokens * 32)); };
+  if (element == Element::mixed) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      ZeroStep const pair = zero_step(lo[g], step[g], top_of_group(g));
+      page[head.scales + g] = static_cast<std::byte>(pair.zero);
+      page[head.scales + groups + g] = static_cast<std::byte>(pair.step);
+      step[g] = from_step(pair.step);
+      lo[g] = static_cast<float>(pair.zero) * step[g];
+    }
+  } else {
+    auto* const scales = reinterpret_cast<std::uint16_t*>(page + head.scales);
+    for (std::size_t g = 0; g < groups; ++g) {
+      LoStep const pair = lo_step(lo[g], step[g], top_of_group(g));
+      scales[g] = pair.lo;
+      scales[groups + g] = pair.step;
+    }
+    by_vectors(groups / 8 * 8, [&](auto d, std::size_t g) HWY_ATTR {
+      hn::StoreU(load_half(d, scales + g), d, lo + g);
+      hn::StoreU(load_half(d, scales + groups + g), d, step + g);
+    });
   }
-  by_vectors(groups / 8 * 8, [&](auto d, std::size_t g) HWY_ATTR {
-    hn::StoreU(load_half(d, scales + g), d, lo + g);
-    hn::StoreU(load_half(d, scales + groups + g), d, step + g);
-  });
   for (std::size_t t = 0; t < tokens; ++t)
     by_vectors(width, [&](auto d, std::size_t i) HWY_ATTR {
       float* const x = numbers + t * width + i;
       if (part == Part::keys) {
         std::size_t const g = t / block * width + i;
-        quantise(d, hn::LoadU(d, lo + g), hn::LoadU(d, step + g), top, x, codes + t * width + i);
+        quantise(d, hn::LoadU(d, lo + g), hn::LoadU(d, step + g), hn::LoadU(d, top + i), x, codes + t * width + i);
       } else {
         std::size_t const g = i / 32 * tokens + t;
-        quantise(d, hn::Set(d, lo[g]), hn::Set(d, step[g]), top, x, codes + t * width + i);
+        quantise(d, hn::Set(d, lo[g]), hn::Set(d, step[g]), hn::LoadU(d, top + i), x, codes + t * width + i);
       }
     });
   std::size_t const along = part == Part::keys ? width : tokens, across = part == Part::keys ? tokens : width;
   std::size_t const next = part == Part::keys ? 1 : width, lane = part == Part::keys ? width : 1;   // from number to number, from lane to lane
-  if (element == Element::int3) {
+  if (element != Element::int8 && element != Element::int4) {   // words of as many bytes as a code has bits
     std::byte* to = page + head.codes;
     for (std::size_t i = 0; i < along; i += 8)
       for (std::size_t l = 0; l < across; ++l) {
+        int const wide = bits(part == Part::keys ? i : l);
         std::uint32_t word = 0;
-        for (std::size_t k = 0; k < 8; ++k) word |= static_cast<std::uint32_t>(codes[(i + k) * next + l * lane]) << 3 * k;
-        for (int byte = 0; byte < 3; ++byte) *to++ = static_cast<std::byte>(word >> 8 * byte);
+        for (int k = 0; k < 8; ++k) {
+          int const bit = wide == 4 ? k % 4 * 8 + k / 4 * 4 : wide * k;
+          word |= static_cast<std::uint32_t>(codes[(i + static_cast<std::size_t>(k)) * next + l * lane]) << bit;
+        }
+        for (int byte = 0; byte < wide; ++byte) *to++ = static_cast<std::byte>(word >> 8 * byte);
       }
     return;
   }
@@ -201,7 +218,7 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
     multiply_rows(map.encode, rank, d, work, d, tokens, nullptr, numbers, width);
     for (std::size_t t = 0; t < tokens; ++t) std::fill_n(numbers + t * width + rank, width - rank, 0.0f);
   }
-  if (code_bits(coded.element()) > 0) {
+  if (has_steps(coded.element())) {
     store_integers(head, coded.element(), part, tokens, numbers, work, page);
   } else if (coded.element() == Element::bf16) {
     store_bf16(head, part, tokens, numbers, page);

@@ -23,7 +23,7 @@ TEST_P(CodedCases, AttentionIsThatOnRebuiltPages) {
     p.encode_all(reference::encode_page, reference::decode_page);
     std::vector<float> wanted_lse, lse;
     Partial const wanted = attend_by_reference(p.rebuilt, &wanted_lse), got = backend()->attend_coded(p, &lse);
-    double const close = code_bits(codec.element) > 0 ? 6e-4 : 3e-5;
+    double const close = has_steps(codec.element) ? 6e-4 : 3e-5;
     EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), close);
     EXPECT_LE(largest_difference(got.max, wanted.max), close);
     EXPECT_LE(largest_difference(got.denom, wanted.denom), 1e-3);
@@ -102,7 +102,7 @@ TEST_P(CodedPages, AConstantGroupIsExactAndAGroupBeyondFp16Saturates) {
     store_scalar(DType::f32, p.pool().keys(p.slots[0]), i, 0.375f);
     store_scalar(DType::f32, p.pool().values(p.slots[0]), i, i % 64 < 32 ? -2.5f : 1e30f);
   }
-  for (Element element : {Element::int8, Element::int4, Element::int3}) {
+  for (Element element : {Element::int8, Element::int4, Element::int3, Element::int2}) {
     Codec const codec{element, Kind::identity, 64};
     CodedProblem coded{p, codec, codec};
     encode_and_decode(coded);
@@ -114,8 +114,42 @@ TEST_P(CodedPages, AConstantGroupIsExactAndAGroupBeyondFp16Saturates) {
   }
 }
 
+TEST_P(CodedPages, AMixedNumberIsOffByAtMostHalfTheSmallestStepWithWhichItsGroupFits) {
+  for (float const size : {1e-5f, 0.03f, 1.0f, 5000.0f})
+    for (float const base : {0.0f, 3.0f, -40.0f}) {
+      SCOPED_TRACE(std::to_string(size) + " around " + std::to_string(base));
+      Problem p = make_problem({DType::f32, 2, 32, 64}, 2, {{1, {32}}});
+      for (std::size_t i = 0; i < p.memory.size() / 4; ++i)
+        store_scalar(DType::f32, p.memory.data(), i, size * (base + load_scalar(DType::f32, p.memory.data(), i)));
+      Codec const mixed{Element::mixed, Kind::identity, 64};
+      CodedProblem coded{p, mixed, mixed};
+      encode_and_decode(coded);
+      for (Part const part : {Part::keys, Part::values})
+        for (std::size_t head = 0; head < 2; ++head)
+          for (std::size_t g = 0; g < 64; ++g) {   // of keys numbers, of values halves of tokens
+            bool const keys = part == Part::keys;
+            auto const at = [&](std::size_t i) { return head * 2048 + (keys ? i * 64 + g : g / 2 * 64 + g % 2 * 32 + i); };
+            auto const x = [&](CodedProblem& of, bool plain, std::size_t i) {
+              PoolView const pool = plain ? of.plain.pool() : of.rebuilt.pool();
+              return load_scalar(DType::f32, keys ? pool.keys(p.slots[0]) : pool.values(p.slots[0]), at(i));
+            };
+            float lo = x(coded, true, 0), hi = lo, off = 0;
+            for (std::size_t i = 0; i < 32; ++i) {
+              lo = std::min(lo, x(coded, true, i));
+              hi = std::max(hi, x(coded, true, i));
+              off = std::max(off, std::abs(x(coded, true, i) - x(coded, false, i)));
+            }
+            int const bits = mixed_bits(2, 64, keys)[head][keys ? g / 8 : g % 2 * 4];
+            auto const top = static_cast<float>(top_code(bits));
+            float const range = std::max(hi - lo, std::max(hi, -lo) * top / 128);   // the zero is a byte
+            EXPECT_LE(off, std::max(range / top, range / (top - 1) * 1.126f) / 2 + 1e-5f);   // steps of 1/8, and up to one for the zero
+          }
+    }
+}
+
 TEST_P(CodedPages, EncodingTwiceChangesNothing) {
   for (Element element : elements) {
+    if (element == Element::mixed) continue;   // a group that has become narrower gets a smaller step
     SCOPED_TRACE(name_of(element));
     Problem p = make_problem({DType::f32, 2, 32, 64}, 2, {{1, {32, 32}}});
     if (code_bits(element) > 0)   // ends that fp16 has

@@ -8,7 +8,7 @@
 
 namespace pikv::kernels {
 
-inline constexpr std::array elements{Element::f32, Element::bf16, Element::f16, Element::int8, Element::int4, Element::int3, Element::fp8};
+inline constexpr std::array elements{Element::f32, Element::bf16, Element::f16, Element::int8, Element::int4, Element::int3, Element::int2, Element::mixed, Element::fp8};
 
 /// Sum over denominator, fp64.
 inline std::vector<double> quotients(Partial const& partial, std::size_t d) {
@@ -55,7 +55,7 @@ inline Problem problem_of(CodedCase const& s, std::int32_t long_pages = 3) {
 inline std::vector<Codec> codecs_of(CodedCase const& s) {
   std::vector<Codec> codecs;
   for (Element element : elements) {
-    if (code_bits(element) > 0 && s.page_tokens < 8) continue;
+    if (has_steps(element) && s.page_tokens < 8) continue;
     codecs.push_back({element, Kind::identity, s.d});
     for (std::int32_t rank : std::set<std::int32_t>{8, s.d / 4 / 8 * 8, s.d / 2 / 8 * 8, (s.d + 7) / 8 * 8}) {
       if (rank == 0) continue;

@@ -12,7 +12,7 @@
 namespace pikv::kernels {
 
 inline char const* name_of(Element element) {
-  constexpr std::array<char const*, 7> names{"f32", "bf16", "f16", "int8", "int4", "fp8", "int3"};
+  constexpr std::array<char const*, 9> names{"f32", "bf16", "f16", "int8", "int4", "fp8", "int3", "int2", "mixed"};
   return names[static_cast<std::size_t>(element)];
 }
 
@@ -41,6 +41,15 @@ struct OwnedMap {
     map = {rank, encode.data(), decode.data(), mean.data()};
   }
 };
+
+/// Bits of each strip of mixed numbers: of keys other than their neighbours', of values by groups of 32.
+inline std::vector<std::vector<std::uint8_t>> mixed_bits(std::int32_t heads, std::int32_t width, bool keys) {
+  std::vector<std::vector<std::uint8_t>> bits(static_cast<std::size_t>(heads));
+  for (std::size_t head = 0; head < bits.size(); ++head)
+    for (std::int32_t strip = 0; strip < (width + 7) / 8; ++strip)
+      bits[head].push_back(static_cast<std::uint8_t>(2 + (head + static_cast<std::size_t>(keys ? strip : strip / 4 + 1)) % 3));
+  return bits;
+}
 
 enum class Kind { identity, map, own };
 
@@ -75,8 +84,9 @@ struct CodedProblem {
       for (std::int32_t i = 0; i < heads; ++i) k_maps.push_back(maps[next++].map);
     if (v.kind == Kind::map)
       for (std::int32_t i = 0; i < heads; ++i) v_maps.push_back(maps[next++].map);
-    shape = std::make_unique<CodedShape>(plain.layout, PartSpec{k.element, k_maps, k.kind == Kind::own ? k.rank : 0},
-                                         PartSpec{v.element, v_maps, v.kind == Kind::own ? v.rank : 0});
+    auto const k_bits = mixed_bits(heads, k.rank, true), v_bits = mixed_bits(heads, v.rank, false);
+    shape = std::make_unique<CodedShape>(plain.layout, PartSpec{k.element, k_maps, k.kind == Kind::own ? k.rank : 0, k_bits},
+                                         PartSpec{v.element, v_maps, v.kind == Kind::own ? v.rank : 0, v_bits});
     layout = shape->layout();
     slot_bytes = (layout.bytes + 63) / 64 * 64 + 64;
     memory.assign((plain.slots.size() + 2) * slot_bytes + 64, std::byte{0xFF});

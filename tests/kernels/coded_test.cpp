@@ -184,11 +184,16 @@ TEST(Coded, AThousandTokensOfUnlikeElementsForKeysAndValues) {
 
 TEST(CodedShapeTest, BytesAreTheCodesTheScalesAndLittleElse) {
   PageLayout const page{DType::bf16, 8, 32, 128};
-  auto const bytes = [&](Element element) { return static_cast<double>(CodedShape{page, {element, {}, 0}, {element, {}, 0}}.layout().bytes); };
+  std::vector<std::vector<std::uint8_t>> const half(8, {4, 4, 4, 4, 3, 3, 3, 3, 4, 4, 4, 4, 3, 3, 3, 3});
+  auto const bytes = [&](Element element) {
+    return static_cast<double>(CodedShape{page, {element, {}, 0, half}, {element, {}, 0, half}}.layout().bytes);
+  };
   EXPECT_EQ(bytes(Element::bf16), static_cast<double>(page.bytes()) + 64);
   EXPECT_LE(bytes(Element::int8), static_cast<double>(page.bytes()) * 1.02 * 9 / 16);   // methods 3.9: bits + 32 / group
   EXPECT_LE(bytes(Element::int4), static_cast<double>(page.bytes()) * 1.02 * 5 / 16);
   EXPECT_LE(bytes(Element::int3), static_cast<double>(page.bytes()) * 1.02 * 4 / 16);
+  EXPECT_LE(bytes(Element::int2), static_cast<double>(page.bytes()) * 1.02 * 3 / 16);
+  EXPECT_LE(bytes(Element::mixed), static_cast<double>(page.bytes()) * 1.02 * (3.5 + 16.0 / 32) / 16);
   EXPECT_LE(bytes(Element::fp8), static_cast<double>(page.bytes()) * 1.02 / 2);
 }
 
