@@ -115,7 +115,7 @@ void encode_page(PoolView const& from, std::int32_t slot, CodedLayout const& lay
 void decode_page(CodedLayout const& layout, std::byte const* from, PoolView const& to, std::int32_t slot);
 void attend_coded(CodedPool const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
                   Stream& stream);
-/// The instructions that attend on int8 and int4 here: "VNNI", or what the rest runs with.
+/// The instructions that attend on integers here: "VNNI", or what the rest runs with.
 char const* coded_simd();
 }  // namespace host
 

@@ -272,7 +272,10 @@ class Coded : public Stored {
     mean_.assign(d, 0.1f);
     std::vector<LinearMap> maps;
     if (rank < sequence.shape.head_dim) maps.assign(sequence.shape.kv_heads, {rank, matrix_.data(), matrix_.data(), mean_.data()});
-    shape_ = std::make_unique<CodedShape>(sequence.layout, PartSpec{element, maps, 0, {}}, PartSpec{element, maps, 0, {}});
+    std::vector<std::vector<std::uint8_t>> strips(sequence.shape.kv_heads);   // of mixed: half of the numbers 4, half 3
+    for (auto& head : strips)
+      for (int strip = 0; strip < rank / strip_numbers; ++strip) head.push_back(2 * strip_numbers * strip < rank ? 4 : 3);
+    shape_ = std::make_unique<CodedShape>(sequence.layout, PartSpec{element, maps, 0, strips}, PartSpec{element, maps, 0, strips});
     std::size_t const slot_bytes = shape_->layout().bytes;
     memory_ = std::make_unique<Memory>(slot_bytes * sequence.pages);
     pool_ = {memory_->data(), slot_bytes, shape_->layout()};
@@ -291,8 +294,7 @@ class Coded : public Stored {
     return 2.0 * s.rows * s.q_heads * rank_ * s.keys * (instruction() == Instruction::vnni ? 2 : 1);
   }
   Instruction instruction() const override {
-    bool const integers = element_ == Element::int8 || element_ == Element::int4;
-    return integers && std::string{host::coded_simd()} == "VNNI" && sequence_.shape.rows == 1 ? Instruction::vnni : Instruction::fma;
+    return has_steps(element_) && std::string{host::coded_simd()} == "VNNI" && sequence_.shape.rows == 1 ? Instruction::vnni : Instruction::fma;
   }
 
  private:
@@ -316,6 +318,8 @@ void measure(Shape const& shape, int repeats, int check_keys, std::string const&
   add("int8", Element::int8, shape.head_dim);
   add("int4", Element::int4, shape.head_dim);
   add("int3", Element::int3, shape.head_dim);
+  add("int2", Element::int2, shape.head_dim);
+  add("mixed:3.5", Element::mixed, shape.head_dim);
   add("bf16, rank d/2", Element::bf16, shape.head_dim / 2);
   add("bf16, rank d/4", Element::bf16, shape.head_dim / 4);
   add("int8, rank d/4", Element::int8, shape.head_dim / 4);

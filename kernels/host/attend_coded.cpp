@@ -122,7 +122,7 @@ class FewRecords {
   float* result(std::size_t m) const { return run_.result + (first_ + m) * job_.record_floats(); }
   float& maximum(std::size_t m) const { return run_.result[job_.records(run_.group) * job_.record_floats() + first_ + m]; }
   bool is_fast(Element element, CodedHead const& head) const {
-    return integers_ && (element == Element::int8 || element == Element::int4) && head.width % 16 == 0 && head.width <= integers_->most_width &&
+    return integers_ && has_steps(element) && head.width % 16 == 0 && head.width <= integers_->most_width &&
            layout_.page_tokens >= 16 && head.basis == 0;
   }
 

@@ -39,7 +39,7 @@ CodedUnit unit_of(CodedLayout const& layout, Part part, std::int32_t kv_head, st
 /// Keys and values of a unit of `page` are to fetch those of the same unit of page `next`: half of both each.
 void fetch_ahead(CodedLayout const& layout, std::int32_t kv_head, std::byte const* page, std::byte const* next, CodedUnit& keys, CodedUnit& values);
 
-/// The int8 and int4 kernels of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples
+/// The kernels of integers of one instruction set. Up to four records and a batch of units; widths, up to most_width, and tokens are multiples
 /// of 16.
 ///   prepare   queries [records][width] fp32 to what score() reads, `bytes` of it: once a run
 ///   score     dots [records][units][unit_tokens] = q . k, rows of batch_tokens

@@ -11,10 +11,38 @@ namespace {
 // has no bias.
 constexpr float most = 32000;   // of a 16-bit number, so that rounding up its high byte fits
 
-template <Element element>
-constexpr float middle = element == Element::int8 ? 128 : 8;
+constexpr float middle(int bits) { return static_cast<float>(1 << (bits - 1)); }
 
 inline __m512 halves(std::uint16_t const* at) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(at))); }
+
+inline __m128i bytes_at(void const* at) { return _mm_loadu_si128(static_cast<__m128i const*>(at)); }
+
+/// Steps and lower ends of 16 groups.
+template <Element element>
+inline __m512 steps_at(CodedUnit const& unit, std::size_t at) {
+  if constexpr (element == Element::mixed)
+    return _mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepu8_epi16(bytes_at(unit.byte_step + at)), 7));
+  else
+    return halves(unit.step + at);
+}
+template <Element element>
+inline __m512 lower_ends_at(CodedUnit const& unit, std::size_t at, __m512 steps) {
+  if constexpr (element == Element::mixed)
+    return _mm512_mul_ps(steps, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes_at(unit.zero + at))));
+  else
+    return halves(unit.lo + at);
+}
+
+/// The middles of the codes of 16 numbers from `number` on.
+template <Element element>
+inline __m512 middles_at(CodedUnit const& keys, int number) {
+  if constexpr (element == Element::mixed) {
+    CodedStrip const* const strip = keys.strips + number / strip_numbers;
+    return _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(middle(strip[0].bits)), _mm512_set1_ps(middle(strip[1].bits)));
+  } else {
+    return _mm512_set1_ps(middle(code_bits(element)));
+  }
+}
 
 /// [sum of a, of b, of c, of d]
 inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
@@ -54,9 +82,20 @@ inline __m512i quad_at(unsigned char const* bytes) {
   return _mm512_set1_epi32(x);
 }
 
-inline void fetch_scales(CodedUnit const& unit, std::uint16_t const* first, std::size_t count) {
-  auto const* at = reinterpret_cast<char const*>(first) + unit.fetch;
-  for (std::size_t i = 0; i < 2 * count; i += 64) _mm_prefetch(at + i, _MM_HINT_T1);
+inline void fetch(CodedUnit const& unit, void const* first, std::size_t bytes) {
+  auto const* at = static_cast<char const*>(first) + unit.fetch;
+  for (std::size_t i = 0; i < bytes; i += 64) _mm_prefetch(at + i, _MM_HINT_T1);
+}
+
+template <Element element>
+inline void fetch_scales(CodedUnit const& unit, std::size_t at, std::size_t count) {
+  if constexpr (element == Element::mixed) {
+    fetch(unit, unit.zero + at, count);
+    fetch(unit, unit.byte_step + at, count);
+  } else {
+    fetch(unit, unit.lo + at, 2 * count);
+    fetch(unit, unit.step + at, 2 * count);
+  }
 }
 
 /// Lines to be fetched while a unit is at work, from two places by turns: what the memory has under way is limited by place too.
@@ -70,7 +109,6 @@ struct Ahead {
     first = second;
     second = next;
   }
-  void skip(int lines) { first += 32 * lines, second += 32 * lines; }
 };
 
 /// sum += codes * bytes, by quads. The intrinsic, with g++ 12, copies the sum before and after.
@@ -78,28 +116,61 @@ __attribute__((always_inline)) inline void add_dots(__m512i& sum, __m512i codes,
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(bytes));
 }
 
-/// 16 or 32 consecutive numbers of multiply(), their split numbers at `rows`.
-template <Element element, int M, int T, int Numbers>
-__attribute__((always_inline)) inline void multiply_some(unsigned char const* codes, std::size_t across, Ahead ahead, unsigned char const* rows,
+/// Numbers whose codes lie together in a lane, and the bytes these take.
+constexpr int together(int bits) { return bits == 8 ? 4 : 8; }
+constexpr int word_bytes(int bits) { return bits == 8 ? 4 : bits; }
+
+struct Bytes64 {
+  alignas(64) unsigned char at[64];
+};
+/// Where each byte of 16 lanes of 4 comes from, of words of 2 or 3 bytes.
+template <int bits>
+constexpr Bytes64 word_of_lane() {
+  Bytes64 bytes{};
+  for (int i = 0; i < 64; ++i) bytes.at[i] = static_cast<unsigned char>(i / 4 * bits + i % 4 % bits);
+  return bytes;
+}
+/// The first bit of codes 0 to 3 (of 4 to 7) in two such lanes.
+template <int bits>
+constexpr Bytes64 bit_of_code(int first) {
+  Bytes64 bytes{};
+  for (int i = 0; i < 64; ++i) bytes.at[i] = static_cast<unsigned char>(i % 8 / 4 * 32 + (first + i % 4) * bits);
+  return bytes;
+}
+
+/// The codes of 16 lanes, a byte each, four to a lane.
+template <int bits>
+__attribute__((always_inline)) inline void unpack(unsigned char const* at, __m512i (&code)[together(bits) / 4]) {
+  if constexpr (bits == 8) {
+    code[0] = _mm512_loadu_si512(at);
+  } else if constexpr (bits == 4) {
+    __m512i const word = _mm512_loadu_si512(at), nibble = _mm512_set1_epi8(0xF);
+    code[0] = _mm512_and_si512(word, nibble);
+    code[1] = _mm512_and_si512(_mm512_srli_epi16(word, 4), nibble);
+  } else {
+    static constexpr Bytes64 lanes = word_of_lane<bits>(), low = bit_of_code<bits>(0), high = bit_of_code<bits>(4);
+    __m512i const packed = _mm512_maskz_loadu_epi8((std::uint64_t{1} << 16 * bits) - 1, at), mask = _mm512_set1_epi8((1 << bits) - 1);
+    __m512i const word = _mm512_permutexvar_epi8(_mm512_load_si512(lanes.at), packed);
+    code[0] = _mm512_and_si512(_mm512_multishift_epi64_epi8(_mm512_load_si512(low.at), word), mask);
+    code[1] = _mm512_and_si512(_mm512_multishift_epi64_epi8(_mm512_load_si512(high.at), word), mask);
+  }
+}
+
+/// `Numbers` consecutive numbers, their split numbers at `rows`, M rows of them. next: bytes from words to the next of the same lanes.
+template <int bits, int M, int T, int Numbers>
+__attribute__((always_inline)) inline void multiply_some(unsigned char const* codes, std::size_t next, Ahead& ahead, unsigned char const* rows,
                                                          std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
-  constexpr int together = element == Element::int8 ? 4 : 8;
-  __m512i const nibble = _mm512_set1_epi8(0xF);
+  constexpr int step = together(bits), quads = step / 4;
 #pragma GCC unroll 8
-  for (int i = 0; i < Numbers; i += together, codes += 4 * across) {
-    __m512i code[T][together / 4];
+  for (int i = 0; i < Numbers; i += step, codes += next) {
+    __m512i code[T][quads];
 #pragma GCC unroll 2
     for (int t = 0; t < T; ++t) {
-      __m512i const word = _mm512_loadu_si512(codes + 64 * t);
-      ahead.fetch();
-      if constexpr (element == Element::int8) {
-        code[t][0] = word;
-      } else {
-        code[t][0] = _mm512_and_si512(word, nibble);
-        code[t][1] = _mm512_and_si512(_mm512_srli_epi16(word, 4), nibble);
-      }
+      unpack<bits>(codes + 16 * word_bytes(bits) * t, code[t]);
+      if (bits >= 4 || (i / step * T + t) % 4 < bits) ahead.fetch();   // a line for each 64 bytes
     }
 #pragma GCC unroll 2
-    for (int q = 0; q < together / 4; ++q) {
+    for (int q = 0; q < quads; ++q) {
 #pragma GCC unroll 4
       for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 2
@@ -113,22 +184,42 @@ __attribute__((always_inline)) inline void multiply_some(unsigned char const* co
   }
 }
 
-/// sum[part][m][t] = (anew), or +=, codes of T vectors of lanes times M rows of split numbers: rows of 64 bytes for 32 numbers, `row_bytes` apart.
-template <Element element, int M, int T, bool anew>
-__attribute__((always_inline)) inline void multiply(unsigned char const* codes, std::size_t across, int count, Ahead ahead, unsigned char const* rows,
-                                                    std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
-  constexpr int together = element == Element::int8 ? 4 : 8;
-  if constexpr (anew) {
+template <int M, int T>
+__attribute__((always_inline)) inline void clear(__m512i (&sum)[2][M][T]) {
 #pragma GCC unroll 2
-    for (int part = 0; part < 2; ++part)
+  for (int part = 0; part < 2; ++part)
 #pragma GCC unroll 4
-      for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
-        for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
+      for (int t = 0; t < T; ++t) sum[part][m][t] = _mm512_setzero_si512();
+}
+
+/// sum[part][m][t] += codes of T vectors of lanes times M rows of split numbers: rows of 64 bytes for 32 numbers, `row_bytes` apart.
+template <int bits, int M, int T>
+__attribute__((always_inline)) inline void multiply(unsigned char const* codes, std::size_t next, int count, Ahead ahead, unsigned char const* rows,
+                                                    std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
+  for (; count >= 32; count -= 32, codes += 32 / together(bits) * next, rows += 64)
+    multiply_some<bits, M, T, 32>(codes, next, ahead, rows, row_bytes, sum);
+  if (count > 0) multiply_some<bits, M, T, 16>(codes, next, ahead, rows, row_bytes, sum);
+}
+
+/// The same of keys strip by strip.
+template <int M, int T>
+__attribute__((always_inline)) inline void multiply_strips(CodedUnit const& keys, unsigned char const* rows, std::size_t row_bytes, __m512i (&sum)[2][M][T]) {
+  Ahead ahead(keys, 0);
+  auto const* codes = reinterpret_cast<unsigned char const*>(keys.codes);
+  for (int i = 0; i < keys.width; i += strip_numbers) {
+    unsigned char const* const of_strip = rows + 2 * (i / 32 * 32) + i % 32;
+    int const bits = keys.strips[i / strip_numbers].bits;
+    std::size_t const first = static_cast<std::size_t>(keys.first * bits);
+    if (bits == 4)
+      multiply_some<4, M, T, strip_numbers>(codes + first, 0, ahead, of_strip, row_bytes, sum);
+    else if (bits == 3)
+      multiply_some<3, M, T, strip_numbers>(codes + first, 0, ahead, of_strip, row_bytes, sum);
+    else
+      multiply_some<2, M, T, strip_numbers>(codes + first, 0, ahead, of_strip, row_bytes, sum);
+    codes += static_cast<std::size_t>(keys.page_tokens * bits);
   }
-  for (; count >= 32; count -= 32, codes += 32 / together * 4 * across, rows += 64, ahead.skip(32 / together * T))
-    multiply_some<element, M, T, 32>(codes, across, ahead, rows, row_bytes, sum);
-  if (count > 0) multiply_some<element, M, T, 16>(codes, across, ahead, rows, row_bytes, sum);
 }
 
 /// Queries as fp32 and as numbers of 16 bits, padded to a multiple of 32.
@@ -188,30 +279,30 @@ void prepare_unit(CodedUnit const& keys, Prepared const (&query)[M], UnitQueries
   __m512i total[M];
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) total[m] = _mm512_setzero_si512();
-  for (int i = 0; i < width; i += 16) top = _mm512_max_ps(top, halves(keys.step + i));
-  fetch_scales(keys, keys.lo, width);
-  fetch_scales(keys, keys.step, width);
+  for (int i = 0; i < width; i += 16) top = _mm512_max_ps(top, steps_at<element>(keys, i));
+  fetch_scales<element>(keys, 0, width);
   StepFactor const step{_mm512_reduce_max_ps(top)};
-  __m512 const factor = _mm512_set1_ps(step.narrow), center = _mm512_set1_ps(middle<element>);
-  __m512i const ones = _mm512_set1_epi16(1);
+  __m512 const factor = _mm512_set1_ps(step.narrow);
   for (int at = 0; at < width; at += 32) {
     bool const both = at + 16 < width;
-    __m512 const s0 = halves(keys.step + at), s1 = both ? halves(keys.step + at + 16) : none;
-    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(keys.lo + at)), c1 = both ? _mm512_fmadd_ps(s1, center, halves(keys.lo + at + 16)) : none;
-    __m512i const steps = narrow(s0, s1, factor);
+    __m512 const s0 = steps_at<element>(keys, at), s1 = both ? steps_at<element>(keys, at + 16) : none;
+    __m512 const m0 = middles_at<element>(keys, at), m1 = both ? middles_at<element>(keys, at + 16) : none;
+    __m512 const c0 = _mm512_fmadd_ps(s0, m0, lower_ends_at<element>(keys, at, s0)),
+                 c1 = both ? _mm512_fmadd_ps(s1, m1, lower_ends_at<element>(keys, at + 16, s1)) : none;
+    __m512i const steps = narrow(s0, s1, factor), middles = narrow(m0, m1, _mm512_set1_ps(1));
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
       offset[m] = _mm512_fmadd_ps(_mm512_load_ps(query[m].query + at), c0, offset[m]);
       offset[m] = _mm512_fmadd_ps(_mm512_load_ps(query[m].query + at + 16), c1, offset[m]);
       __m512i const x = _mm512_mulhrs_epi16(query[m].narrow[at / 32], steps);
-      total[m] = _mm512_add_epi32(total[m], _mm512_madd_epi16(x, ones));
+      total[m] = _mm512_add_epi32(total[m], _mm512_madd_epi16(x, middles));
       _mm512_store_si512(to.rows[m] + 2 * at, split(x));
     }
   }
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
     to.unit[m] = query[m].unit * step.unit;
-    offset[m] = _mm512_fnmadd_ps(_mm512_set1_ps(to.unit[m] * middle<element>), _mm512_cvtepi32_ps(total[m]), offset[m]);
+    offset[m] = _mm512_fnmadd_ps(_mm512_set1_ps(to.unit[m]), _mm512_cvtepi32_ps(total[m]), offset[m]);
   }
   _mm_store_ps(to.shift, sums(offset[0], offset[1], offset[2], offset[3]));
 }
@@ -219,8 +310,14 @@ void prepare_unit(CodedUnit const& keys, Prepared const (&query)[M], UnitQueries
 template <Element element, int M, int T>
 __attribute__((always_inline)) inline void score_unit(CodedUnit const& keys, UnitQueries<M> const& query, float* dots) {
   __m512i sum[2][M][T];
-  multiply<element, M, T, true>(reinterpret_cast<unsigned char const*>(keys.codes) + 4 * keys.first, keys.page_tokens, keys.width, Ahead(keys, 0),
-                                query.rows[0], sizeof query.rows[0], sum);
+  clear(sum);
+  if constexpr (element == Element::mixed) {
+    multiply_strips<M, T>(keys, query.rows[0], sizeof query.rows[0], sum);
+  } else {
+    constexpr int bits = code_bits(element), bytes = word_bytes(bits);
+    multiply<bits, M, T>(reinterpret_cast<unsigned char const*>(keys.codes) + bytes * keys.first, static_cast<std::size_t>(bytes * keys.page_tokens), keys.width,
+                         Ahead(keys, 0), query.rows[0], sizeof query.rows[0], sum);
+  }
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
     __m512 const low = _mm512_set1_ps(query.unit[m]), high = _mm512_set1_ps(256 * query.unit[m]), base = _mm512_set1_ps(query.shift[m]);
@@ -253,11 +350,12 @@ struct GroupWeights {
   alignas(16) float shift[4];
 };
 
-template <Element element, int M>
+/// Of values of an element, or of mixed ones of a group of so many bits.
+template <Element element, int bits, int M>
 void prepare_group(CodedUnit const* values, std::size_t count, int number, float const* weights, __m512i const (&narrowed)[batch_units][M],
                    float const* add, GroupWeights<M>& to) {
   bool const both = values->tokens == 32;
-  __m512 const none = _mm512_setzero_ps(), center = _mm512_set1_ps(middle<element>);
+  __m512 const none = _mm512_setzero_ps(), center = _mm512_set1_ps(middle(bits));
   __m512i const ones = _mm512_set1_epi16(1);
   __m512 offset[4] = {none, none, none, none}, top = none;
   __m512i total[M];
@@ -265,19 +363,18 @@ void prepare_group(CodedUnit const* values, std::size_t count, int number, float
   for (int m = 0; m < M; ++m) total[m] = _mm512_setzero_si512();
   auto const place = [&](std::size_t u) { return static_cast<std::size_t>(number) * values[u].page_tokens + values[u].first; };
   for (std::size_t u = 0; u < count; ++u) {
-    top = _mm512_max_ps(top, halves(values[u].step + place(u)));
-    if (both) top = _mm512_max_ps(top, halves(values[u].step + place(u) + 16));
+    top = _mm512_max_ps(top, steps_at<element>(values[u], place(u)));
+    if (both) top = _mm512_max_ps(top, steps_at<element>(values[u], place(u) + 16));
   }
   StepFactor const step{_mm512_reduce_max_ps(top)};
   to.unit = step.unit / most;
   __m512 const factor = _mm512_set1_ps(step.narrow);
   for (std::size_t u = 0; u < count; ++u, weights += unit_tokens) {
     std::size_t const at = place(u);
-    fetch_scales(values[u], values[u].lo + at, values->tokens);
-    fetch_scales(values[u], values[u].step + at, values->tokens);
-    __m512 const s0 = halves(values[u].step + at), s1 = both ? halves(values[u].step + at + 16) : none;
-    __m512 const c0 = _mm512_fmadd_ps(s0, center, halves(values[u].lo + at)),
-                 c1 = both ? _mm512_fmadd_ps(s1, center, halves(values[u].lo + at + 16)) : none;
+    fetch_scales<element>(values[u], at, values->tokens);
+    __m512 const s0 = steps_at<element>(values[u], at), s1 = both ? steps_at<element>(values[u], at + 16) : none;
+    __m512 const c0 = _mm512_fmadd_ps(s0, center, lower_ends_at<element>(values[u], at, s0)),
+                 c1 = both ? _mm512_fmadd_ps(s1, center, lower_ends_at<element>(values[u], at + 16, s1)) : none;
     __m512i const steps = narrow(s0, s1, factor);
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
@@ -288,27 +385,27 @@ void prepare_group(CodedUnit const* values, std::size_t count, int number, float
       total[m] = _mm512_add_epi32(total[m], _mm512_madd_epi16(x, ones));
     }
   }
-  __m512 const centered = _mm512_set1_ps(to.unit * middle<element>);
+  __m512 const centered = _mm512_set1_ps(to.unit * middle(bits));
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) offset[m] = _mm512_fnmadd_ps(centered, _mm512_cvtepi32_ps(total[m]), offset[m]);
   _mm_store_ps(to.shift, _mm_mul_ps(sums(offset[0], offset[1], offset[2], offset[3]), _mm_loadu_ps(add)));
 }
 
-template <Element element, int M, int T>
+template <int bits, int M, int T>
 __attribute__((always_inline)) inline void weigh_group(CodedUnit const* values, std::size_t count, int begin, GroupWeights<M> const& group,
                                                        float const* keep, float const* add, float* result, std::size_t stride) {
-  constexpr int together = element == Element::int8 ? 4 : 8;
   __m512i sum[2][M][T];
+  clear(sum);
   for (std::size_t u = 0; u < count; ++u) {
     CodedUnit const& unit = values[u];
-    auto const* codes =
-        reinterpret_cast<unsigned char const*>(unit.codes) + 4 * (static_cast<std::size_t>(unit.first / together) * unit.width + begin);
-    if (u == 0)
-      multiply<element, M, T, true>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
-                                    group.rows[u][0], 64, sum);
-    else
-      multiply<element, M, T, false>(codes, unit.width, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together * begin / 16)),
-                                     group.rows[u][0], 64, sum);
+    std::size_t next = static_cast<std::size_t>(unit.width * word_bytes(bits)), before = static_cast<std::size_t>(begin * word_bytes(bits));
+    if (unit.strips) {
+      CodedStrip const& last = unit.strips[unit.width / strip_numbers - 1];
+      next = static_cast<std::size_t>((last.before + last.bits) * strip_numbers);
+      before = static_cast<std::size_t>(unit.strips[begin / strip_numbers].before * strip_numbers);
+    }
+    auto const* codes = reinterpret_cast<unsigned char const*>(unit.codes) + static_cast<std::size_t>(unit.first / together(bits)) * next + before;
+    multiply<bits, M, T>(codes, next, unit.tokens, Ahead(unit, static_cast<std::size_t>(unit.tokens / together(bits) * begin / 16)), group.rows[u][0], 64, sum);
   }
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
@@ -319,6 +416,21 @@ __attribute__((always_inline)) inline void weigh_group(CodedUnit const* values, 
       float* const to = result + m * stride + begin + 16 * t;
       __m512 const more = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[1][m][t]), high, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[0][m][t]), low, base));
       _mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_loadu_ps(to), kept, more));
+    }
+  }
+}
+
+/// do_group<bits>(first number) of each group of 32 numbers.
+template <Element element, class Do>
+__attribute__((always_inline)) inline void for_each_group(CodedUnit const& values, Do const& do_group) {
+  for (int begin = 0; begin < values.width; begin += 32) {
+    if constexpr (element != Element::mixed) {
+      do_group.template operator()<code_bits(element)>(begin);
+    } else {
+      int const bits = values.strips[begin / strip_numbers].bits;
+      if (bits == 4) do_group.template operator()<4>(begin);
+      if (bits == 3) do_group.template operator()<3>(begin);
+      if (bits == 2) do_group.template operator()<2>(begin);
     }
   }
 }
@@ -335,11 +447,15 @@ void weigh_batch(CodedUnit const* values, std::size_t count, float const* weight
       float const* const weight = weights + m * batch_tokens + u * unit_tokens;
       narrowed[u][m] = narrow(_mm512_loadu_ps(weight), values->tokens == 32 ? _mm512_loadu_ps(weight + 16) : _mm512_setzero_ps(), factor);
     }
-  for (int begin = 0; begin < values->width; begin += 32)
-    prepare_group<element, M>(values, count, begin / 32, weights, narrowed, add, groups[begin / 32]);
-  int begin = 0;
-  for (; begin + 32 <= values->width; begin += 32) weigh_group<element, M, 2>(values, count, begin, groups[begin / 32], keep, add, result, stride);
-  if (begin < values->width) weigh_group<element, M, 1>(values, count, begin, groups[begin / 32], keep, add, result, stride);
+  auto const prepare = [&]<int bits>(int begin) { prepare_group<element, bits, M>(values, count, begin / 32, weights, narrowed, add, groups[begin / 32]); };
+  auto const weigh = [&]<int bits>(int begin) {
+    if (begin + 32 <= values->width)
+      weigh_group<bits, M, 2>(values, count, begin, groups[begin / 32], keep, add, result, stride);
+    else
+      weigh_group<bits, M, 1>(values, count, begin, groups[begin / 32], keep, add, result, stride);
+  };
+  for_each_group<element>(*values, prepare);
+  for_each_group<element>(*values, weigh);
 }
 
 template <Element element>
@@ -360,13 +476,20 @@ void weigh_records(CodedUnit const* values, std::size_t count, float const* weig
 }
 
 void score(Element element, CodedUnit const* keys, std::size_t count, std::byte const* prepared, std::size_t records, float* dots) {
-  (element == Element::int8 ? score_records<Element::int8> : score_records<Element::int4>)(keys, count, prepared, records, dots);
+  if (element == Element::int8) score_records<Element::int8>(keys, count, prepared, records, dots);
+  if (element == Element::int4) score_records<Element::int4>(keys, count, prepared, records, dots);
+  if (element == Element::int3) score_records<Element::int3>(keys, count, prepared, records, dots);
+  if (element == Element::int2) score_records<Element::int2>(keys, count, prepared, records, dots);
+  if (element == Element::mixed) score_records<Element::mixed>(keys, count, prepared, records, dots);
 }
 
 void weigh(Element element, CodedUnit const* values, std::size_t count, float const* weights, std::size_t records, float const* keep,
            float const* add, float* result, std::size_t stride) {
-  (element == Element::int8 ? weigh_records<Element::int8> : weigh_records<Element::int4>)(values, count, weights, records, keep, add, result,
-                                                                                           stride);
+  if (element == Element::int8) weigh_records<Element::int8>(values, count, weights, records, keep, add, result, stride);
+  if (element == Element::int4) weigh_records<Element::int4>(values, count, weights, records, keep, add, result, stride);
+  if (element == Element::int3) weigh_records<Element::int3>(values, count, weights, records, keep, add, result, stride);
+  if (element == Element::int2) weigh_records<Element::int2>(values, count, weights, records, keep, add, result, stride);
+  if (element == Element::mixed) weigh_records<Element::mixed>(values, count, weights, records, keep, add, result, stride);
 }
 
 }  // namespace
