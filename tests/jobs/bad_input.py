@@ -185,6 +185,8 @@ def options():
         (["--codec", "chunk_pca:64"], "a page's own basis of rank 64 saves nothing"),
         (["--codec", "rotate"], "add a type, as rotate"),
         (["--codec", "rotate:32+int3"], "gives 'rotate' a number"),
+        (["--codec", "mixed:5"], "give 2 to 4"),
+        (["--codec", "mixed/rotate+mixed"], "add --calibration FILE"),
         (["--codec", "rotate+int3", "--calibration", "c.h5"], "has no effect without a codec that has a basis"),
         (["--codec-k", "auto"], "auto chooses for keys and for values"),
         (["--codec-k", "pyramid"], "write pyramid first in --codec"),

@@ -39,6 +39,7 @@ TEST(Codec, StagesAreJoinedInOrder) {
   EXPECT_EQ(spec.element, kernels::Element::int8);
   EXPECT_FALSE(spec.stores_as_is());
   EXPECT_TRUE(parse_codec("pyramid", "--codec").stores_as_is());
+  EXPECT_EQ(parse_codec("rotate+mixed:2.5", "--codec").mean_bits, 2.5);
 }
 
 TEST(Codec, RefusesWhatItCannotReadNamingIt) {
@@ -51,6 +52,9 @@ TEST(Codec, RefusesWhatItCannotReadNamingIt) {
   EXPECT_THAT(refusal("svd:-8"), HasSubstr("has '-8'"));
   EXPECT_THAT(refusal("svd:8.5"), HasSubstr("whole number"));
   EXPECT_THAT(refusal("int8:4"), HasSubstr("gives 'int8' a number, which it does not take"));
+  EXPECT_THAT(refusal("mixed:1.9"), HasSubstr("asks for 1.9 bits a number on average; give 2 to 4"));
+  EXPECT_THAT(refusal("mixed:5"), HasSubstr("give 2 to 4"));
+  EXPECT_THAT(refusal("mixed:0"), HasSubstr("has '0' where the mean bits of a number should be"));
   EXPECT_THAT(refusal("svd+"), HasSubstr("ends with '+'"));
   EXPECT_THAT(refusal(""), HasSubstr("no codec is named ''"));
 }

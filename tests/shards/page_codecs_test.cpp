@@ -16,11 +16,11 @@ using kernels::Element;
 
 constexpr kernels::PageLayout page{kernels::DType::bf16, 2, 32, 64};
 
-StoredPart numbers(Element element) { return {element, {}, 0}; }
+StoredPart numbers(Element element) { return {element, {}, 0, {}}; }
 
 /// The first `rank` channels of each head.
 StoredPart cut(std::int32_t rank, Element element = Element::bf16) {
-  StoredPart part{element, {}, 0};
+  StoredPart part{element, {}, 0, {}};
   for (std::int32_t head = 0; head < page.kv_heads; ++head) {
     RankMap map{page.head_dim, rank, std::vector<float>(static_cast<std::size_t>(rank * page.head_dim)), std::vector<float>(static_cast<std::size_t>(rank * page.head_dim)),
                 std::vector<float>(static_cast<std::size_t>(page.head_dim))};

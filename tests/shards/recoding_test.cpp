@@ -23,7 +23,7 @@ using test::small_form;
 
 constexpr double close_enough = .02;   // with keys and values between -1 and 1: int8's steps are 2 / 255
 
-TableCodec codec(std::string name, Element k, Element v) { return {std::move(name), {k, {}, 0}, {v, {}, 0}}; }
+TableCodec codec(std::string name, Element k, Element v) { return {std::move(name), {k, {}, 0, {}}, {v, {}, 0, {}}}; }
 
 StoreOptions cooling_options(TableCodec const& warm = codec("bf16", Element::bf16, Element::bf16), TableCodec const& cold = codec("int8", Element::int8, Element::int8)) {
   StoreOptions options = small_options();

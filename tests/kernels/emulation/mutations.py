@@ -67,6 +67,8 @@ MUTATIONS = [
     ("summary", "  sum = sum_of_warp(sum);\n", "", "*SummaryCases*", "Failure"),
     ("swiglu", "if (i < count) gate[i]", "if (i <= count) gate[i]", "*SwigluCases*", "after the end"),
     ("attend_coded", "8 * (at % 4) + 4 * (at / 4)", "8 * (at % 4) + 4 * (1 - at / 4)", "*", "Failure"),
+    ("attend_coded", "strip_numbers * strip.before +", "strip.before +", "*", "Failure|after the end|nothing has written"),
+    ("attend_coded", "page_tokens * head.strips[eight].before +", "head.strips[eight].before +", "*", "Failure"),
     ("attend_coded", "token / block * head.width + number :", "token / block * head.width :", "*", "Failure"),
     ("attend_coded", "number / value_group * page_tokens + token", "number / value_group + token", "*", "Failure"),
     ("attend_coded", "      if (column >= width) break;\n", "", "*", "Failure|after the end|nothing has written"),
@@ -81,6 +83,7 @@ MUTATIONS = [
     ("coded_pages", "  __syncthreads();   // the scales are complete\n", "", "*", "a race|nothing has written"),
     ("coded_pages", "    __syncthreads();   // the next tokens use the same memory\n", "", "*", "a race"),
     ("coded_pages", "width - group / tokens * CodedColumn::value_group)", "32)", "*", "Failure|a race|nothing has written|after the end"),
+    ("coded_pages", "zero * size > lo && zero > least_zero", "zero * size > hi && zero > least_zero", "*", "Failure"),
     ("coded_pages", "if (along >= length) break;", "if (along > length) break;", "*", "Failure|after the end|nothing has written"),
     ("coded_pages", "at < column.head.codes; at += threads)", "at + 1 < column.head.codes; at += threads)", "*", "Failure|nothing has written"),
 ]

@@ -129,8 +129,8 @@ TEST_P(CodedPages, TakeTheBytesThatAreStatedAndNoMore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Codecs, CodedPages,
-                         ::testing::ValuesIn(in_small_form_only({"bf16", "int8", "int4", "fp8", "svd:48", "lora", "lora_plus:40", "prune", "svd:48+int8", "int8/svd:32+int4", "none/int4", "int3", "int4/rotate+int3"},
-                                                                {"fp8", "int4", "prune", "svd:48+int8", "int8/svd:32+int4", "int4/rotate+int3"})),
+                         ::testing::ValuesIn(in_small_form_only({"bf16", "int8", "int4", "fp8", "svd:48", "lora", "lora_plus:40", "prune", "svd:48+int8", "int8/svd:32+int4", "none/int4", "int3", "int4/rotate+int3", "mixed:3.5/rotate+mixed:3.5", "svd:56+mixed:4/mixed:3"},
+                                                                {"fp8", "int4", "prune", "svd:48+int8", "int8/svd:32+int4", "int4/rotate+int3", "mixed:3.5/rotate+mixed:3.5"})),
                          [](auto const& instance) {
                            std::string name = instance.param;
                            for (char& c : name)

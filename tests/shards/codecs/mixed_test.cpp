@@ -1,0 +1,71 @@
+#include "shards/codecs/mixed.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "moments_of.hpp"
+#include "shards/codecs/quantised_error.hpp"
+
+namespace pikv::test {
+namespace {
+
+using namespace shards;
+using Bits = std::vector<std::uint8_t>;
+
+double lost(std::vector<std::vector<double>> const& weights, std::vector<Bits> const& bits) {
+  double sum = 0;
+  for (std::size_t head = 0; head < weights.size(); ++head)
+    for (std::size_t j = 0; j < weights[head].size(); ++j) sum += weights[head][j] / std::pow(std::exp2(bits[head][j / 8]) - 1, 2);
+  return sum;
+}
+
+TEST(MixedBits, NoOtherChoiceOfKeysLosesLess) {
+  std::vector<std::vector<double>> const weights{std::vector<double>(24, 1.0), std::vector<double>(24, 0.01)};
+  auto uneven = weights;
+  for (std::size_t j = 0; j < 8; ++j) uneven[0][j] = 40, uneven[1][j] = 3;
+  for (double const mean : {2.0, 2.5, 3.0, 3.34, 4.0}) {
+    auto const bits = key_bits(uneven, mean);
+    double least = 1e300;
+    for (int choice = 0; choice < 729; ++choice) {   // 3^6
+      std::vector<Bits> other(2, Bits(3));
+      int spent = 0;
+      for (int at = 0, rest = choice; at < 6; ++at, rest /= 3) spent += other[static_cast<std::size_t>(at / 3)][static_cast<std::size_t>(at % 3)] = static_cast<std::uint8_t>(2 + rest % 3);
+      if (spent <= mean * 6 + 1e-9) least = std::min(least, lost(uneven, other));
+    }
+    EXPECT_NEAR(lost(uneven, bits), least, 1e-9 * least) << mean;
+  }
+}
+
+TEST(MixedBits, OfValuesAreAlikeInAGroupAndAtMostTheMean) {
+  EXPECT_EQ(value_bits(64, 3.5), (Bits{4, 4, 4, 4, 3, 3, 3, 3}));
+  EXPECT_EQ(value_bits(64, 3.25), Bits(8, 3));
+  EXPECT_EQ(value_bits(128, 3.25), (Bits{4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3}));
+  EXPECT_EQ(value_bits(40, 4), Bits(5, 4));
+  EXPECT_EQ(value_bits(40, 2.5), (Bits{3, 3, 3, 3, 2}));
+}
+
+TEST(MixedBits, KeysAreSortedByWhatTheyWeighAndNothingElseChanges) {
+  HeadMoments moments{.head_dim = 8, .tokens = 10, .queries = 10, .k_mean = {1, 0, 0, 0, 0, 0, 0, 0}, .v_mean = std::vector<double>(8), .k_second = {}, .v_second = std::vector<double>(64), .q_second = {}, .o_gram = std::vector<double>(64)};
+  std::vector<double> const k{3, 5, 1, 0, 2, 2, 2, 2}, q{1, 1, 9, 1, 2, 1, 8, 0};   // variances; 3 is 1 + 2
+  moments.k_second.assign(64, 0);
+  moments.q_second.assign(64, 0);
+  for (std::size_t i = 0; i < 8; ++i) moments.k_second[9 * i] = k[i], moments.q_second[9 * i] = q[i];
+  RankMap map = map_of_rank(identity_map(8), 8);
+  auto weights = key_weights(map, moments);
+  std::vector<double> const wanted{2, 5, 9, 0, 4, 2, 16, 0};
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_NEAR(weights[i], wanted[i], 1e-12);
+  sort_numbers(map, weights);
+  EXPECT_TRUE(std::ranges::is_sorted(weights, std::greater{}));
+  std::vector<std::size_t> const order{6, 2, 1, 4, 0, 5, 3, 7};
+  for (std::size_t j = 0; j < 8; ++j)
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(map.encode[j * 8 + i], i == order[j] ? 1 : 0);
+      EXPECT_EQ(map.decode[i * 8 + j], i == order[j] ? 1 : 0);
+    }
+}
+
+}  // namespace
+}  // namespace pikv::test
