@@ -11,8 +11,8 @@ import tempfile
 
 from profile_steps import decode, inclusive_costs
 
-PLAIN = ("bf16", "int8", "int4", "int3", "fp8")
-MAPPED = ("svd:32", "lora_plus:32", "prune:40", "svd:32+int8", "lora_plus:48+int4")
+PLAIN = ("bf16", "int8", "int4", "int3", "rotate+int3", "fp8")
+MAPPED = ("mixed:3.5/rotate+mixed:3.5", "svd:32", "lora_plus:32", "prune:40", "svd:32+int8", "lora_plus:48+int4")
 
 
 def main():
