@@ -12,7 +12,7 @@ namespace {
 using Word = unsigned long long;
 
 constexpr int lanes = 8, stripes = 16, chunks_at_once = 32, threads = lanes * chunks_at_once;
-constexpr std::size_t stripe_bytes = lanes * sizeof(Word), chunk_bytes = stripes * stripe_bytes, least_bytes = 241;
+constexpr std::size_t stripe_bytes = lanes * sizeof(Word), chunk_bytes = stripes * stripe_bytes;
 constexpr Word prime32_1 = 0x9E3779B1u, prime32_2 = 0x85EBCA77u, prime32_3 = 0xC2B2AE3Du;
 constexpr Word prime64_1 = 0x9E3779B185EBCA87u, prime64_2 = 0xC2B2AE3D27D4EB4Fu, prime64_3 = 0x165667B19E3779F9u, prime64_4 = 0x85EBCA77C2B2AE63u,
                prime64_5 = 0x27D4EB2F165667C5u, prime_of_avalanche = 0x165667919E3779F9u;
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(threads)
 void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t count, std::size_t slice_bytes, std::int32_t slices, std::uint64_t* out,
               Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
-  if (slice_bytes < least_bytes || slice_bytes % sizeof(Word) != 0)
+  if (slice_bytes < least_checksum_bytes || slice_bytes % sizeof(Word) != 0)
     throw std::runtime_error("cuda::checksum: a slice of " + std::to_string(slice_bytes) +
                              " bytes is no multiple of 8 above 240; take its checksum on the host");
   if (count * slices == 0) return;
