@@ -45,6 +45,7 @@ cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void 
   std::scoped_lock const lock{device_mutex};
   if (std::string const wrong = wrong_shape(config, kernel); !wrong.empty()) return fail(cudaErrorInvalidConfiguration, wrong);
   BlockRun run{config.gridDim, config.blockDim, {}, config.dynamicSmemBytes, call, arguments, argument_bytes};
+  Opened const opened;
   start_launch();
   for (unsigned const number : block_order(config.gridDim.x * config.gridDim.y * config.gridDim.z)) {
     run.block = {number % config.gridDim.x, number / config.gridDim.x % config.gridDim.y, number / config.gridDim.x / config.gridDim.y};
@@ -81,6 +82,7 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(to, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a copy writes {} bytes {}", bytes, place_on_device(to)));
   if (reaches_out(from, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a copy reads {} bytes {}", bytes, place_on_device(from)));
+  Opened const opened;
   if (bytes > 0) std::memmove(to, from, bytes);
   if (is_device(to)) mark_written(to, bytes);
   return cudaSuccess;
@@ -91,6 +93,7 @@ cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaM
 cudaError_t cudaMemset(void* at, int value, std::size_t bytes) {
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(at, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a fill writes {} bytes {}", bytes, place_on_device(at)));
+  Opened const opened;
   if (bytes > 0) std::memset(at, value, bytes);
   if (is_device(at)) mark_written(at, bytes);
   return cudaSuccess;
