@@ -50,6 +50,30 @@ void copy_out(Device& device, std::span<T> host, T const* from) {
   device.copy_out(std::as_writable_bytes(host), reinterpret_cast<std::byte const*>(from));
 }
 
+/// Memory of a device that the processor fills: what resize() gives is written, and is where the device works on it after send(). On the host they are one.
+template <class T>
+class Filled {
+ public:
+  explicit Filled(Device& device) : device_{device}, there_{device} {}
+  T* resize(std::size_t size) {
+    T* const there = there_.resize(size);
+    if (device_.is_host()) return there;
+    here_.resize(size);
+    return here_.data();
+  }
+  T* send() {
+    if (!device_.is_host()) copy_in<T>(device_, there_.data(), here_);
+    return there_.data();
+  }
+  T* data() const { return there_.data(); }   // once it was sent
+  std::size_t size() const { return there_.size(); }
+
+ private:
+  Device& device_;
+  Buffer<T> there_;
+  std::vector<T> here_;
+};
+
 /// Values of the processor where a device reads them: the same, or a copy that is good until the next.
 template <class T>
 class OnDevice {

@@ -98,12 +98,9 @@ float const* Attention::by_table(float const* q) {
   if (!shuffles()) return q;
   std::size_t const n = index(width()), floats = index(rows_) * n;
   float const* const from = rows_on_host_(q, floats);
-  shuffled_.resize(floats);
-  for_each_row(segments_, options_.tables_per_layer,
-               [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_row * n, n, shuffled_.data() + by_table * n); });
-  if (device_.is_host()) return shuffled_.data();
-  kernels::copy_in<float>(device_, shuffled_q_.resize(floats), shuffled_);
-  return shuffled_q_.data();
+  float* const to = shuffled_q_.resize(floats);
+  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_row * n, n, to + by_table * n); });
+  return shuffled_q_.send();
 }
 
 float const* Attention::q_on_host() {
@@ -116,10 +113,10 @@ void Attention::write_out(kernels::PartialView partial, float* out) {
   std::size_t const n = index(width()), floats = index(rows_) * n;
   device_.finish(partial, shuffled_out_.resize(floats), rows_, options_.q_heads, options_.layout.head_dim);
   float const* const from = rows_on_host_(shuffled_out_.data(), floats);
-  if (!device_.is_host()) shuffled_.resize(floats);
-  float* const to = device_.is_host() ? out : shuffled_.data();
+  ordered_out_.resize(device_.is_host() ? 0 : floats);
+  float* const to = device_.is_host() ? out : ordered_out_.data();
   for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_table * n, n, to + by_row * n); });
-  if (to != out) kernels::copy_in<float>(device_, out, shuffled_);
+  if (to != out) kernels::copy_in<float>(device_, out, ordered_out_);
 }
 
 void Attention::start(std::int32_t layer, float const* q) {

@@ -91,8 +91,9 @@ class Attention {
   std::int32_t rows_ = 0;                            // of tables
   float const* q_ = nullptr;                         // [rows_][q_heads][head_dim]
   float const* host_q_ = nullptr;                    // the same for the processor, once it was asked for
-  std::vector<float> shuffled_;
-  kernels::Buffer<float> shuffled_q_, shuffled_out_;
+  kernels::Filled<float> shuffled_q_;
+  kernels::Buffer<float> shuffled_out_;
+  std::vector<float> ordered_out_;
   kernels::OnHost<float> rows_on_host_, q_copy_, max_on_host_, denom_on_host_;
   std::vector<Read> reads_, more_;
   std::vector<Block> blocks_, chosen_, unread_;
