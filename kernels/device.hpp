@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "kernels/attend.hpp"
 #include "kernels/coded.hpp"
@@ -42,6 +43,9 @@ class Device {
   /// Its memory is the processor's, and work is done when a call returns.
   virtual bool is_host() const = 0;
 
+  /// The same for all ranks of a host that share it; and of its memory what could be allocated now. Of the host neither is known here: "" and 0.
+  virtual std::string identity() const = 0;
+  virtual std::uint64_t free_bytes() const = 0;
   /// Aligned to 256 bytes; nothing is written there yet. Null for 0 bytes.
   virtual std::byte* allocate(std::size_t bytes) = 0;
   virtual void free(std::byte* at) noexcept = 0;

@@ -15,6 +15,7 @@
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
 #include "runtime/calibration/calibration_file.hpp"
+#include "runtime/device_choice.hpp"
 #include "runtime/page_storage.hpp"
 #include "runtime/storage_choice.hpp"
 #include "runtime/model/embedded.hpp"
@@ -101,7 +102,8 @@ int ranks_on_host(comm::World const& world) {
 }  // namespace
 
 void size_job(Job& job) {
-  std::uint64_t const mine = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
+  std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s)
+                                        : free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
   auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
@@ -111,7 +113,11 @@ void size_job(Job& job) {
   });
 }
 
-EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs, job.drift.get()); }
+EngineOptions engine_options(Job const& job) {
+  EngineOptions engine = engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs, job.drift.get());
+  engine.store.device = job.device.get();
+  return engine;
+}
 
 EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
                              std::shared_ptr<shards::PageCodecs const> codecs, shards::EncodeWatch* watch) {

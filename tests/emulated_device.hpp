@@ -20,6 +20,7 @@ class EmulatedMemory : public comm::DeviceMemory {
   std::string why_absent() const override { return {}; }
   bool is_cuda() const override { return false; }   // no library but ours may be handed its addresses
   std::byte* allocate(std::size_t bytes) override {
+    allocated_ += bytes;
     std::byte* const at = device_->allocate(bytes);
     device_->copy_in(at, std::vector<std::byte>(bytes));
     return at;
@@ -30,7 +31,10 @@ class EmulatedMemory : public comm::DeviceMemory {
   void copy_in(std::byte* device, std::span<std::byte const> host) override { device_->copy_in(device, host); }
   void copy_out(std::span<std::byte> host, std::byte const* device) override { device_->copy_out(host, device); }
 
+  std::size_t allocated() const { return allocated_; }   // ever
+
  private:
+  std::size_t allocated_ = 0;
   std::unique_ptr<kernels::Device> device_ = kernels::cuda::make_device();
 };
 

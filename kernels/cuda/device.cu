@@ -1,6 +1,7 @@
 #include "kernels/cuda/device.hpp"
 
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "kernels/append.hpp"
@@ -81,6 +82,18 @@ class CudaDevice final : public Device {
 
   bool is_host() const override { return false; }
 
+  std::string identity() const override {
+    int gpu = 0;
+    char bus[32] = {};
+    check(cudaGetDevice(&gpu), "asking for the current GPU");
+    check(cudaDeviceGetPCIBusId(bus, sizeof bus, gpu), "asking where the GPU is");
+    return bus;
+  }
+  std::uint64_t free_bytes() const override {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "asking for the GPU's free memory");
+    return free;
+  }
   std::byte* allocate(std::size_t bytes) override {
     void* at = nullptr;
     if (bytes > 0) check(cudaMallocAsync(&at, bytes, stream_.handle()), "allocating device memory");

@@ -111,6 +111,8 @@ bool free_device(void* at) {
   return true;
 }
 
+std::size_t free_device_bytes() { return device_bytes - device().used; }
+
 bool is_device(void const* at) {
   auto const* const byte = static_cast<std::byte const*>(at);
   return byte >= device().base && byte < device().base + device_bytes;

@@ -19,6 +19,7 @@ class Opened {
 
 std::byte* allocate_device(std::size_t bytes);   // nullptr: none left
 bool free_device(void* at);                      // false: no allocation starts there
+std::size_t free_device_bytes();
 bool is_device(void const* at);
 bool holds(void const* at, std::size_t bytes);   // all inside one allocation
 

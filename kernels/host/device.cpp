@@ -18,6 +18,8 @@ class HostDevice final : public Device {
  public:
   bool is_host() const override { return true; }
 
+  std::string identity() const override { return {}; }
+  std::uint64_t free_bytes() const override { return 0; }
   std::byte* allocate(std::size_t bytes) override { return bytes == 0 ? nullptr : static_cast<std::byte*>(::operator new(bytes, alignment)); }
   void free(std::byte* at) noexcept override { ::operator delete(at, alignment); }
   void copy_in(std::byte* to, std::span<std::byte const> host) override { copy(to, host.data(), host.size()); }

@@ -11,6 +11,9 @@
 
 namespace pikv::runtime {
 
+/// What copies of a model's weights take.
+std::uint64_t weight_bytes(Model const& model);
+
 /// LayerWeights in a device's memory.
 struct PlacedLayer {
   std::span<float const> attention_norm, ffn_norm, q_norm, k_norm;

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string>
 #include <tuple>
 
+#include "runtime/checkpoint/files.hpp"
 #include "tests/emulated_device.hpp"
 #include "tests/runtime/engine/agreement.hpp"
+#include "tests/runtime/engine/saved_jobs.hpp"
 #include "tests/runtime/reference_data.hpp"
 
 namespace pikv::test {
@@ -89,6 +92,60 @@ TEST_P(DecodeOnDevice, GivesTheTokensOfTheHost) {
 INSTANTIATE_TEST_SUITE_P(Codecs, DecodeOnDevice,
                          ::testing::Values(std::tuple{"none", 1, Move::query}, std::tuple{"none", 2, Move::query}, std::tuple{"none", 2, Move::page},
                                            std::tuple{"int8", 2, Move::query}, std::tuple{"int4", 2, Move::page}));
+
+// What policies look at on the processor comes from the device: queries, log-sum-exps, full pages; rows of several page tables are put in order.
+struct Policy {
+  char const* name;
+  std::uint64_t shards::Counts::* happens;
+  void (*set)(GenerateOptions&);
+};
+void PrintTo(Policy const& policy, std::ostream* to) { *to << policy.name; }
+
+class PolicyOnDevice : public ::testing::TestWithParam<Policy> {};
+
+TEST_P(PolicyOnDevice, GivesTheTokensOfTheHost) {
+  auto options = options_of("odd-mixtral", 2);
+  options.pin_window = 8;
+  GetParam().set(options);
+  auto const requests = requests_for("odd-mixtral", 2, 40, 6);
+  auto const right = decode(options, requests, {.logits = true}), run = decode_on_device(options, requests);
+  EXPECT_LT(worst_row(right, run), tolerance);
+  EXPECT_GT(right.counts.*GetParam().happens, 0u);
+  EXPECT_EQ(run.counts.page_reads, right.counts.page_reads);
+  EXPECT_EQ(run.counts.cells_evicted, right.counts.cells_evicted);
+  EXPECT_EQ(run.counts.tier_reads, right.counts.tier_reads);
+  EXPECT_EQ(run.counts.rewinds, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyOnDevice, ::testing::Values(
+    Policy{"adakv", &shards::Counts::cells_evicted, [](GenerateOptions& options) { options.scheduler = "adakv", options.keep = .6; }},
+    Policy{"certified", &shards::Counts::page_reads, [](GenerateOptions& options) { options.attention = "certified"; }},
+    Policy{"routed", &shards::Counts::page_reads, [](GenerateOptions& options) { options.attention = "routed", options.router = "topk", options.home = "content", options.kv_experts = 8, options.experts = 2; }},
+    Policy{"flexgen", &shards::Counts::tier_reads, [](GenerateOptions& options) { options.scheduler = "flexgen", options.keep = .4, options.store = runtime::StoreMode::local; }}),
+    [](auto const& instance) { return std::string{instance.param.name}; });
+
+// Through the whole job: which finds the devices, writes checkpoints of what lies there, and goes on from one.
+TEST(JobOnDevice, GoesOnFromACheckpointWithTheSameTokens) {
+  Folder folder;
+  auto const ids = ids_of("odd-mixtral");
+  std::ofstream prompts{folder / "prompts.jsonl"};
+  for (std::size_t const tokens : {21, 9}) prompts << nlohmann::json{{"id", std::to_string(tokens)}, {"prompt_ids", std::vector(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(tokens))}, {"max_new_tokens", 12}} << "\n";
+  prompts.close();
+  runtime::GivenOptions job = job_on(folder / "prompts.jsonl", "2");
+  job["kv-dtype"] = {"f32", ""};
+  job["model"] = {(data_folder() / "odd-mixtral").string(), ""};
+  EmulatedMemory memory;
+  ASSERT_EQ(run(options_with(job, 2, folder / "host.jsonl")), 0);
+  EXPECT_EQ(memory.allocated(), 0u);
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", 8), 2, folder / "device.jsonl"), kernels::cuda::make_device, &memory), 0);
+  std::size_t const of_one_job = memory.allocated();
+  EXPECT_GT(of_one_job, 0u);
+  EXPECT_EQ(tokens_in(folder / "device.jsonl"), tokens_in(folder / "host.jsonl"));
+  runtime::GivenOptions resumed{{"resume", {runtime::checkpoints_in(folder / "saved").back().string(), ""}}};
+  ASSERT_EQ(run(options_with(resumed, 2, folder / "resumed.jsonl"), kernels::cuda::make_device, &memory), 0);
+  EXPECT_GT(memory.allocated(), of_one_job);
+  EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "host.jsonl"));
+}
 
 }  // namespace
 }  // namespace pikv::test
