@@ -1,4 +1,4 @@
-// Pages and attention on a device: the emulated GPU, whose memory no processor can touch. Outputs are compared with attention in double precision over the
+// Pages and attention on a device (device_under_test.hpp). Outputs are compared with attention in double precision over the
 // true keys and values, as in store_test.cpp, and those of coded pages with what the host makes of the same.
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "comm/faults.hpp"
 #include "shards/page_codecs.hpp"
-#include "tests/emulated_device.hpp"
+#include "tests/device_under_test.hpp"
 #include "tests/shards/store_runs.hpp"
 
 namespace pikv::shards::testing {
@@ -34,12 +34,11 @@ using Outputs = std::map<std::array<std::int64_t, 4>, std::vector<float>>;   // 
 
 Outcome run_keeping(int ranks, StoreOptions const& options, SmallEngine::Plan plan, bool on_device, Outputs* outputs = nullptr) {
   Outcome outcome;
-  auto const memory = on_device ? std::make_unique<test::EmulatedMemory>() : nullptr;
   if (outputs != nullptr)
     plan.output = [&](std::uint64_t id, std::int64_t position, std::int32_t layer, std::int32_t head, std::span<float const> row) {
       (*outputs)[{static_cast<std::int64_t>(id), position, layer, head}].assign(row.begin(), row.end());
     };
-  comm::run_inprocess({.ranks = ranks, .device = memory.get()}, [&](comm::World& world) {
+  comm::run_inprocess({.ranks = ranks, .device = on_device ? &test::device_memory() : nullptr}, [&](comm::World& world) {
     auto const device = on_device ? kernels::cuda::make_device() : nullptr;
     StoreOptions here = options;
     here.device = device.get();
@@ -128,10 +127,9 @@ TEST(OnDevice, TheScrubFindsAByteThatRotsInAnOwnersMemoryAndAtHome) {
 
 TEST(OnDevice, APageThatArrivesDamagedIsPushedAgain) {
   Outcome outcome;
-  test::EmulatedMemory memory;
   comm::FaultPlan plan{.flip = 0.2};
   plan.on_get = plan.on_message = false;
-  comm::run_inprocess({.ranks = 2, .device = &memory}, [&](comm::World& inner) {
+  comm::run_inprocess({.ranks = 2, .device = &test::device_memory()}, [&](comm::World& inner) {
     auto const world = comm::make_faulty_world(inner, plan);
     auto const device = kernels::cuda::make_device();
     StoreOptions options = device_options();
@@ -148,8 +146,7 @@ TEST(OnDevice, PagesGoToSlowerTiersAndComeBack) {
   options.local = options.tiers = true;
   options.replica_slots = 3;
   options.tier_host_bytes = 8 * slot_cost(options.layout);   // the rest to the file
-  test::EmulatedMemory memory;
-  comm::run_inprocess({.ranks = 1, .device = &memory}, [&](comm::World& world) {
+  comm::run_inprocess({.ranks = 1, .device = &test::device_memory()}, [&](comm::World& world) {
     auto const device = kernels::cuda::make_device();
     options.device = device.get();
     Store store{world, options};

@@ -1,4 +1,4 @@
-// Whole steps on a device: the emulated GPU, whose memory no processor can touch. Logits are held against those of transformers, as in reference_test.cpp,
+// Whole steps on a device (device_under_test.hpp). Logits are held against those of transformers, as in reference_test.cpp,
 // and against the host's.
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "runtime/checkpoint/files.hpp"
-#include "tests/emulated_device.hpp"
+#include "tests/device_under_test.hpp"
 #include "tests/runtime/engine/agreement.hpp"
 #include "tests/runtime/engine/saved_jobs.hpp"
 #include "tests/runtime/reference_data.hpp"
@@ -23,8 +23,7 @@ using shards::Move;
 constexpr double tolerance = 1e-3;
 
 Decoded decode_on_device(GenerateOptions const& options, std::vector<Request> const& requests, Watch watch = {.logits = true}) {
-  EmulatedMemory memory;
-  watch.memory = &memory;
+  watch.memory = &device_memory();
   watch.device = kernels::cuda::make_device;
   return decode(options, requests, watch);
 }
@@ -124,6 +123,12 @@ INSTANTIATE_TEST_SUITE_P(Policies, PolicyOnDevice, ::testing::Values(
     Policy{"flexgen", &shards::Counts::tier_reads, [](GenerateOptions& options) { options.scheduler = "flexgen", options.keep = .4, options.store = runtime::StoreMode::local; }}),
     [](auto const& instance) { return std::string{instance.param.name}; });
 
+int devices_made = 0;
+std::unique_ptr<kernels::Device> make_counted() {
+  ++devices_made;
+  return kernels::cuda::make_device();
+}
+
 // Through the whole job: which finds the devices, writes checkpoints of what lies there, and goes on from one.
 TEST(JobOnDevice, GoesOnFromACheckpointWithTheSameTokens) {
   Folder folder;
@@ -134,16 +139,13 @@ TEST(JobOnDevice, GoesOnFromACheckpointWithTheSameTokens) {
   runtime::GivenOptions job = job_on(folder / "prompts.jsonl", "2");
   job["kv-dtype"] = {"f32", ""};
   job["model"] = {(data_folder() / "odd-mixtral").string(), ""};
-  EmulatedMemory memory;
   ASSERT_EQ(run(options_with(job, 2, folder / "host.jsonl")), 0);
-  EXPECT_EQ(memory.allocated(), 0u);
-  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", 8), 2, folder / "device.jsonl"), kernels::cuda::make_device, &memory), 0);
-  std::size_t const of_one_job = memory.allocated();
-  EXPECT_GT(of_one_job, 0u);
+  ASSERT_EQ(run(options_with(saved_to(job, folder / "saved", 8), 2, folder / "device.jsonl"), make_counted, &device_memory()), 0);
+  EXPECT_EQ(devices_made, 2);
   EXPECT_EQ(tokens_in(folder / "device.jsonl"), tokens_in(folder / "host.jsonl"));
   runtime::GivenOptions resumed{{"resume", {runtime::checkpoints_in(folder / "saved").back().string(), ""}}};
-  ASSERT_EQ(run(options_with(resumed, 2, folder / "resumed.jsonl"), kernels::cuda::make_device, &memory), 0);
-  EXPECT_GT(memory.allocated(), of_one_job);
+  ASSERT_EQ(run(options_with(resumed, 2, folder / "resumed.jsonl"), make_counted, &device_memory()), 0);
+  EXPECT_EQ(devices_made, 4);
   EXPECT_EQ(tokens_in(folder / "resumed.jsonl"), tokens_in(folder / "host.jsonl"));
 }
 
