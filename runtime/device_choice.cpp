@@ -39,8 +39,7 @@ std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device,
     comm::Bytes const& theirs = all[static_cast<std::size_t>(rank)];
     if (world.host(rank) == world.host(world.rank()) && std::ranges::equal(theirs, std::as_bytes(std::span{mine}))) ++sharing;
   }
-  constexpr std::uint64_t kept_free = 16;   // one part in so many, for what a step works on
-  std::uint64_t const free = device.free_bytes(), share = (free - free / kept_free) / sharing;
+  std::uint64_t const share = device.free_bytes() / sharing;
   return share - std::min(share, reserved);
 }
 

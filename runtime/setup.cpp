@@ -102,14 +102,14 @@ int ranks_on_host(comm::World const& world) {
 }  // namespace
 
 void size_job(Job& job) {
-  std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s)
-                                        : free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
+  std::uint64_t const of_host = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));
+  std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s) : of_host;   // hosts may differ: the least counts
   auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
     if (fast_share(job.options).keep < 1) (void)shards::make_file_tier(0, tier_folder(job.options));   // on each host
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get());
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get(), job.device ? of_host : 0);
   });
 }
 
