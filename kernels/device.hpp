@@ -70,7 +70,8 @@ class Device {
   virtual void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows) = 0;
   virtual void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin) = 0;
   virtual void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d) = 0;
-  virtual void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights, float* probability) = 0;
+  virtual void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
+                    float* probability) = 0;
   virtual void swiglu(float* gate, float const* up, std::size_t count) = 0;
 };
 

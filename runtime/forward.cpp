@@ -105,7 +105,8 @@ void Forward::attention_start(std::int32_t layer) {
 // Every weight.size() values are a vector to norm; no weight, no norm.
 void Forward::qk_norm(std::span<float const> weight, kernels::Buffer<float>& x) {
   if (weight.empty()) return;
-  device_.rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size() / weight.size()), static_cast<std::int32_t>(weight.size()));
+  auto const n = static_cast<std::int32_t>(weight.size());
+  device_.rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size()) / n, n);
 }
 
 void Forward::attention_finish(std::int32_t layer, Batch const& batch) {
@@ -132,7 +133,8 @@ void Forward::ffn_start(std::int32_t layer) {
     gate_logits_.resize(product(rows_, config_.experts));
     device_.linear(normed_.data(), weights.gate, gate_logits_.data(), rows_);
     float* const probability = store_.wants_gate() ? probability_.resize(gate_logits_.size()) : nullptr;
-    device_.gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.resize(chosen), gate_weights_.resize(chosen), probability);
+    device_.gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.resize(chosen),
+                 gate_weights_.resize(chosen), probability);
     if (store_.wants_gate()) store_.gated(layer, probability_on_host_(probability, probability_.size()), config_.experts);
     ids = ids_on_host_(ids_.data(), chosen);
     gate_weights = gate_weights_on_host_(gate_weights_.data(), chosen);

@@ -41,6 +41,7 @@ class DeviceForm final : public CodedForm {
 DeviceCodedLayout const& on_device(CodedForm const& form) { return static_cast<DeviceForm const&>(form).on_device(); }
 
 /// Lists of the processor's on their way to a call: laid out one after the other, then copied in one go to memory that the calls of a stream use in turn.
+/// They may change once send() returns: CUDA stages what is not pinned.
 class Lists {
  public:
   explicit Lists(Device& device) : device_{device} {}
@@ -120,7 +121,9 @@ class CudaDevice final : public Device {
   void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse) override {
     cuda::attend(pool, sent(plan, q_heads, pool.layout), q, q_heads, scale, out, page_lse, stream_);
   }
-  void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d) override { cuda::merge(into, part, rows, heads, d, stream_); }
+  void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d) override {
+    cuda::merge(into, part, rows, heads, d, stream_);
+  }
   void finish(PartialView part, float* out, std::int32_t rows, std::int32_t heads, std::int32_t d) override { cuda::finish(part, out, rows, heads, d, stream_); }
 
   std::unique_ptr<CodedForm const> form(CodedLayout const& layout) override { return std::make_unique<DeviceForm const>(layout, stream_); }
@@ -138,7 +141,7 @@ class CudaDevice final : public Device {
   }
 
   bool checksums(std::byte const* at, std::size_t slice_bytes, std::size_t slices, std::uint64_t* out) override {
-    if (slice_bytes < least_checksum_bytes || slice_bytes % 8 != 0) return false;
+    if (slice_bytes < least_checksum_bytes || slice_bytes % 4 != 0) return false;
     std::int32_t const slot = 0;
     std::vector<std::uint64_t> const none(slices);   // room for the results, behind the slot
     lists_.clear();
@@ -151,7 +154,9 @@ class CudaDevice final : public Device {
     return true;
   }
 
-  void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n) override { cuda::rms_norm(x, weight, eps, y, rows, n, stream_); }
+  void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n) override {
+    cuda::rms_norm(x, weight, eps, y, rows, n, stream_);
+  }
   void add(float* y, float const* x, std::size_t count) override { cuda::add(y, x, count, stream_); }
   void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows) override { cuda::linear(x, w, y, rows, stream_); }
   void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin) override {
@@ -160,8 +165,11 @@ class CudaDevice final : public Device {
     lists_.send();
     cuda::rotary_table(lists_.at<std::int32_t>(of_positions), rows, d, theta, cos, sin, stream_);
   }
-  void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d) override { cuda::rotary(x, cos, sin, rows, heads, d, stream_); }
-  void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights, float* probability) override {
+  void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d) override {
+    cuda::rotary(x, cos, sin, rows, heads, d, stream_);
+  }
+  void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
+            float* probability) override {
     cuda::gate(logits, rows, experts, k, rule, ids, weights, probability, stream_);
   }
   void swiglu(float* gate, float const* up, std::size_t count) override { cuda::swiglu(gate, up, count, stream_); }

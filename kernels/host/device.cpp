@@ -31,7 +31,9 @@ class HostDevice final : public Device {
   void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse) override {
     host::attend(pool, plan, q, q_heads, scale, out, page_lse, stream_);
   }
-  void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d) override { host::merge(into, part, rows, heads, d, stream_); }
+  void merge(PartialView into, PartialView part, std::int32_t rows, std::int32_t heads, std::int32_t d) override {
+    host::merge(into, part, rows, heads, d, stream_);
+  }
   void finish(PartialView part, float* out, std::int32_t rows, std::int32_t heads, std::int32_t d) override { host::finish(part, out, rows, heads, d, stream_); }
 
   std::unique_ptr<CodedForm const> form(CodedLayout const& layout) override { return std::make_unique<CodedForm const>(layout); }
@@ -43,7 +45,9 @@ class HostDevice final : public Device {
 
   bool checksums(std::byte const*, std::size_t, std::size_t, std::uint64_t*) override { return false; }   // whoever asks can read the bytes
 
-  void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n) override { host::rms_norm(x, weight, eps, y, rows, n, stream_); }
+  void rms_norm(float const* x, float const* weight, float eps, float* y, std::int32_t rows, std::int32_t n) override {
+    host::rms_norm(x, weight, eps, y, rows, n, stream_);
+  }
   void add(float* y, float const* x, std::size_t count) override { host::add(y, x, count, stream_); }
   void linear(float const* x, MatrixView const& w, float* y, std::int32_t rows) override { host::linear(x, w, y, rows, stream_); }
   void rotary_table(std::int32_t const* positions, std::int32_t rows, std::int32_t d, float theta, float* cos, float* sin) override {
@@ -52,7 +56,8 @@ class HostDevice final : public Device {
   void rotary(float* x, float const* cos, float const* sin, std::int32_t rows, std::int32_t heads, std::int32_t d) override {
     host::rotary(x, cos, sin, rows, heads, d, stream_);
   }
-  void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights, float* probability) override {
+  void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
+            float* probability) override {
     host::gate(logits, rows, experts, k, rule, ids, weights, probability, stream_);
   }
   void swiglu(float* gate, float const* up, std::size_t count) override { host::swiglu(gate, up, count, stream_); }

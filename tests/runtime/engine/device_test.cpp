@@ -116,12 +116,28 @@ TEST_P(PolicyOnDevice, GivesTheTokensOfTheHost) {
   EXPECT_EQ(run.counts.rewinds, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, PolicyOnDevice, ::testing::Values(
-    Policy{"adakv", &shards::Counts::cells_evicted, [](GenerateOptions& options) { options.scheduler = "adakv", options.keep = .6; }},
-    Policy{"certified", &shards::Counts::page_reads, [](GenerateOptions& options) { options.attention = "certified"; }},
-    Policy{"routed", &shards::Counts::page_reads, [](GenerateOptions& options) { options.attention = "routed", options.router = "topk", options.home = "content", options.kv_experts = 8, options.experts = 2; }},
-    Policy{"flexgen", &shards::Counts::tier_reads, [](GenerateOptions& options) { options.scheduler = "flexgen", options.keep = .4, options.store = runtime::StoreMode::local; }}),
-    [](auto const& instance) { return std::string{instance.param.name}; });
+void keep_some_of_each_head(GenerateOptions& options) {
+  options.scheduler = "adakv";
+  options.keep = .6;
+}
+void certify(GenerateOptions& options) { options.attention = "certified"; }
+void route(GenerateOptions& options) {
+  options.attention = "routed";
+  options.router = "topk";
+  options.home = "content";
+  options.kv_experts = 8;
+  options.experts = 2;
+}
+void use_tiers(GenerateOptions& options) {
+  options.scheduler = "flexgen";
+  options.keep = .4;
+  options.store = runtime::StoreMode::local;
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyOnDevice,
+                         ::testing::Values(Policy{"adakv", &shards::Counts::cells_evicted, keep_some_of_each_head}, Policy{"certified", &shards::Counts::page_reads, certify},
+                                           Policy{"routed", &shards::Counts::page_reads, route}, Policy{"flexgen", &shards::Counts::tier_reads, use_tiers}),
+                         [](auto const& instance) { return std::string{instance.param.name}; });
 
 int devices_made = 0;
 std::unique_ptr<kernels::Device> make_counted() {
@@ -134,7 +150,8 @@ TEST(JobOnDevice, GoesOnFromACheckpointWithTheSameTokens) {
   Folder folder;
   auto const ids = ids_of("odd-mixtral");
   std::ofstream prompts{folder / "prompts.jsonl"};
-  for (std::size_t const tokens : {21, 9}) prompts << nlohmann::json{{"id", std::to_string(tokens)}, {"prompt_ids", std::vector(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(tokens))}, {"max_new_tokens", 12}} << "\n";
+  for (std::ptrdiff_t const tokens : {21, 9})
+    prompts << nlohmann::json{{"id", std::to_string(tokens)}, {"prompt_ids", std::vector(ids.begin(), ids.begin() + tokens)}, {"max_new_tokens", 12}} << "\n";
   prompts.close();
   runtime::GivenOptions job = job_on(folder / "prompts.jsonl", "2");
   job["kv-dtype"] = {"f32", ""};
