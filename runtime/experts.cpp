@@ -28,13 +28,7 @@ Experts::Experts(comm::World& world, Model const& model, PlacedWeights const& we
       dispatch_{world.make_exchange({"dispatch", 3, message_bytes(model, most_rows)})},
       combine_{world.make_exchange({"combine", 4, message_bytes(model, most_rows)})},
       sent_(static_cast<std::size_t>(world.size())),
-      served_(static_cast<std::size_t>(model.expert_count())),
-      in_{device_},
-      out_{device_},
-      gate_{device_},
-      up_{device_},
-      out_on_host_{device_},
-      combined_on_device_{device_} {
+      served_(static_cast<std::size_t>(model.expert_count())) {
   for (std::int32_t e = 0; e < model.config().experts; ++e) rank_of_.push_back(rank_of_expert(e, model.config().experts, world.size()));
 }
 

@@ -58,13 +58,13 @@ class Experts {
   std::vector<std::vector<Entry>> sent_;           // by rank
   std::vector<std::vector<Served>> served_;        // by local expert
   std::vector<std::size_t> first_row_;             // by local expert, in the next six
-  kernels::Filled<float> in_;                      // [served rows][hidden or intermediate], expert after expert
-  kernels::Buffer<float> out_, gate_, up_;
-  kernels::OnHost<float> out_on_host_;
-  float* inputs_ = nullptr;                        // of in_ and out_, where the processor has them
+  kernels::Filled<float> in_{device_};   // [served rows][hidden or intermediate], expert after expert
+  kernels::Buffer<float> out_{device_}, gate_{device_}, up_{device_};
+  kernels::OnHost<float> out_on_host_{device_};
+  float* inputs_ = nullptr;   // of in_ and out_, where the processor has them
   float const* outputs_ = nullptr;
-  std::vector<float> combined_;                    // [rows][hidden]
-  kernels::OnDevice<float> combined_on_device_;
+  std::vector<float> combined_;   // [rows][hidden]
+  kernels::OnDevice<float> combined_on_device_{device_};
   std::vector<float const*> output_of_;            // [rows][k], in the combine messages
   float const* weights_ = nullptr;
   std::int32_t rows_ = 0;

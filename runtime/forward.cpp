@@ -31,31 +31,7 @@ Forward::Forward(Model const& model, PlacedWeights const& weights, shards::Store
       store_{store},
       experts_{experts},
       clock_{clock},
-      device_{weights.device()},
-      x_{device_},
-      normed_{device_},
-      q_{device_},
-      k_{device_},
-      v_{device_},
-      attended_{device_},
-      cos_{device_},
-      sin_{device_},
-      gate_logits_{device_},
-      probability_{device_},
-      gate_weights_{device_},
-      ids_{device_},
-      last_{device_},
-      logits_{device_},
-      x_on_host_{device_},
-      normed_on_host_{device_},
-      gate_weights_on_host_{device_},
-      probability_on_host_{device_},
-      logits_on_host_{device_},
-      ids_on_host_{device_},
-      q_seen_{device_},
-      k_seen_{device_},
-      v_seen_{device_},
-      attended_seen_{device_} {}
+      device_{weights.device()} {}
 
 std::span<float const> Forward::run(Batch const& batch, shards::Step step) {
   rows_ = batch.rows();

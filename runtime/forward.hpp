@@ -45,19 +45,19 @@ class Forward {
   LayerProbe* probe_ = nullptr;
   kernels::Device& device_;
   std::int32_t rows_ = 0;
-  kernels::Filled<float> x_;                    // [rows][hidden]
-  kernels::Buffer<float> normed_;
-  kernels::Buffer<float> q_, k_, v_, attended_;   // [rows][heads][head_dim]
-  kernels::Buffer<float> cos_, sin_;              // [rows][head_dim / 2]
-  kernels::Buffer<float> gate_logits_, probability_, gate_weights_;   // [rows][experts], [rows][k]
-  kernels::Buffer<std::int32_t> ids_;             // [rows][k]
-  std::vector<float> ones_;                       // the same where there is one expert
+  kernels::Filled<float> x_{device_};   // [rows][hidden]
+  kernels::Buffer<float> normed_{device_};
+  kernels::Buffer<float> q_{device_}, k_{device_}, v_{device_}, attended_{device_};   // [rows][heads][head_dim]
+  kernels::Buffer<float> cos_{device_}, sin_{device_};   // [rows][head_dim / 2]
+  kernels::Buffer<float> gate_logits_{device_}, probability_{device_}, gate_weights_{device_};   // [rows][experts], [rows][k]
+  kernels::Buffer<std::int32_t> ids_{device_};   // [rows][k]
+  std::vector<float> ones_;   // the same where there is one expert
   std::vector<std::int32_t> zeros_;
-  kernels::Filled<float> last_;                   // [logit rows][hidden]
-  kernels::Buffer<float> logits_;                 // [logit rows][vocab]
-  kernels::OnHost<float> x_on_host_, normed_on_host_, gate_weights_on_host_, probability_on_host_, logits_on_host_;
-  kernels::OnHost<std::int32_t> ids_on_host_;
-  kernels::OnHost<float> q_seen_, k_seen_, v_seen_, attended_seen_;   // by the probe
+  kernels::Filled<float> last_{device_};   // [logit rows][hidden]
+  kernels::Buffer<float> logits_{device_};   // [logit rows][vocab]
+  kernels::OnHost<float> x_on_host_{device_}, normed_on_host_{device_}, gate_weights_on_host_{device_}, probability_on_host_{device_}, logits_on_host_{device_};
+  kernels::OnHost<std::int32_t> ids_on_host_{device_};
+  kernels::OnHost<float> q_seen_{device_}, k_seen_{device_}, v_seen_{device_}, attended_seen_{device_};   // by the probe
 };
 
 }  // namespace pikv::runtime

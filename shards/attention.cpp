@@ -26,18 +26,9 @@ Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers
       counts_{counts},
       policy_{policy},
       device_{arena.device()},
-      shuffled_q_{device_},
-      shuffled_out_{device_},
-      rows_on_host_{device_},
-      q_copy_{device_},
-      max_on_host_{device_},
-      denom_on_host_{device_},
       remote_(index(world.size())),
       of_class_(index(arena.classes())),
-      plan_{arena, options},
-      partial_{device_},
-      second_{device_},
-      staged_{device_} {
+      plan_{arena, options} {
   std::size_t const tables = index(options.tables_per_layer), reads = index(options.most_streams) * tables;
   std::size_t const pages = reads * index(options.most_blocks);
   plan_.reserve(pages);

@@ -91,10 +91,10 @@ class Attention {
   std::int32_t rows_ = 0;                            // of tables
   float const* q_ = nullptr;                         // [rows_][q_heads][head_dim]
   float const* host_q_ = nullptr;                    // the same for the processor, once it was asked for
-  kernels::Filled<float> shuffled_q_;
-  kernels::Buffer<float> shuffled_out_;
+  kernels::Filled<float> shuffled_q_{device_};
+  kernels::Buffer<float> shuffled_out_{device_};
   std::vector<float> ordered_out_;
-  kernels::OnHost<float> rows_on_host_, q_copy_, max_on_host_, denom_on_host_;
+  kernels::OnHost<float> rows_on_host_{device_}, q_copy_{device_}, max_on_host_{device_}, denom_on_host_{device_};
   std::vector<Read> reads_, more_;
   std::vector<Block> blocks_, chosen_, unread_;
   std::vector<std::int32_t> here_;                   // of the plan's pages: index among their read's blocks
@@ -115,7 +115,7 @@ class Attention {
   ReadSample sample_;
   std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
   PageReader plan_;
-  PartialBuffer partial_, second_, staged_;
+  PartialBuffer partial_{device_}, second_{device_}, staged_{device_};
   std::vector<std::int32_t> row_slot_, row_at_;
   double attention_seconds_ = 0, communication_seconds_ = 0;
 };

@@ -53,7 +53,7 @@ void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageL
 /// The checksums of the first `bytes` of a payload in so many slices, for who seals or verifies a payload that the processor does not read.
 using Checksums = comm::FunctionRef<void(std::size_t bytes, std::size_t slices, std::uint64_t* out)>;
 void seal(PageHeader& header, std::size_t payload_bytes, Checksums of_payload, kernels::PageLayout const& layout);
-/// Of a payload in host memory.
+/// Those of a payload in host memory.
 void take_checksums(std::span<std::byte const> payload, std::size_t slices, std::uint64_t* out);
 
 /// Recomputes header_check after generation, epoch, push or home changed; the payload's checksums stay as seal() found them.

@@ -63,7 +63,7 @@ void Home::send(comm::Rank to, Pushed const& page) {
   headers_.push_back({to, at, header_for(page)});
   std::span<std::byte> payload = arena_.payload(page.local);
   if (!arena_.device().is_host()) {
-    payload = leaving_.take(payload.size());
+    payload = outgoing_.take(payload.size());
     arena_.copy_out(page.local, payload);
   }
   started_.push_back({transport_.put(to, arena_.payload_at(at), payload), to});
@@ -83,7 +83,7 @@ void Home::wait_for_all(char const* what) {
                    to_string(status) + "; look at that host, or raise --deadline");
   }
   started_.clear();
-  leaving_.clear();
+  outgoing_.clear();
 }
 
 // The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, so nothing behind it is

@@ -59,12 +59,7 @@ Queries::Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions co
       queries_{world.make_exchange({"queries", 1, query_bytes(options)})},
       partials_{world.make_exchange({"partials", 2, partial_bytes(options)})},
       asked_(static_cast<std::size_t>(world.size())),
-      plan_{arena, options},
-      q_on_device_{arena.device()},
-      sum_on_device_{arena.device()},
-      max_on_device_{arena.device()},
-      denom_on_device_{arena.device()},
-      answers_{arena.device()} {
+      plan_{arena, options} {
   asked_pages_.reserve(static_cast<std::size_t>(options.most_streams * options.tables_per_layer) * static_cast<std::size_t>(options.most_blocks));
   plan_.reserve(options.slots);
 }

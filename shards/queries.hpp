@@ -82,8 +82,8 @@ class Queries {
   std::vector<std::int32_t> stale_;
   PageReader plan_;
   std::vector<float> q_, plan_lse_;
-  kernels::OnDevice<float> q_on_device_, sum_on_device_, max_on_device_, denom_on_device_;
-  PartialBuffer answers_;
+  kernels::OnDevice<float> q_on_device_{arena_.device()}, sum_on_device_{arena_.device()}, max_on_device_{arena_.device()}, denom_on_device_{arena_.device()};
+  PartialBuffer answers_{arena_.device()};
   std::size_t lse_floats_ = 0;
   double attention_seconds_ = 0;
 };
