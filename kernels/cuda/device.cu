@@ -104,7 +104,11 @@ class CudaDevice final : public Device {
     if (at != nullptr) static_cast<void>(cudaFreeAsync(at, stream_.handle()));
   }
   void copy_in(std::byte* to, std::span<std::byte const> host) override {
-    if (!host.empty()) check(cudaMemcpyAsync(to, host.data(), host.size(), cudaMemcpyHostToDevice, stream_.handle()), "copying to the GPU");
+    if (host.empty()) return;
+    check(cudaMemcpyAsync(to, host.data(), host.size(), cudaMemcpyHostToDevice, stream_.handle()), "copying to the GPU");
+    cudaPointerAttributes memory{};
+    check(cudaPointerGetAttributes(&memory, host.data()), "asking for memory's kind");
+    if (memory.type == cudaMemoryTypeHost) stream_.synchronize();   // pinned: CUDA reads it later; all else it has staged
   }
   void copy_out(std::span<std::byte> host, std::byte const* from) override {
     if (!host.empty()) check(cudaMemcpyAsync(host.data(), from, host.size(), cudaMemcpyDeviceToHost, stream_.handle()), "copying from the GPU");
