@@ -7,6 +7,7 @@
 
 #include "comm/device_memory.hpp"
 #include "runtime/agree.hpp"
+#include "runtime/setup.hpp"
 
 namespace pikv::runtime {
 
@@ -43,9 +44,9 @@ std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device,
   return share - std::min(share, reserved);
 }
 
-void say_gpus_unused(comm::World const& world, char const* command) {
+void say_gpus_unused(comm::World const& world) {
   auto const gpus = comm::gpus_found();
-  if (world.rank() == 0 && gpus && gpus->count > 0) spdlog::info("pikv {} runs on the host and leaves its {} GPUs alone", command, gpus->count);
+  if (world.rank() == 0 && gpus && gpus->count > 0) spdlog::info("this command runs on the host; {} not used", counted(gpus->count, "GPU"));
 }
 
 }  // namespace pikv::runtime

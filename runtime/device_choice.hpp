@@ -25,6 +25,6 @@ DeviceChoice choose_device(comm::World& world, MakeDevice make, kernels::PageLay
 std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device, std::uint64_t reserved, double deadline_s);
 
 /// Says once, where GPUs were found, that this command leaves them alone.
-void say_gpus_unused(comm::World const& world, char const* command);
+void say_gpus_unused(comm::World const& world);
 
 }  // namespace pikv::runtime

@@ -113,7 +113,7 @@ CalibrationFacts facts_of(Job const& job, CalibrateOptions const& options, Calib
 
 CalibrationData calibrated(comm::World& world, CalibrateOptions const& options, std::string const& command_line) {
   Job job{world, options.cache, command_line, {}, {}, {}, {}, {}, "", 0, {}};
-  say_gpus_unused(world, "calibrate");
+  say_gpus_unused(world);
   double const deadline_s = patience * options.cache.deadline_s;
   agree(world, deadline_s, [&] { load_model(job); });
   read_rank_plan(job);

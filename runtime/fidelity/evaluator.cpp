@@ -104,7 +104,7 @@ Evaluator::Evaluator(comm::World& world, EvaluateOptions const& options, std::st
       active_{options.cache},
       job_{world, active_, command_line, {}, {}, {}, {}, {}, "", 0, {}},
       logits_{{}} {
-  say_gpus_unused(world, "evaluate");
+  say_gpus_unused(world);
   agree(world, patience * active_.deadline_s, [&] { load_model(job_); });
   read_rank_plan(job_);
   tasks_ = tasks_of(job_, options);

@@ -102,7 +102,7 @@ void PrintTo(Policy const& policy, std::ostream* to) { *to << policy.name; }
 
 class PolicyOnDevice : public ::testing::TestWithParam<Policy> {};
 
-TEST_P(PolicyOnDevice, GivesTheTokensOfTheHost) {
+TEST_P(PolicyOnDevice, GivesTheLogitsOfTheHost) {
   auto options = options_of("odd-mixtral", 2);
   options.pin_window = 8;
   GetParam().set(options);
