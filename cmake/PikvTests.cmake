@@ -29,6 +29,18 @@ function(pikv_add_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS unit ENVIRONMENT "${environment}")
 endfunction()
 
+# pikv_add_device_test(name source... LIBS lib...): a test of what runs on a device, on the emulated GPU; where CUDA is built in NAME.gpu, on a real one, since
+# a process can have one CUDA runtime, and comm/ brings the real one.
+function(pikv_add_device_test name)
+  cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
+  if(PIKV_CUDA)
+    pikv_add_test(${name}.gpu ${arg_UNPARSED_ARGUMENTS} ${PROJECT_SOURCE_DIR}/tests/device_native.cpp LIBS pikv_cuda ${arg_LIBS} ALONE TIMEOUT 300)
+    set_tests_properties(${name}.gpu PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
+  elseif(TARGET pikv_emulated_cuda)
+    pikv_add_test(${name} ${arg_UNPARSED_ARGUMENTS} ${PROJECT_SOURCE_DIR}/tests/device_emulated.cpp LIBS pikv_emulated_cuda ${arg_LIBS} ALONE TIMEOUT 300)
+  endif()
+endfunction()
+
 # Sets `executable` to that of this folder's tests.
 function(pikv_add_to_tests_of_folder sources libs)
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})

@@ -1,18 +1,32 @@
 #include "comm/inprocess_transport.hpp"
 
 #include <cstring>
+#include <stdexcept>
 
 #include "comm/error.hpp"
 #include "comm/setup.hpp"
 
 namespace pikv::comm {
 
-InprocessTransport::InprocessTransport(World& world, std::shared_ptr<InprocessRegions> regions)
-    : CheckedTransport{world}, regions_{std::move(regions)} {}
+void InprocessPart::write(std::uint64_t at, std::span<std::byte const> bytes) const {
+  if (bytes.empty()) return;
+  if (in_host_memory()) std::memcpy(data_ + at, bytes.data(), bytes.size());
+  else device_->copy_in(data_ + at, bytes);
+}
+
+void InprocessPart::read(std::uint64_t at, std::span<std::byte> into) const {
+  if (into.empty()) return;
+  if (in_host_memory()) std::memcpy(into.data(), data_ + at, into.size());
+  else device_->copy_out(into, data_ + at);
+}
+
+InprocessTransport::InprocessTransport(World& world, std::shared_ptr<InprocessRegions> regions, DeviceMemory& device)
+    : CheckedTransport{world}, regions_{std::move(regions)}, device_{device} {}
 
 Region InprocessTransport::allocate(std::size_t bytes, Space space) {
-  if (space == Space::device) throw InputError("the in-process transport has no device memory; allocate host memory, or start ranks with mpirun and choose --transport ucx");
-  ZeroedMemory part{bytes};
+  if (space == Space::device && !device_.why_absent().empty())
+    throw InputError("the in-process transport has no device memory: " + device_.why_absent() + ", or allocate host memory");
+  InprocessPart part = space == Space::host ? InprocessPart{bytes} : InprocessPart{bytes, device_};
   std::byte* const data = part.data();
   auto& parts = regions_->parts;
   if (parts.size() == region_count()) parts.emplace_back(static_cast<std::size_t>(world().size()));
@@ -22,13 +36,13 @@ Region InprocessTransport::allocate(std::size_t bytes, Space space) {
 
 Op InprocessTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
   check_put(to, at, bytes.size());
-  if (!bytes.empty()) std::memcpy(address(to, at), bytes.data(), bytes.size());
+  part(to, at).write(at.byte, bytes);
   return ops_.take({});
 }
 
 Op InprocessTransport::get(Rank from, Offset at, std::span<std::byte> into) {
   check_get(from, at, into.size());
-  if (!into.empty()) std::memcpy(into.data(), address(from, at), into.size());
+  part(from, at).read(at.byte, into);
   return ops_.take({});
 }
 
@@ -39,9 +53,10 @@ Op InprocessTransport::flush(Rank) {
 
 Op InprocessTransport::fetch_add(Rank to, Offset at, std::uint64_t add, std::uint64_t* before) {
   check_atomic(to, at);
-  std::memcpy(before, address(to, at), sizeof *before);
+  if (!part(to, at).in_host_memory()) throw std::logic_error("fetch_add in device memory");
+  part(to, at).read(at.byte, std::as_writable_bytes(std::span{before, 1}));
   std::uint64_t const after = *before + add;
-  std::memcpy(address(to, at), &after, sizeof after);
+  part(to, at).write(at.byte, std::as_bytes(std::span{&after, 1}));
   return ops_.take({});
 }
 
@@ -55,8 +70,6 @@ Status InprocessTransport::wait(Op op, Deadline deadline) {
   return world().wait([] { return true; }, deadline);
 }
 
-std::byte* InprocessTransport::address(Rank rank, Offset at) const {
-  return regions_->parts[at.region][static_cast<std::size_t>(rank)].data() + at.byte;
-}
+InprocessPart& InprocessTransport::part(Rank rank, Offset at) const { return regions_->parts[at.region][static_cast<std::size_t>(rank)]; }
 
 }  // namespace pikv::comm

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "comm/device_memory.hpp"
 #include "comm/error.hpp"
 #include "comm/inprocess_exchange.hpp"
 #include "comm/inprocess_scheduler.hpp"
@@ -56,6 +57,7 @@ class InprocessWorld : public World {
   std::string host_name(Rank rank) const override { return "host" + std::to_string(host(rank)); }
   bool in_process() const override { return true; }
   std::string data_path() const override { return "memory of this process"; }
+  std::string why_no_device_memory() const override { return device().why_absent(); }
   double now() const override { return shared_.scheduler.now(); }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override { return shared_.scheduler.wait(rank_, ready, deadline); }
@@ -81,7 +83,7 @@ class InprocessWorld : public World {
     return std::make_unique<InprocessExchange>(*this, options, shared_.meet<InprocessChannel>(made_++, size()));
   }
   std::unique_ptr<Transport> make_transport() override {
-    return std::make_unique<InprocessTransport>(*this, shared_.meet<InprocessRegions>(made_++));
+    return std::make_unique<InprocessTransport>(*this, shared_.meet<InprocessRegions>(made_++), device());
   }
 
   std::unique_ptr<Guard> guard(char const* what, double seconds) override {
@@ -95,6 +97,8 @@ class InprocessWorld : public World {
   }
 
  private:
+  DeviceMemory& device() const { return shared_.options.device != nullptr ? *shared_.options.device : gpu_memory(); }
+
   Shared& shared_;
   Rank rank_;
   std::uint64_t made_ = 0;

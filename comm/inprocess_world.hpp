@@ -7,10 +7,13 @@
 
 namespace pikv::comm {
 
+class DeviceMemory;
+
 struct InprocessOptions {
   int ranks = 1;
   std::uint64_t seed = 1;
   int ranks_per_host = 1 << 30;   // so that locality counts can be tested: rank r is on pretend host r / ranks_per_host
+  DeviceMemory* device = nullptr;   // of all ranks, for Space::device; outlives them; null: gpu_memory()
 };
 
 /// Runs `body(world)` on every rank: `ranks` threads that pass a baton, one runs at a time, the next chosen by a seeded

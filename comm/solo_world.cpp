@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "comm/device_memory.hpp"
 #include "comm/inprocess_exchange.hpp"
 #include "comm/inprocess_transport.hpp"
 #include "comm/watchdog.hpp"
@@ -26,6 +27,7 @@ class SoloWorld : public World {
   }
   bool in_process() const override { return true; }
   std::string data_path() const override { return "memory of this process"; }
+  std::string why_no_device_memory() const override { return gpu_memory().why_absent(); }
   double now() const override { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override {
@@ -43,7 +45,7 @@ class SoloWorld : public World {
     return std::make_unique<InprocessExchange>(*this, options, std::make_shared<InprocessChannel>(1));
   }
   std::unique_ptr<Transport> make_transport() override {
-    return std::make_unique<InprocessTransport>(*this, std::make_shared<InprocessRegions>());
+    return std::make_unique<InprocessTransport>(*this, std::make_shared<InprocessRegions>(), gpu_memory());
   }
   std::unique_ptr<Guard> guard(char const* what, double seconds) override {
     return std::make_unique<Watchdog::Alarm>(watchdog_, 0, what, seconds);

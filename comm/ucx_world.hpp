@@ -18,6 +18,7 @@ class UcxWorld : public MpiWorld {
   std::unique_ptr<Exchange> make_exchange(ExchangeOptions const& options) override;
   std::unique_ptr<Transport> make_transport() override;
   std::string data_path() const override;
+  std::string why_no_device_memory() const override { return device().why_absent(); }
   bool known_gone(Rank rank) const override { return worker_->gone(rank); }
 
   UcxWorker& worker() const { return *worker_; }

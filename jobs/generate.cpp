@@ -1,7 +1,9 @@
 #include <string>
 
+#include "comm/device_memory.hpp"
 #include "comm/inprocess_world.hpp"
 #include "jobs/command.hpp"
+#include "kernels/cuda/device.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/job.hpp"
 #include "runtime/log.hpp"
@@ -16,11 +18,14 @@ std::string command_line(Arguments args) {
   return line;
 }
 
+// Where CUDA is built in, whether a GPU is there or not: then that is said.
+runtime::MakeDevice gpu() { return comm::gpus_found() ? kernels::cuda::make_device : nullptr; }
+
 int run_in_process(comm::World& outer, runtime::GenerateOptions const& options, std::string const& line) {
   if (outer.size() > 1) throw runtime::AgreedError({2, "--in-process makes ranks of its own; leave it out under mpirun or srun"});
   int code = 0;
   comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
-    int const mine = runtime::run_generate(world, options, line);
+    int const mine = runtime::run_generate(world, options, line, gpu());
     if (world.rank() == 0) code = mine;
   });
   return code;
@@ -38,7 +43,7 @@ int generate(Arguments args) {
       [&](comm::World& world) {
         runtime::start_log(options.log_level, world.rank());
         if (options.in_process > 0) return run_in_process(world, options, command_line(args));
-        return runtime::run_generate(world, options, command_line(args));
+        return runtime::run_generate(world, options, command_line(args), gpu());
       });
 }
 

@@ -70,9 +70,11 @@ void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::i
 char const* bf16_simd();
 }
 namespace cuda {   // every pointer, those of the plan included, in device memory; queued, not finished, on return; stream is a CudaStream
-/// As above, by plan.split, with partials of parts in memory of its own: 4 (head_dim + 2) bytes per partial row and query head. head_dim <= 512 (f32: 256).
+/// As above, by plan.split, with partials of parts in memory of its own: 4 (head_dim + 2) bytes per partial row and query head.
+/// head_dim <= most_head_dim(type).
 void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse,
             Stream& stream);
+constexpr std::int32_t most_head_dim(DType type) { return type == DType::f32 ? 256 : 512; }
 }
 
 }  // namespace pikv::kernels

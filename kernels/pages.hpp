@@ -26,9 +26,10 @@ void gather(SlotsView const& from, std::int32_t const* slots, std::int32_t count
 void scatter(std::byte const* block, std::int32_t const* slots, std::int32_t count, SlotsView const& to, Stream& stream);
 
 /// xxh3-64 (seed 0) of each slice of listed pages, as the header of a page holds them (shards/header.hpp): out [count][slices], slice i of a page is
-/// its bytes from i * slice_bytes on, slice_bytes long. They are a multiple of 8 and more than 240; else std::runtime_error.
+/// its bytes from i * slice_bytes on, slice_bytes long. They are a multiple of 4 and least_checksum_bytes or more; else std::runtime_error.
 void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t count, std::size_t slice_bytes, std::int32_t slices, std::uint64_t* out,
               Stream& stream);
+inline constexpr std::size_t least_checksum_bytes = 241;
 }  // namespace cuda
 
 }  // namespace pikv::kernels

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, a part of them
-# once more under compute-sanitizer, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
+# once more under compute-sanitizer, then the tests of pages and steps on a device, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
 # Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
@@ -36,7 +36,9 @@ all_steps() {
   else
     echo "== no compute-sanitizer: its checks did not run; install it with the CUDA toolkit"
   fi
-  step "decode of the embedded model (on the host: pages are not in device memory yet)" 60 "$build/pikv" generate --max-new-tokens 32
+  step "pages and attention on the GPU" 60 "$build/tests/shards/store_on_device_test.gpu"
+  step "models on the GPU, against transformers and the host" 120 "$build/tests/runtime/engine/engine_on_device_test.gpu"
+  step "decode of the embedded model" 60 "$build/pikv" generate --max-new-tokens 32
   model=$repo/build/models/smollm2
   if [ -d "$model" ]; then
     step "decode of a real model" 60 "$build/pikv" generate --model "$model" --max-new-tokens 16 --prompts - <<<'{"prompt_ids": [1, 2, 3, 4]}'
@@ -53,7 +55,7 @@ all_steps() {
 if command -v dpkg-query >/dev/null; then install_missing_packages build; fi   # elsewhere they come as modules
 say "building in build-cuda"
 configure cuda build-cuda -D PIKV_TESTS_TOGETHER=ON
-compile build-cuda pikv gpu_attention_bench tests_kernels
+compile build-cuda pikv gpu_attention_bench tests_kernels store_on_device_test.gpu engine_on_device_test.gpu
 { all_steps; } 2>&1 | tee "$results"
 say "the results are in $results"
 grep -q '^0 steps failed' "$results"

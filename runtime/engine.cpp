@@ -45,8 +45,9 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       capacity_{capacities(world, options)},
       cache_{options.cache.trivial() ? nullptr : std::make_unique<CacheManager>(options.cache, options_.store)},
       store_{world, with_weights(options, capacity_), cache_.get()},
-      experts_{world, model, options.store.most_rows, options.deadline_s, clock_},
-      forward_{model, store_, experts_, clock_},
+      weights_{model, store_.arena().device()},
+      experts_{world, model, weights_, options.store.most_rows, options.deadline_s, clock_},
+      forward_{model, weights_, store_, experts_, clock_},
       control_{world, options.deadline_s, options.store},
       sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed, cache_.get()},
       recorder_{world.rank(), store_, control_, experts_, clock_} {

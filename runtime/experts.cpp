@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "comm/message.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/swiglu.hpp"
 #include "shards/queries.hpp"
 
 namespace pikv::runtime {
@@ -18,9 +16,11 @@ std::size_t message_bytes(Model const& model, std::int32_t most_rows) {
 
 }  // namespace
 
-Experts::Experts(comm::World& world, Model const& model, std::int32_t most_rows, double deadline_s, StageClock& clock)
+Experts::Experts(comm::World& world, Model const& model, PlacedWeights const& weights, std::int32_t most_rows, double deadline_s, StageClock& clock)
     : world_{world},
       model_{model},
+      placed_{weights},
+      device_{weights.device()},
       deadline_s_{deadline_s},
       clock_{clock},
       hidden_{static_cast<std::size_t>(model.config().hidden)},
@@ -73,11 +73,18 @@ void Experts::finish(shards::Step step, std::int32_t layer, float* out) {
     for (std::size_t i = 0; i < entries.size(); ++i)
       output_of_[static_cast<std::size_t>(entries[i].row) * k_ + entries[i].gate_slot] = outputs.data() + i * hidden_;
   }
+  if (device_.is_host()) return add_outputs(out);
+  combined_.assign(static_cast<std::size_t>(rows_) * hidden_, 0.0f);
+  add_outputs(combined_.data());
+  device_.add(out, combined_on_device_(combined_.data(), combined_.size()), combined_.size());
+}
+
+void Experts::add_outputs(float* to) const {
   for (std::size_t row = 0; row < static_cast<std::size_t>(rows_); ++row)
     for (std::size_t slot = 0; slot < k_; ++slot) {
       float const weight = weights_[row * k_ + slot];
       float const* const output = output_of_[row * k_ + slot];
-      float* const sum = out + row * hidden_;
+      float* const sum = to + row * hidden_;
       for (std::size_t c = 0; c < hidden_; ++c) sum[c] += weight * output[c];
     }
 }
@@ -107,32 +114,57 @@ void Experts::serve(std::int32_t layer) {
     rows += entries.size();
   }
   auto const inner = static_cast<std::size_t>(model_.config().intermediate);
-  in_.resize(rows * hidden_);
-  out_.resize(rows * hidden_);
+  inputs_ = in_.resize(rows * hidden_);
+  outputs_ = out_.resize(rows * hidden_);
   gate_.resize(rows * inner);
   up_.resize(rows * inner);
+  if (!device_.is_host()) return serve_on_device(layer);
   // Many rows: an expert to a thread. Few: one after the other, the threads inside each product.
   bool const many = rows * hidden_ * inner > std::size_t{1} << 22;
 #pragma omp parallel for schedule(dynamic, 1) if (many)
-  for (std::size_t e = 0; e < served_.size(); ++e) serve_expert(layer, e);
+  for (std::size_t e = 0; e < served_.size(); ++e) {
+    read_inputs(e);
+    compute(layer, e);
+    write_outputs(e);
+  }
 }
 
-void Experts::serve_expert(std::int32_t layer, std::size_t e) {
+// All inputs in one copy, all outputs in another.
+void Experts::serve_on_device(std::int32_t layer) {
+  for (std::size_t e = 0; e < served_.size(); ++e) read_inputs(e);
+  in_.send();
+  for (std::size_t e = 0; e < served_.size(); ++e) compute(layer, e);
+  outputs_ = out_on_host_(out_.data(), out_.size());
+  for (std::size_t e = 0; e < served_.size(); ++e) write_outputs(e);
+}
+
+void Experts::read_inputs(std::size_t e) {
+  float* to = inputs_ + first_row_[e] * hidden_;
+  for (Served const& entry : served_[e]) to = std::copy_n(entry.hidden, hidden_, to);
+}
+
+void Experts::write_outputs(std::size_t e) {
+  float const* from = outputs_ + first_row_[e] * hidden_;
+  for (Served const& entry : served_[e]) {
+    std::copy_n(from, hidden_, entry.output);
+    from += hidden_;
+  }
+}
+
+void Experts::compute(std::int32_t layer, std::size_t e) {
   auto const& entries = served_[e];
   if (entries.empty()) return;
   auto const inner = static_cast<std::size_t>(model_.config().intermediate);
-  ExpertWeights const& weights = model_.layer(layer).experts[e];
+  ExpertWeights const& weights = placed_.layer(layer).experts[e];
   auto const rows = static_cast<std::int32_t>(entries.size());
   float* const in = in_.data() + first_row_[e] * hidden_;
   float* const out = out_.data() + first_row_[e] * hidden_;
   float* const gate = gate_.data() + first_row_[e] * inner;
   float* const up = up_.data() + first_row_[e] * inner;
-  for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(entries[i].hidden, hidden_, in + i * hidden_);
-  kernels::host::linear(in, weights.w1, gate, rows, host_);
-  kernels::host::linear(in, weights.w3, up, rows, host_);
-  kernels::host::swiglu(gate, up, entries.size() * inner, host_);
-  kernels::host::linear(gate, weights.w2, out, rows, host_);
-  for (std::size_t i = 0; i < entries.size(); ++i) std::copy_n(out + i * hidden_, hidden_, entries[i].output);
+  device_.linear(in, weights.w1, gate, rows);
+  device_.linear(in, weights.w3, up, rows);
+  device_.swiglu(gate, up, entries.size() * inner);
+  device_.linear(gate, weights.w2, out, rows);
 }
 
 }  // namespace pikv::runtime

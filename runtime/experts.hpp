@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "comm/world.hpp"
-#include "kernels/stream.hpp"
-#include "runtime/model/model.hpp"
+#include "kernels/buffer.hpp"
+#include "runtime/model/placed_weights.hpp"
 #include "runtime/stage_clock.hpp"
 #include "shards/epoch.hpp"
 
@@ -19,11 +19,11 @@ namespace pikv::runtime {
 /// The home weights the outputs and adds them in gate-slot order, so the sum does not depend on where experts live. Nothing is dropped.
 class Experts {
  public:
-  Experts(comm::World& world, Model const& model, std::int32_t most_rows, double deadline_s, StageClock& clock);
+  Experts(comm::World& world, Model const& model, PlacedWeights const& weights, std::int32_t most_rows, double deadline_s, StageClock& clock);
 
-  /// hidden [rows][hidden]; ids, weights [rows][k] as the gate chose. ids and weights stay untouched until finish().
+  /// hidden [rows][hidden]; ids, weights [rows][k] as the gate chose, all in host memory. ids and weights stay untouched until finish().
   void start(float const* hidden, std::int32_t const* ids, float const* weights, std::int32_t rows);
-  /// Serves everyone's rows with this rank's experts, then out [rows][hidden] += sum over gate slots of weight * output.
+  /// Serves everyone's rows with this rank's experts, then out [rows][hidden], in the device's memory, += sum over gate slots of weight * output.
   void finish(shards::Step step, std::int32_t layer, float* out);
 
   comm::Exchange const& dispatch() const { return *dispatch_; }
@@ -40,20 +40,31 @@ class Experts {
   };
   void read_dispatch();
   void serve(std::int32_t layer);
-  void serve_expert(std::int32_t layer, std::size_t e);
+  void serve_on_device(std::int32_t layer);
+  void read_inputs(std::size_t e);
+  void compute(std::int32_t layer, std::size_t e);
+  void write_outputs(std::size_t e);
+  void add_outputs(float* to) const;
 
   comm::World& world_;
   Model const& model_;
+  PlacedWeights const& placed_;
+  kernels::Device& device_;
   double deadline_s_;
   StageClock& clock_;
-  kernels::Stream host_;
   std::size_t hidden_, k_;
   std::unique_ptr<comm::Exchange> dispatch_, combine_;
   std::vector<int> rank_of_;                       // by expert
   std::vector<std::vector<Entry>> sent_;           // by rank
   std::vector<std::vector<Served>> served_;        // by local expert
-  std::vector<std::size_t> first_row_;             // by local expert, in the next four
-  std::vector<float> in_, gate_, up_, out_;        // [served rows][hidden or intermediate], expert after expert
+  std::vector<std::size_t> first_row_;             // by local expert, in the next six
+  kernels::Filled<float> in_{device_};   // [served rows][hidden or intermediate], expert after expert
+  kernels::Buffer<float> out_{device_}, gate_{device_}, up_{device_};
+  kernels::OnHost<float> out_on_host_{device_};
+  float* inputs_ = nullptr;   // of in_ and out_, where the processor has them
+  float const* outputs_ = nullptr;
+  std::vector<float> combined_;   // [rows][hidden]
+  kernels::OnDevice<float> combined_on_device_{device_};
   std::vector<float const*> output_of_;            // [rows][k], in the combine messages
   float const* weights_ = nullptr;
   std::int32_t rows_ = 0;

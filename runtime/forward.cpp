@@ -4,9 +4,6 @@
 #include <string>
 
 #include "comm/error.hpp"
-#include "kernels/gate.hpp"
-#include "kernels/norm.hpp"
-#include "kernels/rotary.hpp"
 
 namespace pikv::runtime {
 
@@ -27,8 +24,14 @@ void copy_row(kernels::MatrixView const& matrix, std::int32_t row, float* out) {
 
 }  // namespace
 
-Forward::Forward(Model const& model, shards::Store& store, Experts& experts, StageClock& clock)
-    : model_{model}, config_{model.config()}, store_{store}, experts_{experts}, clock_{clock} {}
+Forward::Forward(Model const& model, PlacedWeights const& weights, shards::Store& store, Experts& experts, StageClock& clock)
+    : model_{model},
+      weights_{weights},
+      config_{model.config()},
+      store_{store},
+      experts_{experts},
+      clock_{clock},
+      device_{weights.device()} {}
 
 std::span<float const> Forward::run(Batch const& batch, shards::Step step) {
   rows_ = batch.rows();
@@ -42,75 +45,84 @@ std::span<float const> Forward::run(Batch const& batch, shards::Step step) {
   }
   clock_.enter(Stage::other);
   head(batch);
-  return logits_;
+  return {logits_on_host_(logits_.data(), logits_.size()), logits_.size()};
 }
 
 void Forward::embed(Batch const& batch) {
   std::size_t const hidden = static_cast<std::size_t>(config_.hidden);
-  x_.resize(product(rows_, config_.hidden));
-  normed_.resize(x_.size());
+  float* const x = x_.resize(product(rows_, config_.hidden));
   for (std::int32_t row = 0; row < rows_; ++row)
-    copy_row(model_.embedding(), batch.tokens[static_cast<std::size_t>(row)], x_.data() + static_cast<std::size_t>(row) * hidden);
+    copy_row(model_.embedding(), batch.tokens[static_cast<std::size_t>(row)], x + static_cast<std::size_t>(row) * hidden);
+  x_.send();
+  normed_.resize(x_.size());
   cos_.resize(product(rows_, config_.head_dim / 2));
   sin_.resize(cos_.size());
-  kernels::host::rotary_table(batch.positions.data(), rows_, config_.head_dim, config_.rope_theta, cos_.data(), sin_.data(), host_);
+  device_.rotary_table(batch.positions.data(), rows_, config_.head_dim, config_.rope_theta, cos_.data(), sin_.data());
 }
 
 void Forward::attention_start(std::int32_t layer) {
   clock_.enter(Stage::attention);
-  LayerWeights const& weights = model_.layer(layer);
+  PlacedLayer const& weights = weights_.layer(layer);
   q_.resize(product(rows_, config_.q_heads * config_.head_dim));
   k_.resize(product(rows_, config_.kv_heads * config_.head_dim));
   v_.resize(k_.size());
-  kernels::host::rms_norm(x_.data(), weights.attention_norm.data(), config_.rms_eps, normed_.data(), rows_, config_.hidden, host_);
-  kernels::host::linear(normed_.data(), weights.q, q_.data(), rows_, host_);
-  kernels::host::linear(normed_.data(), weights.k, k_.data(), rows_, host_);
-  kernels::host::linear(normed_.data(), weights.v, v_.data(), rows_, host_);
+  device_.rms_norm(x_.data(), weights.attention_norm.data(), config_.rms_eps, normed_.data(), rows_, config_.hidden);
+  device_.linear(normed_.data(), weights.q, q_.data(), rows_);
+  device_.linear(normed_.data(), weights.k, k_.data(), rows_);
+  device_.linear(normed_.data(), weights.v, v_.data(), rows_);
   qk_norm(weights.q_norm, q_);
   qk_norm(weights.k_norm, k_);
-  kernels::host::rotary(q_.data(), cos_.data(), sin_.data(), rows_, config_.q_heads, config_.head_dim, host_);
-  kernels::host::rotary(k_.data(), cos_.data(), sin_.data(), rows_, config_.kv_heads, config_.head_dim, host_);
+  device_.rotary(q_.data(), cos_.data(), sin_.data(), rows_, config_.q_heads, config_.head_dim);
+  device_.rotary(k_.data(), cos_.data(), sin_.data(), rows_, config_.kv_heads, config_.head_dim);
   store_.append(layer, k_.data(), v_.data());
   store_.attend_start(layer, q_.data());
 }
 
 // Every weight.size() values are a vector to norm; no weight, no norm.
-void Forward::qk_norm(std::vector<float> const& weight, std::vector<float>& x) {
+void Forward::qk_norm(std::span<float const> weight, kernels::Buffer<float>& x) {
   if (weight.empty()) return;
-  kernels::host::rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size() / weight.size()),
-                          static_cast<std::int32_t>(weight.size()), host_);
+  auto const n = static_cast<std::int32_t>(weight.size());
+  device_.rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size()) / n, n);
 }
 
 void Forward::attention_finish(std::int32_t layer, Batch const& batch) {
   attended_.resize(q_.size());
   double const waited = store_.communication_seconds();
   store_.attend_finish(layer, attended_.data());
-  if (probe_ != nullptr) probe_->attended(layer, batch, q_.data(), k_.data(), v_.data(), attended_.data());
+  if (probe_ != nullptr)
+    probe_->attended(layer, batch, q_seen_(q_.data(), q_.size()), k_seen_(k_.data(), k_.size()), v_seen_(v_.data(), v_.size()),
+                     attended_seen_(attended_.data(), attended_.size()));
   clock_.enter(Stage::attention);
   clock_.move(Stage::attention, Stage::communication, store_.communication_seconds() - waited);
-  kernels::host::linear(attended_.data(), model_.layer(layer).o, normed_.data(), rows_, host_);
-  kernels::host::add(x_.data(), normed_.data(), x_.size(), host_);
+  device_.linear(attended_.data(), weights_.layer(layer).o, normed_.data(), rows_);
+  device_.add(x_.data(), normed_.data(), x_.size());
 }
 
 void Forward::ffn_start(std::int32_t layer) {
   clock_.enter(Stage::routing);
-  LayerWeights const& weights = model_.layer(layer);
-  kernels::host::rms_norm(x_.data(), weights.ffn_norm.data(), config_.rms_eps, normed_.data(), rows_, config_.hidden, host_);
-  weights_.resize(product(rows_, config_.experts_per_token));
-  ids_.resize(weights_.size());
+  PlacedLayer const& weights = weights_.layer(layer);
+  device_.rms_norm(x_.data(), weights.ffn_norm.data(), config_.rms_eps, normed_.data(), rows_, config_.hidden);
+  std::size_t const chosen = product(rows_, config_.experts_per_token);
+  std::int32_t const* ids = nullptr;
+  float const* gate_weights = nullptr;
   if (config_.moe()) {
     gate_logits_.resize(product(rows_, config_.experts));
-    kernels::host::linear(normed_.data(), weights.gate, gate_logits_.data(), rows_, host_);
-    if (store_.wants_gate()) probability_.resize(gate_logits_.size());
-    kernels::host::gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.data(), weights_.data(),
-                        store_.wants_gate() ? probability_.data() : nullptr, host_);
-    if (store_.wants_gate()) store_.gated(layer, probability_.data(), config_.experts);
+    device_.linear(normed_.data(), weights.gate, gate_logits_.data(), rows_);
+    float* const probability = store_.wants_gate() ? probability_.resize(gate_logits_.size()) : nullptr;
+    device_.gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.resize(chosen),
+                 gate_weights_.resize(chosen), probability);
+    if (store_.wants_gate()) store_.gated(layer, probability_on_host_(probability, probability_.size()), config_.experts);
+    ids = ids_on_host_(ids_.data(), chosen);
+    gate_weights = gate_weights_on_host_(gate_weights_.data(), chosen);
   } else {
-    std::fill(ids_.begin(), ids_.end(), 0);
-    std::fill(weights_.begin(), weights_.end(), 1.0f);
+    zeros_.assign(chosen, 0);
+    ones_.assign(chosen, 1.0f);
+    ids = zeros_.data();
+    gate_weights = ones_.data();
   }
+  float const* const normed = normed_on_host_(normed_.data(), normed_.size());
   clock_.enter(Stage::communication);
-  experts_.start(normed_.data(), ids_.data(), weights_.data(), rows_);
+  experts_.start(normed, ids, gate_weights, rows_);
 }
 
 void Forward::ffn_finish(shards::Step step, std::int32_t layer) { experts_.finish(step, layer, x_.data()); }
@@ -118,12 +130,13 @@ void Forward::ffn_finish(shards::Step step, std::int32_t layer) { experts_.finis
 void Forward::head(Batch const& batch) {
   auto const wanted = static_cast<std::int32_t>(batch.logit_rows.size());
   std::size_t const hidden = static_cast<std::size_t>(config_.hidden);
-  last_.resize(product(wanted, config_.hidden));
+  float* const to = last_.resize(product(wanted, config_.hidden));
   logits_.resize(product(wanted, config_.vocab));
-  for (std::size_t i = 0; i < batch.logit_rows.size(); ++i)
-    std::copy_n(x_.data() + static_cast<std::size_t>(batch.logit_rows[i]) * hidden, hidden, last_.data() + i * hidden);
-  kernels::host::rms_norm(last_.data(), model_.final_norm().data(), config_.rms_eps, last_.data(), wanted, config_.hidden, host_);
-  kernels::host::linear(last_.data(), model_.head(), logits_.data(), wanted, host_);
+  float const* const x = x_on_host_(x_.data(), wanted > 0 ? x_.size() : 0);
+  for (std::size_t i = 0; i < batch.logit_rows.size(); ++i) std::copy_n(x + static_cast<std::size_t>(batch.logit_rows[i]) * hidden, hidden, to + i * hidden);
+  float* const last = last_.send();
+  device_.rms_norm(last, weights_.final_norm().data(), config_.rms_eps, last, wanted, config_.hidden);
+  device_.linear(last, weights_.head(), logits_.data(), wanted);
 }
 
 }  // namespace pikv::runtime

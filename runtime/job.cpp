@@ -15,7 +15,6 @@
 #include <sstream>
 
 #include "comm/cores.hpp"
-#include "comm/device_memory.hpp"
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "runtime/agree.hpp"
@@ -164,21 +163,11 @@ comm::FaultPlan fault_plan_in(std::string const& file) {
   }
 }
 
-// Where CUDA is built in. Its kernels are not called by a step yet.
-void say_gpu() {
-  auto const gpus = comm::gpus_found();
-  if (!gpus) return;
-  std::string found = "no GPU was found";
-  if (!gpus->trouble.empty()) found = "no GPU can be used: " + gpus->trouble;
-  if (gpus->count > 0) found = counted(gpus->count, "GPU") + " not used";
-  spdlog::info("this version decodes on the host; {}", found);
-}
-
-void say_start(Job const& job, Resumed const* resumed) {
+void say_start(Job const& job, std::string const& device, Resumed const* resumed) {
   comm::World const& world = job.world;
   spdlog::info("{} on {}, {} each; {}", counted(world.size(), "rank"), counted(world.hosts(), "host"), counted(omp_get_max_threads(), "thread"), job.sizing.sentence);
   if (!job.sizing.warning.empty()) spdlog::warn("{}", job.sizing.warning);
-  say_gpu();
+  if (!device.empty()) spdlog::info("{}", device);
   if (resumed == nullptr) return;
   auto const in_phase = [&](Phase phase) { return std::ranges::count(resumed->requests, phase, &SavedRequest::phase); };
   spdlog::info("goes on from {}: {} requests done, {} running, {} waiting; {} pages, all verified", job.resumed_from, in_phase(Phase::done),
@@ -199,7 +188,7 @@ void say_transport(comm::World& world, GenerateOptions const& options) {
       spdlog::info("transport of rank {}: {}", path - paths.begin(), std::string_view{reinterpret_cast<char const*>(path->data()), path->size()});
 }
 
-int run_generate(comm::World& inner, GenerateOptions const& given, std::string const& command_line) {
+int run_generate(comm::World& inner, GenerateOptions const& given, std::string const& command_line, MakeDevice make) {
   if (!given.checkpoint.empty() || !given.resume.empty()) catch_stop_signals();   // what comes while the model is read is heard in the first step
   std::unique_ptr<Continuation> continued;
   if (!given.resume.empty()) continued = std::make_unique<Continuation>(inner, given);
@@ -231,9 +220,11 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   }
   read_rank_plan(job);
   if (!continued) load_codecs(job);
+  DeviceChoice choice = choose_device(world, make, page_layout(options, job.model->config()), options.deadline_s);
+  job.device = std::move(choice.device);
   size_job(job);
   say_transport(world, options);
-  if (world.rank() == 0) say_start(job, resumed ? &*resumed : nullptr);
+  if (world.rank() == 0) say_start(job, choice.sentence, resumed ? &*resumed : nullptr);
 
   std::unique_ptr<Saver> saver;
   if (!options.checkpoint.empty()) saver = std::make_unique<Saver>(world, options, continued ? continued->checkpoint().path() : "");

@@ -15,6 +15,7 @@
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
 #include "runtime/calibration/calibration_file.hpp"
+#include "runtime/device_choice.hpp"
 #include "runtime/page_storage.hpp"
 #include "runtime/storage_choice.hpp"
 #include "runtime/model/embedded.hpp"
@@ -101,17 +102,22 @@ int ranks_on_host(comm::World const& world) {
 }  // namespace
 
 void size_job(Job& job) {
-  std::uint64_t const mine = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));   // hosts may differ: the least counts
+  std::uint64_t const of_host = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));
+  std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s) : of_host;   // hosts may differ: the least counts
   auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
   std::uint64_t least = mine;
   for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
   agree(job.world, job.options.deadline_s, [&] {
     if (fast_share(job.options).keep < 1) (void)shards::make_file_tier(0, tier_folder(job.options));   // on each host
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get());
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get(), job.device ? of_host : 0);
   });
 }
 
-EngineOptions engine_options(Job const& job) { return engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs, job.drift.get()); }
+EngineOptions engine_options(Job const& job) {
+  EngineOptions engine = engine_options(job.options, *job.model, job.sizing, job.ranks, job.codecs, job.drift.get());
+  engine.store.device = job.device.get();
+  return engine;
+}
 
 EngineOptions engine_options(GenerateOptions const& options, Model const& model, Sizing const& sizing, RankPlan const& ranks,
                              std::shared_ptr<shards::PageCodecs const> codecs, shards::EncodeWatch* watch) {

@@ -34,6 +34,7 @@ struct Job {
   RankPlan ranks;
   std::shared_ptr<shards::PageCodecs const> codecs{};   // null: pages stay as they are
   std::unique_ptr<DriftWatch> drift{};                  // null without a calibration
+  std::unique_ptr<kernels::Device> device{};            // null: the host
 };
 
 /// "1 rank", "3 ranks".

@@ -191,7 +191,7 @@ FastShare reserved_share(GenerateOptions const& options, shards::PageCodecs cons
 std::int32_t exact_blocks(GenerateOptions const& options) { return static_cast<std::int32_t>(shards::blocks_for(options.exact_window, options.page_tokens)); }
 
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
-                  std::uint64_t free_bytes, int storing_ranks, shards::PageCodecs const* codecs) {
+                  std::uint64_t free_bytes, int storing_ranks, shards::PageCodecs const* codecs, std::uint64_t host_bytes) {
   PageTables const tables = page_tables(options, config);
   std::size_t const summary = CacheManager::summary_bytes_per_page(cache_settings(options, config), tables.layout);
   FastShare const fast = fast_share(options);
@@ -285,7 +285,8 @@ Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std
                                                          : "all that is free");
   if (demand.tiers) {
     std::uint64_t const taken = sizing.arena_bytes + sizing.summary_bytes;
-    sizing.tier_host_bytes = options.tier_host >= 0 ? static_cast<std::size_t>(options.tier_host) : static_cast<std::size_t>(share - std::min<std::uint64_t>(share, taken));
+    std::uint64_t const beside = host_bytes > 0 ? host_bytes / 10 * 8 / static_cast<std::uint64_t>(ranks_on_host) : share - std::min<std::uint64_t>(share, taken);
+    sizing.tier_host_bytes = options.tier_host >= 0 ? static_cast<std::size_t>(options.tier_host) : static_cast<std::size_t>(beside);
     sizing.sentence += fmt::format("; beside it up to {} of host memory, then a file in {}", readable(sizing.tier_host_bytes), tier_folder(options));
   }
   return sizing;

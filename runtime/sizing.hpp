@@ -27,9 +27,10 @@ struct Sizing {
 
 /// All ranks get the same. With --kv-budget: what fits in it. Without: what these requests can use at most, as far as memory is free
 /// (`free_bytes` of this host, shared by `ranks_on_host`). Throws InputError with the budget that would do when the largest request
-/// could never run. `storing_ranks`: how many ranks store pages when they are fewest (rank_plan.hpp); 0: all.
+/// could never run. `storing_ranks`: how many ranks store pages when they are fewest (rank_plan.hpp); 0: all. `host_bytes`: where pages lie in a device's
+/// memory, what is free of the host's for slower tiers; 0: they have what the arena leaves.
 Sizing size_store(GenerateOptions const& options, ModelConfig const& config, std::span<Request const> requests, int ranks, int ranks_on_host,
-                  std::uint64_t free_bytes, int storing_ranks = 0, shards::PageCodecs const* codecs = nullptr);
+                  std::uint64_t free_bytes, int storing_ranks = 0, shards::PageCodecs const* codecs = nullptr, std::uint64_t host_bytes = 0);
 
 /// What a request reserves of its pages: those in the fast tier; where all pages cool, those that may be cold.
 FastShare reserved_share(GenerateOptions const& options, shards::PageCodecs const* codecs);

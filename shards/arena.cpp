@@ -7,7 +7,8 @@
 
 namespace pikv::shards {
 
-Arena::Arena(comm::Transport& transport, std::vector<SizeClass> const& classes) {
+Arena::Arena(comm::Transport& transport, std::vector<SizeClass> const& classes, kernels::Device& device) : device_{device} {
+  comm::Space const of_payloads = device.is_host() ? comm::Space::host : comm::Space::device;
   pools_.reserve(classes.size());
   auto const count = static_cast<std::int32_t>(classes.size());
   for (SizeClass const& shape : classes) {
@@ -17,7 +18,7 @@ Arena::Arena(comm::Transport& transport, std::vector<SizeClass> const& classes) 
         .shape = shape,
         .slot_bytes = slot_bytes,
         .headers = transport.allocate(shape.slots * header_bytes, comm::Space::host),
-        .payloads = transport.allocate(shape.slots * slot_bytes, comm::Space::host),
+        .payloads = transport.allocate(shape.slots * slot_bytes, of_payloads),
         .info = std::vector<SlotInfo>(shape.slots),
         .free = Fifo<std::int32_t>{shape.slots},
         .retired = Fifo<Retired>{shape.slots},
@@ -116,9 +117,59 @@ kernels::PoolView Arena::view(std::int32_t size_class) const {
   return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .layout = from.shape.layout};
 }
 
-kernels::CodedPool Arena::coded(std::int32_t size_class, kernels::CodedLayout const& layout) const {
+kernels::FormedPool Arena::coded(std::int32_t size_class, kernels::CodedForm const& form) const {
   Pool const& from = pool(size_class);
-  return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .layout = layout};
+  return {.base = from.payloads.data, .slot_bytes = from.slot_bytes, .form = &form};
+}
+
+void Arena::take_checksums_of(Slot slot, std::size_t bytes, std::size_t slices, std::uint64_t* out) {
+  bool const whole = bytes % slices == 0;
+  if (!device_.is_host() && whole && device_.checksums(payload(slot).data(), bytes / slices, slices, out)) return;
+  take_checksums(read(slot, bytes), slices, out);
+}
+
+void Arena::seal(PageHeader& header, Slot slot, std::size_t payload_bytes) {
+  auto const of_slot = [&](std::size_t bytes, std::size_t slices, std::uint64_t* out) { take_checksums_of(slot, bytes, slices, out); };
+  shards::seal(header, payload_bytes, of_slot, pool(slot).shape.layout);
+}
+
+Verdict Arena::verify(PageHeader const& header, Slot slot, PageKey const& key, std::uint64_t generation, Fingerprint const& fingerprint) {
+  auto const of_slot = [&](std::size_t bytes, std::size_t slices, std::uint64_t* out) { take_checksums_of(slot, bytes, slices, out); };
+  return shards::verify(header, payload(slot).size(), of_slot, key, generation, fingerprint);
+}
+
+Verdict Arena::verify_arrived(PageHeader const& header, Slot slot, std::uint64_t generation, Fingerprint const& fingerprint) {
+  return verify(header, slot, header.key, generation, fingerprint);
+}
+
+std::span<std::byte const> Arena::read(Slot slot, std::size_t bytes) {
+  std::span<std::byte const> const there = payload(slot).first(bytes);
+  if (device_.is_host()) return there;
+  read_.resize(bytes);
+  device_.copy_out(read_, there.data());
+  return read_;
+}
+
+void Arena::copy_out(Slot slot, std::span<std::byte> to) const { device_.copy_out(to, pool(slot).payloads.data + payload_at(slot).byte); }
+
+bool Arena::fill(Slot slot, std::size_t bytes, comm::FunctionRef<bool(std::span<std::byte> into)> bring) {
+  std::span<std::byte> const there = payload(slot).first(bytes);
+  if (device_.is_host()) return bring(there);
+  read_.resize(bytes);
+  if (!bring(read_)) return false;
+  device_.copy_in(there.data(), read_);
+  return true;
+}
+
+Arena::HostPage Arena::host_page(Slot slot) {
+  if (device_.is_host()) return {view(0), place(slot)};
+  host_page_.resize(payload(slot).size());
+  copy_out(slot, host_page_);
+  return {{host_page_.data(), host_page_.size(), pool(slot).shape.layout}, 0};
+}
+
+kernels::CodedErrors Arena::errors(Slot slot, kernels::CodedLayout const& layout) {
+  return kernels::coded_errors(layout, read(slot, 2 * sizeof(float) * static_cast<std::size_t>(layout.kv_heads)).data());
 }
 
 comm::Offset Arena::header_at(Slot slot) const { return pool(slot).headers.at(static_cast<std::uint64_t>(place(slot)) * header_bytes); }

@@ -5,8 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "comm/function_ref.hpp"
 #include "comm/transport.hpp"
-#include "kernels/coded.hpp"
+#include "kernels/device.hpp"
 #include "shards/account.hpp"
 #include "shards/epoch.hpp"
 #include "shards/events.hpp"
@@ -32,13 +33,13 @@ inline std::size_t slot_cost(kernels::PageLayout const& layout) { return SizeCla
 
 /// All pages a rank stores: slots in size classes, each with a header and a generation that counts its uses. Memory comes from
 /// the transport (peers write into it), is taken once, and never grows. A class is two regions, headers and payloads, so
-/// that a slot's place is the same number on every rank however many slots each has.
+/// that a slot's place is the same number on every rank however many slots each has. Headers lie in host memory, payloads in the device's.
 /// Life of a slot: free -> taken -> (retired in step s -> free by reclaim) | (given back at once, if no peer ever knew it).
 /// A slot that is none of ours, or used against its life, throws std::logic_error (a bug of ours). Nothing allocates after construction.
 class Arena {
  public:
   /// Collective (allocates regions: headers, then payloads, of each class in order). All bytes start as Memory::free.
-  Arena(comm::Transport& transport, std::vector<SizeClass> const& classes);
+  Arena(comm::Transport& transport, std::vector<SizeClass> const& classes, kernels::Device& device = kernels::host_device());
 
   /// A free slot, or an invalid one when there is none. FIFO: the slot free the longest comes first.
   Slot take(std::int32_t size_class);
@@ -64,13 +65,33 @@ class Arena {
   bool is_slot(Slot slot) const;
 
   PageHeader& header(Slot slot);
-  std::span<std::byte> payload(Slot slot);                 // payload_bytes() of its class long
+  /// payload_bytes() of its class long, in the device's memory. What the processor reads and writes of it on any device goes through the next few.
+  std::span<std::byte> payload(Slot slot);
   std::int32_t size_class(Slot slot) const { return slot.index % classes(); }
   std::int32_t place(Slot slot) const { return slot.index / classes(); }   // in its class: what kernels call a slot
   /// Of a class of uncompressed pages.
   kernels::PoolView view(std::int32_t size_class) const;
-  /// Of a class of coded ones, that are of this layout.
-  kernels::CodedPool coded(std::int32_t size_class, kernels::CodedLayout const& layout) const;
+  /// Of a class of coded ones, that are of this form.
+  kernels::FormedPool coded(std::int32_t size_class, kernels::CodedForm const& form) const;
+
+  /// seal() and verify() of shards/header.hpp over the slot's payload, where it lies. The header may be another than the slot's.
+  void seal(PageHeader& header, Slot slot, std::size_t payload_bytes);
+  Verdict verify(PageHeader const& header, Slot slot, PageKey const& key, std::uint64_t generation, Fingerprint const& fingerprint);
+  Verdict verify_arrived(PageHeader const& header, Slot slot, std::uint64_t generation, Fingerprint const& fingerprint);
+  /// The first bytes of a payload: where they lie, or a copy that is good until the next.
+  std::span<std::byte const> read(Slot slot, std::size_t bytes);
+  void copy_out(Slot slot, std::span<std::byte> to) const;
+  /// `bring` writes the first bytes of a payload, and says whether it could.
+  bool fill(Slot slot, std::size_t bytes, comm::FunctionRef<bool(std::span<std::byte> into)> bring);
+  /// An uncompressed page for who looks at keys and values: where it lies, or a copy that is good until the next.
+  struct HostPage {
+    kernels::PoolView pool;
+    std::int32_t slot = 0;
+  };
+  HostPage host_page(Slot slot);
+  /// kernels::coded_errors of a coded page, good until the next read().
+  kernels::CodedErrors errors(Slot slot, kernels::CodedLayout const& layout);
+  kernels::Device& device() const { return device_; }
 
   /// Where a peer finds them.
   comm::Offset header_at(Slot slot) const;
@@ -111,7 +132,10 @@ class Arena {
   SlotInfo& taken(Slot slot);   // throws std::logic_error if it is not
   void unbook(Slot slot);
   void empty(Slot slot);
+  void take_checksums_of(Slot slot, std::size_t bytes, std::size_t slices, std::uint64_t* out);
 
+  kernels::Device& device_;
+  std::vector<std::byte> read_, host_page_;   // copies of what a device has
   MemoryAccount account_;
   PageEvents events_;
   std::vector<Pool> pools_;

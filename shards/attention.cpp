@@ -5,8 +5,6 @@
 #include <limits>
 #include <stdexcept>
 
-#include "kernels/append.hpp"
-#include "kernels/merge.hpp"
 #include "shards/page_codecs.hpp"
 #include "shards/stopwatch.hpp"
 
@@ -27,6 +25,7 @@ Attention::Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers
       options_{options},
       counts_{counts},
       policy_{policy},
+      device_{arena.device()},
       remote_(index(world.size())),
       of_class_(index(arena.classes())),
       plan_{arena, options} {
@@ -63,7 +62,7 @@ void Attention::append(std::int32_t layer, float const* k, float const* v) {
         row_slot_.push_back(arena_.place(segment.stream->directory().at(layer * tables + table, block).local));
         row_at_.push_back(static_cast<std::int32_t>(position) & mask);
       }
-  if (rows_ > 0) kernels::host::append(arena_.view(0), row_slot_.data(), row_at_.data(), k, v, rows_, host_);
+  if (rows_ > 0) device_.append(arena_.view(0), row_slot_.data(), row_at_.data(), k, v, rows_);
 }
 
 // Several rows and several tables: row after row is not table after table.
@@ -88,24 +87,32 @@ void for_each_row(std::span<Segment const> segments, std::int32_t tables, Copy c
 
 float const* Attention::by_table(float const* q) {
   if (!shuffles()) return q;
-  std::size_t const n = index(width());
-  shuffled_q_.resize(index(rows_) * n);
-  for_each_row(segments_, options_.tables_per_layer,
-               [&](std::size_t by_row, std::size_t by_table) { std::copy_n(q + by_row * n, n, shuffled_q_.data() + by_table * n); });
-  return shuffled_q_.data();
+  std::size_t const n = index(width()), floats = index(rows_) * n;
+  float const* const from = rows_on_host_(q, floats);
+  float* const to = shuffled_q_.resize(floats);
+  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_row * n, n, to + by_table * n); });
+  return shuffled_q_.send();
+}
+
+float const* Attention::q_on_host() {
+  if (host_q_ == nullptr) host_q_ = q_copy_(q_, index(rows_) * index(width()));
+  return host_q_;
 }
 
 void Attention::write_out(kernels::PartialView partial, float* out) {
-  if (!shuffles()) return kernels::host::finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim, host_);
-  std::size_t const n = index(width());
-  shuffled_out_.resize(index(rows_) * n);
-  kernels::host::finish(partial, shuffled_out_.data(), rows_, options_.q_heads, options_.layout.head_dim, host_);
-  for_each_row(segments_, options_.tables_per_layer,
-               [&](std::size_t by_row, std::size_t by_table) { std::copy_n(shuffled_out_.data() + by_table * n, n, out + by_row * n); });
+  if (!shuffles()) return device_.finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim);
+  std::size_t const n = index(width()), floats = index(rows_) * n;
+  device_.finish(partial, shuffled_out_.resize(floats), rows_, options_.q_heads, options_.layout.head_dim);
+  float const* const from = rows_on_host_(shuffled_out_.data(), floats);
+  ordered_out_.resize(device_.is_host() ? 0 : floats);
+  float* const to = device_.is_host() ? out : ordered_out_.data();
+  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_table * n, n, to + by_row * n); });
+  if (to != out) kernels::copy_in<float>(device_, out, ordered_out_);
 }
 
 void Attention::start(std::int32_t layer, float const* q) {
   q_ = by_table(q);
+  host_q_ = nullptr;
   find_reads(layer);
   gather(reads_);
   queries_.start();
@@ -126,7 +133,7 @@ void Attention::find_reads(std::int32_t layer) {
 void Attention::add_read(Segment const& segment, std::int32_t table, std::int32_t first_row) {
   Read read{segment.stream, {segment.stream, table, segment.stream->length(), segment.rows}, first_row, false, false, blocks_.size(), 0, 0};
   if (policy_ != nullptr) {
-    std::span<float const> const q{q_ + index(first_row) * index(width()), index(width())};
+    std::span<float const> const q{q_on_host() + index(first_row) * index(width()), index(width())};
     bool const numbers = std::ranges::all_of(q, [](float x) { return std::isfinite(x); });   // else attention finds out, and the request ends
     read.chose = segment.rows == 1 && numbers && policy_->chooses(*segment.stream, read.of.first_position);
     read.watched = policy_->watches(read.of) || (read.chose && policy_->rounds() > 1);
@@ -146,7 +153,7 @@ void Attention::add_blocks(Read& read) {
     chosen_.clear();
     for (Block block = 0; block < blocks; ++block)
       if (directory.at(read.of.table, block).exists()) chosen_.push_back(block);
-    policy_->choose(read.of, q_ + index(read.first_row) * index(width()), chosen_);
+    policy_->choose(read.of, q_on_host() + index(read.first_row) * index(width()), chosen_);
     if (chosen_.empty() || chosen_.back() != blocks - 1) throw std::logic_error("attention: a policy has left out the page that is being filled");
     blocks_.insert(blocks_.end(), chosen_.begin(), chosen_.end());
   }
@@ -214,7 +221,7 @@ void Attention::choose_moves(Read const& read) {
     asked_.clear();
     for (Remote const& page : pages)
       asked_.push_back({page.block, read.watched ? static_cast<std::int64_t>(read.first_lse + index(page.at) * index(read.of.rows) * index(options_.q_heads)) : -1});
-    queries_.ask(owner, *read.stream, read.of, read.first_row, asked_, q_);
+    queries_.ask(owner, *read.stream, read.of, read.first_row, asked_, q_on_host());
   }
 }
 
@@ -258,7 +265,7 @@ void Attention::attend_home(std::span<Read const> reads, kernels::PartialView pa
   while (more && (more = stage())) {
     kernels::PartialView const staged = staged_.resize(rows_, options_.q_heads, options_.layout.head_dim);
     attend_here(reads, Which::copies, staged);
-    kernels::host::merge(partial, staged, rows_, options_.q_heads, options_.layout.head_dim, host_);
+    device_.merge(partial, staged, rows_, options_.q_heads, options_.layout.head_dim);
   }
 }
 
@@ -286,7 +293,7 @@ void Attention::attend_here(std::span<Read const> reads, Which which, kernels::P
     lse_floats += index(plan_.pages() - before) * index(read.of.rows) * index(options_.q_heads);
   }
   if (watched) plan_lse_.resize(lse_floats);
-  plan_.attend(q_, partial, watched ? plan_lse_.data() : nullptr, host_);
+  plan_.attend(q_, partial, watched ? plan_lse_.data() : nullptr);
   if (!watched) return;
   std::size_t from = 0, page = 0;
   for (std::size_t r = 0; r < reads.size(); ++r) {
@@ -300,8 +307,8 @@ void Attention::attend_here(std::span<Read const> reads, Which which, kernels::P
 void Attention::attend_there(std::int32_t layer, kernels::PartialView partial, std::vector<Damage>& damages) {
   double const attending = queries_.attention_seconds();
   Stopwatch const watch{communication_seconds_};
-  queries_.answer(step_, layer, host_);
-  queries_.finish(step_, layer, partial, page_lse_, damages, host_);
+  queries_.answer(step_, layer);
+  queries_.finish(step_, layer, partial, page_lse_, damages);
   communication_seconds_ -= queries_.attention_seconds() - attending;
 }
 
@@ -321,7 +328,7 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
         if (directory.at(read.of.table, block).exists() && !std::ranges::binary_search(was_read, block)) unread_.push_back(block);
       }
       chosen_.clear();
-      policy_->choose_more(masses(read), q_ + index(read.first_row) * index(width()), unread_, chosen_);
+      policy_->choose_more(masses(read), q_on_host() + index(read.first_row) * index(width()), unread_, chosen_);
       blocks_.insert(blocks_.end(), chosen_.begin(), chosen_.end());
       next.blocks = chosen_.size();
     }
@@ -337,7 +344,7 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
   }
   kernels::PartialView const second = second_.resize(rows_, options_.q_heads, options_.layout.head_dim);
   attend_home(more_, second, damages);
-  if (rows_ > 0) kernels::host::merge(partial, second, rows_, options_.q_heads, options_.layout.head_dim, host_);
+  if (rows_ > 0) device_.merge(partial, second, rows_, options_.q_heads, options_.layout.head_dim);
   attend_there(layer, partial, damages);
   for (std::size_t i = 0; i < reads_.size(); ++i) {   // joined, for observe()
     Read& read = reads_[i];
@@ -362,7 +369,8 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
 void Attention::total_lse(kernels::PartialView partial) {
   std::size_t const n = index(rows_) * index(options_.q_heads);
   lse_.resize(n);
-  for (std::size_t i = 0; i < n; ++i) lse_[i] = partial.denom[i] > 0 ? partial.max[i] + std::log(partial.denom[i]) : nothing;
+  float const *const max = max_on_host_(partial.max, n), *const denom = denom_on_host_(partial.denom, n);
+  for (std::size_t i = 0; i < n; ++i) lse_[i] = denom[i] > 0 ? max[i] + std::log(denom[i]) : nothing;
 }
 
 PageMasses Attention::masses(Read const& read) const {
@@ -382,7 +390,7 @@ void Attention::observe() {
     return std::ranges::all_of(lse, [](float x) { return std::isfinite(x); });   // else a page was not finite: the request ends
   };
   for (Read const& read : reads_)
-    if (read.watched && known(read)) policy_->observe(masses(read), q_ + index(read.first_row) * index(width()));
+    if (read.watched && known(read)) policy_->observe(masses(read), q_on_host() + index(read.first_row) * index(width()));
 }
 
 // A sampled read of a page that turned out lost is no hit: it was written down as a miss.

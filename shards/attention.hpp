@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "comm/world.hpp"
-#include "kernels/stream.hpp"
+#include "kernels/buffer.hpp"
 #include "shards/arena.hpp"
 #include "shards/cache_policy.hpp"
 #include "shards/counts.hpp"
@@ -32,7 +32,7 @@ class Attention {
   Attention(comm::World& world, Arena& arena, Replicas& replicas, Tiers& tiers, Queries& queries, StoreOptions const& options, Counts& counts, CachePolicy* policy);
 
   void begin_step(Step step, std::span<Segment const> segments);
-  /// As Store's: q, out [rows][q_heads of the layer][head_dim]; k, v [rows][kv_heads of the layer][head_dim].
+  /// As Store's: q, out [rows][q_heads of the layer][head_dim]; k, v [rows][kv_heads of the layer][head_dim], in the device's memory.
   void append(std::int32_t layer, float const* k, float const* v);
   void start(std::int32_t layer, float const* q);
   void finish(std::int32_t layer, float* out, std::vector<Damage>& damages);
@@ -56,6 +56,7 @@ class Attention {
   std::int32_t width() const { return options_.q_heads * options_.layout.head_dim; }
   bool shuffles() const;
   float const* by_table(float const* q);
+  float const* q_on_host();
   void find_reads(std::int32_t layer);
   void add_read(Segment const& segment, std::int32_t table, std::int32_t first_row);
   void add_blocks(Read& read);
@@ -83,13 +84,17 @@ class Attention {
   StoreOptions const& options_;
   Counts& counts_;
   CachePolicy* policy_;
-  kernels::Stream host_;
+  kernels::Device& device_;
 
   Step step_ = 0;
   std::vector<Segment> segments_;
   std::int32_t rows_ = 0;                            // of tables
   float const* q_ = nullptr;                         // [rows_][q_heads][head_dim]
-  std::vector<float> shuffled_q_, shuffled_out_;
+  float const* host_q_ = nullptr;                    // the same for the processor, once it was asked for
+  kernels::Filled<float> shuffled_q_{device_};
+  kernels::Buffer<float> shuffled_out_{device_};
+  std::vector<float> ordered_out_;
+  kernels::OnHost<float> rows_on_host_{device_}, q_copy_{device_}, max_on_host_{device_}, denom_on_host_{device_};
   std::vector<Read> reads_, more_;
   std::vector<Block> blocks_, chosen_, unread_;
   std::vector<std::int32_t> here_;                   // of the plan's pages: index among their read's blocks
@@ -110,7 +115,7 @@ class Attention {
   ReadSample sample_;
   std::vector<PageRead> sampled_;   // reads of this layer that are written down once they are known to have found their page
   PageReader plan_;
-  PartialBuffer partial_, second_, staged_;
+  PartialBuffer partial_{device_}, second_{device_}, staged_{device_};
   std::vector<std::int32_t> row_slot_, row_at_;
   double attention_seconds_ = 0, communication_seconds_ = 0;
 };

@@ -22,6 +22,8 @@ class ExpertChoice {
   bool foretells() const { return !entry_.wants_mean_key && !entry_.wants_gate; }
   KvExpert foretell(StreamId const& stream, Block block) { return policy_->expert_of({stream, block, options_.kv_experts}); }
   bool wants_gate() const { return entry_.wants_gate; }
+  /// Whether choose() and adopt() look at the page's keys.
+  bool wants_keys() const { return entry_.wants_mean_key; }
 
   /// The model's gate in `layer`: probability [rows][experts] of the step's rows, which are those of its segments. It counts for the pages of the next.
   void gated(std::span<Segment const> segments, std::int32_t layer, float const* probability, std::int32_t experts);

@@ -43,13 +43,6 @@ namespace {
 
 thread_local std::uint64_t hashed = 0;
 
-std::uint64_t slice_checksum(std::span<std::byte const> payload, std::size_t slice, std::size_t slices) {
-  std::size_t const begin = payload.size() * slice / slices;
-  std::size_t const end = payload.size() * (slice + 1) / slices;
-  hashed += end - begin;
-  return comm::checksum(payload.subspan(begin, end - begin));
-}
-
 std::uint32_t check_over(PageHeader const& header) {
   return static_cast<std::uint32_t>(XXH3_64bits(&header, offsetof(PageHeader, header_check)));
 }
@@ -59,13 +52,16 @@ bool well_formed(PageHeader const& header) {
          header.checksums >= 1 && header.checksums <= max_checksums;
 }
 
-bool payload_matches(PageHeader const& header, std::span<std::byte const> payload) {
-  if (header.payload_bytes > payload.size()) return false;
-  auto const whole = payload.first(header.payload_bytes);
-  for (std::size_t i = 0; i < header.checksums; ++i) {
-    if (header.checksum[i] != slice_checksum(whole, i, header.checksums)) return false;
-  }
-  return true;
+bool payload_matches(PageHeader const& header, std::size_t room, Checksums of_payload) {
+  if (header.payload_bytes > room) return false;
+  std::array<std::uint64_t, max_checksums> found;
+  of_payload(header.payload_bytes, header.checksums, found.data());
+  hashed += header.payload_bytes;
+  return std::equal(found.begin(), found.begin() + header.checksums, header.checksum.begin());
+}
+
+auto in_host_memory(std::span<std::byte const> payload) {
+  return [payload](std::size_t bytes, std::size_t slices, std::uint64_t* out) { take_checksums(payload.first(bytes), slices, out); };
 }
 
 }  // namespace
@@ -83,12 +79,24 @@ char const* to_string(Verdict verdict) {
   return "unknown";
 }
 
+void take_checksums(std::span<std::byte const> payload, std::size_t slices, std::uint64_t* out) {
+  for (std::size_t i = 0; i < slices; ++i) {
+    std::size_t const begin = payload.size() * i / slices, end = payload.size() * (i + 1) / slices;
+    out[i] = comm::checksum(payload.subspan(begin, end - begin));
+  }
+}
+
 void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout) {
+  seal(header, payload.size(), in_host_memory(payload), layout);
+}
+
+void seal(PageHeader& header, std::size_t payload_bytes, Checksums of_payload, kernels::PageLayout const& layout) {
   std::size_t const slices = std::min(2 * static_cast<std::size_t>(layout.kv_heads), max_checksums);
-  header.payload_bytes = payload.size();
+  header.payload_bytes = payload_bytes;
   header.checksums = static_cast<std::uint16_t>(slices);
   header.checksum = {};
-  for (std::size_t i = 0; i < slices; ++i) header.checksum[i] = slice_checksum(payload, i, slices);
+  of_payload(payload_bytes, slices, header.checksum.data());
+  hashed += payload_bytes;
   stamp(header);
   header.state = PageState::ready;
 }
@@ -101,12 +109,17 @@ std::uint64_t hashed_bytes() { return hashed; }
 
 Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
                Fingerprint const& fingerprint) {
+  return verify(header, payload.size(), in_host_memory(payload), key, generation, fingerprint);
+}
+
+Verdict verify(PageHeader const& header, std::size_t payload_room, Checksums of_payload, PageKey const& key, std::uint64_t generation,
+               Fingerprint const& fingerprint) {
   if (header.state != PageState::ready) return Verdict::not_ready;
   if (!well_formed(header)) return Verdict::bad_header;
   if (header.fingerprint != fingerprint) return Verdict::wrong_model;
   if (header.key != key) return Verdict::wrong_key;
   if (header.generation != generation) return Verdict::wrong_generation;
-  if (!payload_matches(header, payload)) return Verdict::bad_payload;
+  if (!payload_matches(header, payload_room, of_payload)) return Verdict::bad_payload;
   return Verdict::good;
 }
 

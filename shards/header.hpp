@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "comm/function_ref.hpp"
 #include "shards/kv_expert.hpp"
 #include "shards/page.hpp"
 
@@ -49,6 +50,12 @@ char const* to_string(Verdict verdict);
 /// bytes [n * i / s, n * (i + 1) / s) of the n payload bytes: a K or V head each while 2 * kv_heads <= 16 (docs/page.md).
 void seal(PageHeader& header, std::span<std::byte const> payload, kernels::PageLayout const& layout);
 
+/// The checksums of the first `bytes` of a payload in so many slices, for who seals or verifies a payload that the processor does not read.
+using Checksums = comm::FunctionRef<void(std::size_t bytes, std::size_t slices, std::uint64_t* out)>;
+void seal(PageHeader& header, std::size_t payload_bytes, Checksums of_payload, kernels::PageLayout const& layout);
+/// Those of a payload in host memory.
+void take_checksums(std::span<std::byte const> payload, std::size_t slices, std::uint64_t* out);
+
 /// Recomputes header_check after generation, epoch, push or home changed; the payload's checksums stay as seal() found them.
 void stamp(PageHeader& header);
 /// Whether header_check is right. To be asked before a change that stamp() follows: a stamp would hide damage done before.
@@ -57,6 +64,9 @@ bool intact(PageHeader const& header);
 /// Everything that must hold before a page may be served, checked in this order: state, header check, magic and layout, fingerprint,
 /// key, generation, payload length and checksums. `payload` may go on past payload_bytes (a slot). Hashes each payload byte once.
 Verdict verify(PageHeader const& header, std::span<std::byte const> payload, PageKey const& key, std::uint64_t generation,
+               Fingerprint const& fingerprint);
+/// The same of a payload with room for so many bytes.
+Verdict verify(PageHeader const& header, std::size_t payload_room, Checksums of_payload, PageKey const& key, std::uint64_t generation,
                Fingerprint const& fingerprint);
 /// The same without an expected key (an owner that indexes what arrived; the key is then what the header says).
 Verdict verify_arrived(PageHeader const& header, std::span<std::byte const> payload, std::uint64_t generation, Fingerprint const& fingerprint);

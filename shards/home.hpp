@@ -18,6 +18,7 @@
 #include "shards/owner.hpp"
 #include "shards/placement.hpp"
 #include "shards/queue.hpp"
+#include "shards/staging.hpp"
 #include "shards/store_options.hpp"
 #include "shards/stream.hpp"
 #include "shards/zipf_buckets.hpp"
@@ -200,6 +201,7 @@ class Home {
     PageHeader header;
   };
   std::vector<Started> started_;
+  Staging outgoing_;   // payloads of puts, copied out of the device
   std::vector<Header> headers_;
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;

@@ -39,7 +39,7 @@ bool Home::leave_now(Channel& to, Leaving const& page, Step step) {
     IndexedPage const& held = own_shard_.indexed(page.slot);
     if (held.home != page.home || arena_.generation(page.slot) != page.generation) return stay(page, to.owner), false;
     ++counts_.checked;
-    if (verify(arena_.header(page.slot), arena_.payload(page.slot), held.key, page.generation, options_.fingerprint) != Verdict::good) {
+    if (arena_.verify(arena_.header(page.slot), page.slot, held.key, page.generation, options_.fingerprint) != Verdict::good) {
       ++counts_.corrupt;
       own_shard_.evict(page.slot, step);
       return stay(page, to.owner), false;

@@ -29,7 +29,7 @@ void Home::seal_nothing(PageHeader& header, Slot local) {
   header.key = key_of_nothing;
   header.fingerprint = options_.fingerprint;
   header.home = static_cast<std::uint16_t>(world_.rank());
-  seal(header, arena_.payload(local), options_.layout);
+  arena_.seal(header, local, arena_.payload(local).size());
 }
 
 // A page that has rotted here can never be pushed, but its number must be: nothing is sealed in its place, which the owner indexes and
@@ -39,7 +39,7 @@ void Home::empty_if_rotten(Pushed& page, Step step) {
   PageHeader& header = arena_.header(page.local);
   ++counts_.checked;
   std::uint64_t const generation = page.home >= 0 ? page.generation : page.grant.generation;
-  if (verify_arrived(header, arena_.payload(page.local), generation, options_.fingerprint) == Verdict::good) return;
+  if (arena_.verify_arrived(header, page.local, generation, options_.fingerprint) == Verdict::good) return;
   if (page.home >= 0) {
     page.empty = true;
     if (own_shard_.indexed(page.local).home < 0) return;
@@ -61,10 +61,15 @@ void Home::empty_if_rotten(Pushed& page, Step step) {
 void Home::send(comm::Rank to, Pushed const& page) {
   Slot const at{page.grant.slot};
   headers_.push_back({to, at, header_for(page)});
-  started_.push_back({transport_.put(to, arena_.payload_at(at), arena_.payload(page.local)), to});
+  std::span<std::byte> payload = arena_.payload(page.local);
+  if (!arena_.device().is_host()) {
+    payload = outgoing_.take(payload.size());
+    arena_.copy_out(page.local, payload);
+  }
+  started_.push_back({transport_.put(to, arena_.payload_at(at), payload), to});
   if (std::ranges::find(touched_, to) == touched_.end()) touched_.push_back(to);
   ++counts_.pages_pushed;
-  arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, arena_.payload(page.local).size());
+  arena_.events().record(PageEvent::push, arena_.header(page.local).key, to, at, page.grant.generation, payload.size());
 }
 
 void Home::wait_for_all(char const* what) {
@@ -78,6 +83,7 @@ void Home::wait_for_all(char const* what) {
                    to_string(status) + "; look at that host, or raise --deadline");
   }
   started_.clear();
+  outgoing_.clear();
 }
 
 // The oldest push is not acknowledged though the owner has looked since: it arrived damaged, or not at all, so nothing behind it is

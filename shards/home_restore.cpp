@@ -12,7 +12,8 @@ namespace pikv::shards {
 kernels::PoolView Home::decoded(std::int32_t layer, Slot slot) {
   kernels::PoolView const view{decoded_.data(), decoded_.size(), options_.layout};
   Level const level = options_.codecs->level_of(arena_.size_class(slot));
-  kernels::host::decode_page(options_.codecs->layout(layer, level), arena_.payload(slot).data(), view, 0);
+  kernels::CodedLayout const layout = options_.codecs->layout(layer, level);
+  kernels::host::decode_page(layout, arena_.read(slot, layout.bytes).data(), view, 0);
   return view;
 }
 
@@ -32,9 +33,12 @@ bool Home::read_block(Stream& stream, ReadPage const& read, std::uint32_t& token
     DirectoryEntry& entry = stream.directory_.at(layer, block);
     entry.local = arena_.take(*size_class);
     arena_.header(entry.local) = header;
-    read.payload(layer, arena_.payload(entry.local).first(std::min<std::size_t>(header.payload_bytes, arena_.payload(entry.local).size())));
+    (void)arena_.fill(entry.local, std::min<std::size_t>(header.payload_bytes, arena_.payload(entry.local).size()), [&](std::span<std::byte> into) {
+      read.payload(layer, into);
+      return true;
+    });
     ++counts_.checked;
-    bool const sound = verify(header, arena_.payload(entry.local), key_of(options_, stream.id_, layer, block), header.generation, options_.fingerprint) == Verdict::good;
+    bool const sound = arena_.verify(header, entry.local, key_of(options_, stream.id_, layer, block), header.generation, options_.fingerprint) == Verdict::good;
     if (!sound || header.tokens < 1 || header.tokens > whole || (tokens > 0 && header.tokens != tokens)) return false;
     tokens = header.tokens;
   }
@@ -78,8 +82,8 @@ bool Home::restore(Stream& stream, ReadPage const& read) {
     header.home = static_cast<std::uint16_t>(world_.rank());
     header.epoch = placement_.epoch();
     bool const is_coded = arena_.size_class(entry.local) > 0;
-    header.expert = entry.expert = experts_.adopt(stream, layer, block, is_coded ? decoded(layer, entry.local) : arena_.view(0),
-                                                  is_coded ? 0 : arena_.place(entry.local), header.expert);
+    Arena::HostPage const page = is_coded ? Arena::HostPage{decoded(layer, entry.local), 0} : arena_.host_page(entry.local);
+    header.expert = entry.expert = experts_.adopt(stream, layer, block, page.pool, page.slot, header.expert);
     stamp(header);
     entry.life = PageLife::sealed;
     if (!options_.local && block > 0) settle({&stream, layer, block, bucket_for(entry.expert, stream.id_, block), 0});

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "shards/encode_watch.hpp"
-#include "shards/page_codecs.hpp"
+#include "shards/page_forms.hpp"
 #include "shards/page_key.hpp"
 #include "shards/stopwatch.hpp"
 
@@ -41,25 +41,29 @@ void Home::encode(DirectoryEntry& entry, std::int32_t layer, PageKey const& key)
   Stopwatch const watch{encode_seconds_};
   kernels::CodedLayout const layout = options_.codecs->layout(layer);
   Slot const coded = arena_.take(sealed_class(options_, layer));
-  kernels::host::encode_page(arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
+  arena_.device().encode(arena_.view(0), arena_.place(entry.local), options_.forms->at(layer, Level::warm), arena_.payload(coded).data());
   arena_.book(coded, layout.bytes, false);
   arena_.header(coded).codec = options_.codecs->id(layer);
-  if (options_.encode_watch != nullptr) options_.encode_watch->encoded(key, arena_.view(0), arena_.place(entry.local), layout, arena_.payload(coded).data());
+  if (options_.encode_watch != nullptr) {
+    Arena::HostPage const page = arena_.host_page(entry.local);
+    options_.encode_watch->encoded(key, page.pool, page.slot, layout, arena_.read(coded, layout.bytes).data());
+  }
   arena_.give_back(entry.local);
   entry.local = coded;
 }
 
 void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step) {
   DirectoryEntry& entry = stream.directory_.at(layer, block);
-  entry.expert = experts_.choose(stream, layer, block, arena_.view(0), arena_.place(entry.local));
-  if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, arena_.view(0), arena_.place(entry.local));
+  Arena::HostPage const page = experts_.wants_keys() || cache_policy_ != nullptr ? arena_.host_page(entry.local) : Arena::HostPage{};
+  entry.expert = experts_.choose(stream, layer, block, page.pool, page.slot);
+  if (cache_policy_ != nullptr) cache_policy_->sealed(stream, layer, block, page.pool, page.slot);
   std::size_t bytes = options_.layout.bytes();
   arena_.header(entry.local) = {};
   if (block > 0 && sealed_class(options_, layer) > 0) {
     encode(entry, layer, key_of(options_, stream.id_, layer, block));
     bytes = options_.codecs->layout(layer).bytes;
     if (cache_policy_ != nullptr)
-      cache_policy_->encoded(stream, layer, block, kernels::coded_errors(options_.codecs->layout(layer), arena_.payload(entry.local).data()));
+      cache_policy_->encoded(stream, layer, block, arena_.errors(entry.local, options_.codecs->layout(layer)));
   }
   PageHeader& header = arena_.header(entry.local);
   header.key = key_of(options_, stream.id_, layer, block);
@@ -70,7 +74,7 @@ void Home::seal_page(Stream& stream, std::int32_t layer, Block block, Step step)
   header.step = static_cast<std::uint32_t>(step);
   header.expert = entry.expert;
   header.home = static_cast<std::uint16_t>(world_.rank());
-  seal(header, arena_.payload(entry.local).first(bytes), options_.layout);
+  arena_.seal(header, entry.local, bytes);
   entry.life = PageLife::sealed;
   ++counts_.pages_sealed;
   arena_.events().record(PageEvent::seal, header.key, -1, entry.local, arena_.generation(entry.local), header.payload_bytes);

@@ -74,7 +74,7 @@ void Owner::index_arrived(comm::Rank from, std::int32_t size_class, Step step) {
     Slot const slot = in_arena(grant.slot);
     PageHeader const& header = arena_.header(slot);
     ++counts_.checked;
-    if (verify_arrived(header, arena_.payload(slot), grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1 ||
+    if (arena_.verify_arrived(header, slot, grant.generation, fingerprint_) != Verdict::good || header.push != writer.indexed + 1 ||
         header.home >= ranks_) {
       if (writer.damaged != writer.indexed + 1) {   // once, however often it is looked at
         ++counts_.corrupt;

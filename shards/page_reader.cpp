@@ -4,9 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "kernels/attend.hpp"
-#include "kernels/merge.hpp"
-#include "shards/page_codecs.hpp"
+#include "shards/page_forms.hpp"
 
 namespace pikv::shards {
 
@@ -69,11 +67,24 @@ void PageReader::place_lse(Wanted const& wanted, float* page_lse) const {
   }
 }
 
-void PageReader::attend(float const* q, kernels::PartialView out, float* page_lse, kernels::Stream& stream) {
+// `attend` puts the plan's log-sum-exps where the device can, `lse` gets them; null: none are wanted.
+template <typename Attend>
+void PageReader::attend_plan(float* lse, Attend const& attend) {
+  if (lse == nullptr || arena_.device().is_host()) return attend(lse);
+  std::size_t const floats = plan_.lse_floats(options_.q_heads);
+  attend(device_lse_.resize(floats));
+  kernels::copy_out<float>(arena_.device(), {lse, floats}, device_lse_.data());
+}
+
+void PageReader::attend(float const* q, kernels::PartialView out, float* page_lse) {
+  kernels::Device& device = arena_.device();
   float const scale = 1.0f / std::sqrt(static_cast<float>(options_.layout.head_dim));
+  auto const attend_plain = [&](float* lse) {
+    attend_plan(lse, [&](float* at) { device.attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, at); });
+  };
   if (forms_.empty()) {
     make_plan([](Group const&, Page const&) { return true; });
-    return kernels::host::attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, page_lse, stream);
+    return attend_plain(page_lse);
   }
   std::size_t lse_floats = 0;
   for (std::int32_t begin = 0; Group const& group : groups_) {
@@ -84,7 +95,7 @@ void PageReader::attend(float const* q, kernels::PartialView out, float* page_ls
   float* const lse = page_lse != nullptr ? lse_.data() : nullptr;
   auto const plain = [&](Group const&, Page const& page) { return !coded(page); };
   make_plan(plain);
-  kernels::host::attend(arena_.view(0), plan_.view(), q, options_.q_heads, scale, out, lse, stream);
+  attend_plain(lse);
   if (page_lse != nullptr) place_lse(plain, page_lse);
   kernels::PartialView const part = part_.resize(rows_, options_.q_heads, options_.layout.head_dim);
   PageCodecs const& codecs = *options_.codecs;
@@ -93,9 +104,10 @@ void PageReader::attend(float const* q, kernels::PartialView out, float* page_ls
     make_plan(of_form);
     std::int32_t const table = wanted / levels;
     auto const level = static_cast<Level>(wanted % levels);
-    kernels::host::attend_coded(arena_.coded(codecs.size_class(table, level), codecs.layout(table, level)), plan_.view(), q, options_.q_heads, scale, part, lse, stream);
+    kernels::FormedPool const pool = arena_.coded(codecs.size_class(table, level), options_.forms->at(table, level));
+    attend_plan(lse, [&](float* at) { device.attend_coded(pool, plan_.view(), q, options_.q_heads, scale, part, at); });
     if (page_lse != nullptr) place_lse(of_form, page_lse);
-    kernels::host::merge(out, part, rows_, options_.q_heads, options_.layout.head_dim, stream);
+    device.merge(out, part, rows_, options_.q_heads, options_.layout.head_dim);
   }
 }
 

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/stream.hpp"
 #include "shards/arena.hpp"
 #include "shards/plan.hpp"
 #include "shards/store_options.hpp"
@@ -15,7 +14,7 @@ namespace pikv::shards {
 /// parts joined (I1), uncompressed first, then table by table, warm ones before cold ones. Memory is kept from call to call.
 class PageReader {
  public:
-  PageReader(Arena const& arena, StoreOptions const& options) : arena_{arena}, options_{options} {}
+  PageReader(Arena const& arena, StoreOptions const& options) : arena_{arena}, options_{options}, part_{arena.device()}, device_lse_{arena.device()} {}
 
   void reserve(std::size_t pages);
   void clear();
@@ -28,8 +27,8 @@ class PageReader {
   /// One past the last page of a group.
   std::int32_t last_page(std::int32_t group) const { return groups_[static_cast<std::size_t>(group)].end_page; }
 
-  /// As kernels::attend, over all groups: page_lse null, or [pages][rows][q_heads] group after group.
-  void attend(float const* q, kernels::PartialView out, float* page_lse, kernels::Stream& stream);
+  /// As kernels::attend, over all groups: page_lse null, or [pages][rows][q_heads] group after group, in host memory; q and out in the device's.
+  void attend(float const* q, kernels::PartialView out, float* page_lse);
 
  private:
   struct Page {
@@ -43,6 +42,8 @@ class PageReader {
   };
   template <typename Wanted>
   void make_plan(Wanted const& wanted);
+  template <typename Attend>
+  void attend_plan(float* lse, Attend const& attend);
   template <typename Wanted>
   void place_lse(Wanted const& wanted, float* page_lse) const;
   bool coded(Page const& page) const { return arena_.size_class(page.slot) > 0; }
@@ -56,6 +57,7 @@ class PageReader {
   std::int32_t rows_ = 0;
   Plan plan_;
   PartialBuffer part_;
+  kernels::Buffer<float> device_lse_;
   std::vector<float> lse_;
 };
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/attend.hpp"
+#include "kernels/buffer.hpp"
 
 namespace pikv::shards {
 
@@ -34,6 +34,13 @@ class Plan {
     row_offsets_.push_back(static_cast<std::int32_t>(row_position_.size()));
     page_offsets_.push_back(static_cast<std::int32_t>(slots_.size()));
   }
+  /// Log-sum-exps of its pages, rows and query heads.
+  std::size_t lse_floats(std::int32_t q_heads) const {
+    std::size_t pairs = 0;
+    for (std::size_t g = 0; g + 1 < row_offsets_.size(); ++g)
+      pairs += static_cast<std::size_t>(row_offsets_[g + 1] - row_offsets_[g]) * static_cast<std::size_t>(page_offsets_[g + 1] - page_offsets_[g]);
+    return pairs * static_cast<std::size_t>(q_heads);
+  }
   kernels::AttendPlan view() const {
     return {static_cast<std::int32_t>(row_offsets_.size()) - 1, row_offsets_.data(), page_offsets_.data(),  slots_.data(),
             first_position_.data(),                             tokens_.data(),      row_position_.data()};
@@ -43,19 +50,17 @@ class Plan {
   std::vector<std::int32_t> row_offsets_, page_offsets_, slots_, first_position_, tokens_, row_position_;
 };
 
-/// Partials of some rows, in memory that is kept.
+/// Partials of some rows, in memory of a device that is kept.
 class PartialBuffer {
  public:
+  explicit PartialBuffer(kernels::Device& device) : sum_{device}, max_{device}, denom_{device} {}
   kernels::PartialView resize(std::int32_t rows, std::int32_t heads, std::int32_t d) {
     auto const n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads);
-    sum_.resize(n * static_cast<std::size_t>(d));
-    max_.resize(n);
-    denom_.resize(n);
-    return {sum_.data(), max_.data(), denom_.data()};
+    return {sum_.resize(n * static_cast<std::size_t>(d)), max_.resize(n), denom_.resize(n)};
   }
 
  private:
-  std::vector<float> sum_, max_, denom_;
+  kernels::Buffer<float> sum_, max_, denom_;
 };
 
 }  // namespace pikv::shards

@@ -79,7 +79,7 @@ void Queries::ask(comm::Rank owner, Stream& stream, TableRows const& of, std::in
   asked_pages_.insert(asked_pages_.end(), pages.begin(), pages.end());
 }
 
-void Queries::answer(Step step, std::int32_t layer, kernels::Stream& stream) {
+void Queries::answer(Step step, std::int32_t layer) {
   finish_or_throw(world_, *queries_, options_.deadline_s, step, layer);
   Stopwatch const watch{attention_seconds_};
   plan_.clear();
@@ -91,7 +91,7 @@ void Queries::answer(Step step, std::int32_t layer, kernels::Stream& stream) {
   for (comm::Rank from = 0; from < world_.size(); ++from) wanted = read_queries(from) || wanted;
   if (wanted) plan_lse_.resize(lse_floats_);
   kernels::PartialView const partial = answers_.resize(plan_.rows(), options_.q_heads, options_.layout.head_dim);
-  if (plan_.rows() > 0) plan_.attend(q_.data(), partial, wanted ? plan_lse_.data() : nullptr, stream);
+  if (plan_.rows() > 0) plan_.attend(q_on_device_(q_.data(), q_.size()), partial, wanted ? plan_lse_.data() : nullptr);
   write_answers(partial);
   partials_->start();
 }
@@ -138,27 +138,26 @@ void Queries::write_answers(kernels::PartialView partial) {
     auto const rows = static_cast<std::size_t>(query.rows);
     out.value(AnswerHeader{query.rows, static_cast<std::int32_t>(query.stale)});
     out.array(std::span<std::int32_t const>{stale_}.subspan(query.first_stale, query.stale));
-    out.array(std::span<float const>{partial.max + row * heads, rows * heads});
-    out.array(std::span<float const>{partial.denom + row * heads, rows * heads});
-    out.array(std::span<float const>{partial.sum + row * width, rows * width});
+    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * heads), partial.max + row * heads);
+    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * heads), partial.denom + row * heads);
+    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * width), partial.sum + row * width);
     out.array(std::span<float const>{plan_lse_}.subspan(query.lse > 0 ? query.first_lse : 0, query.lse));
     row += rows;
   }
 }
 
-void Queries::finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse, std::vector<Damage>& damages,
-                     kernels::Stream& stream) {
+void Queries::finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse, std::vector<Damage>& damages) {
   finish_or_throw(world_, *partials_, options_.deadline_s, step, layer);
   for (comm::Rank from = 0; from < world_.size(); ++from) {
     comm::MessageReader in{partials_->incoming(from)};
-    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) merge_answer(from, asked, in, partial, page_lse, damages, stream);
+    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) merge_answer(from, asked, in, partial, page_lse, damages);
     asked_[static_cast<std::size_t>(from)].clear();
   }
   asked_pages_.clear();
 }
 
 void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial,
-                           std::span<float> page_lse, std::vector<Damage>& damages, kernels::Stream& stream) {
+                           std::span<float> page_lse, std::vector<Damage>& damages) {
   std::size_t const heads = heads_of(options_);
   auto const rows = static_cast<std::size_t>(asked.rows);
   auto const answer = in.value<AnswerHeader>();
@@ -188,8 +187,9 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
     damages.push_back({asked.stream, pages.front().block, true});
     return;
   }
-  kernels::host::merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), part, asked.rows,
-                       options_.q_heads, d, stream);
+  kernels::PartialView const placed{const_cast<float*>(sum_on_device_(part.sum, sum.size())), const_cast<float*>(max_on_device_(part.max, max.size())),
+                                    const_cast<float*>(denom_on_device_(part.denom, denom.size()))};
+  arena_.device().merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), placed, asked.rows, options_.q_heads, d);
   if (page_floats == 0) return;
   std::size_t next = 0;
   for (std::size_t i = 0, missing = 0; i < pages.size(); ++i) {

@@ -8,8 +8,8 @@
 
 #include "comm/message.hpp"
 #include "comm/world.hpp"
+#include "kernels/buffer.hpp"
 #include "kernels/partial.hpp"
-#include "kernels/stream.hpp"
 #include "comm/error.hpp"
 #include "shards/cache_policy.hpp"
 #include "shards/owner.hpp"
@@ -35,15 +35,15 @@ class Queries {
  public:
   Queries(comm::World& world, Arena& arena, Owner& owner, StoreOptions const& options, Counts& counts);
 
-  /// Asks `owner` for the partial of some rows over pages that it holds. q: all rows, of which these begin at first_row.
+  /// Asks `owner` for the partial of some rows over pages that it holds. q: all rows, in host memory, of which these begin at first_row.
   void ask(comm::Rank owner, Stream& stream, TableRows const& of, std::int32_t first_row, std::span<AskedPage const> pages, float const* q);
   void start() { queries_->start(); }
   /// Waits for everyone's queries, attends own pages for them, and starts the answers.
-  void answer(Step step, std::int32_t layer, kernels::Stream& stream);
-  /// Waits for the answers and merges them into `partial` (all rows of the batch), by rank. Stale pages become damages, and so does an answer
+  void answer(Step step, std::int32_t layer);
+  /// Waits for the answers and merges them into `partial` (all rows of the batch, in the device's memory), by rank. Stale pages become damages, and so does an answer
   /// that is not finite, which is not merged.
   void finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse,
-              std::vector<Damage>& damages, kernels::Stream& stream);
+              std::vector<Damage>& damages);
 
   comm::Exchange const& queries() const { return *queries_; }
   comm::Exchange const& partials() const { return *partials_; }
@@ -68,7 +68,7 @@ class Queries {
   bool read_queries(comm::Rank from);
   void write_answers(kernels::PartialView partial);
   void merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial, std::span<float> page_lse,
-                    std::vector<Damage>& damages, kernels::Stream& stream);
+                    std::vector<Damage>& damages);
 
   comm::World& world_;
   Arena& arena_;
@@ -82,7 +82,8 @@ class Queries {
   std::vector<std::int32_t> stale_;
   PageReader plan_;
   std::vector<float> q_, plan_lse_;
-  PartialBuffer answers_;
+  kernels::OnDevice<float> q_on_device_{arena_.device()}, sum_on_device_{arena_.device()}, max_on_device_{arena_.device()}, denom_on_device_{arena_.device()};
+  PartialBuffer answers_{arena_.device()};
   std::size_t lse_floats_ = 0;
   double attention_seconds_ = 0;
 };

@@ -1,10 +1,11 @@
 #include "shards/recoder.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <span>
+#include <vector>
 
-#include "shards/page_codecs.hpp"
+#include "shards/page_forms.hpp"
 #include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
@@ -13,43 +14,50 @@ namespace {
 
 float round_up(float a, float b) { return std::nextafter(a + b, std::numeric_limits<float>::infinity()); }
 
-void add_errors(kernels::CodedErrors const& before, std::byte* page) {
-  auto* error = reinterpret_cast<float*>(page);   // keys' and values', by KV head
-  for (auto const part : {before.k, before.v})
-    for (float const e : part) {
-      if (e > 0) *error = round_up(*error, e);
-      ++error;
-    }
-}
-
 }  // namespace
 
-Recoder::Recoder(Arena& arena, StoreOptions const& options) : arena_{arena}, options_{options} {
+Recoder::Recoder(Arena& arena, StoreOptions const& options) : arena_{arena}, options_{options}, numbers_{arena.device()} {
   if (recodes(options)) numbers_.resize(2 * static_cast<std::size_t>(options.layout.kv_heads) * options.layout.head_scalars());
 }
 
 void Recoder::recode(std::int32_t table, Slot warm, Slot cold, std::uint64_t generation) {
   Stopwatch const watch{seconds_};
   PageCodecs const& codecs = *options_.codecs;
-  kernels::CodedLayout const layout = codecs.layout(table, Level::cold);
+  kernels::CodedForm const& form = options_.forms->at(table, Level::cold);
+  kernels::Device& device = arena_.device();
   std::byte* const to = arena_.payload(cold).data();
   if (arena_.size_class(warm) == 0) {
-    kernels::host::encode_page(arena_.view(0), arena_.place(warm), layout, to);
+    device.encode(arena_.view(0), arena_.place(warm), form, to);
   } else {
     kernels::PageLayout exact = options_.layout;
     exact.dtype = kernels::DType::f32;
     kernels::PoolView const numbers{reinterpret_cast<std::byte*>(numbers_.data()), exact.bytes(), exact};
-    kernels::host::decode_page(codecs.layout(table), arena_.payload(warm).data(), numbers, 0);
-    kernels::host::encode_page(numbers, 0, layout, to);
-    add_errors(kernels::coded_errors(codecs.layout(table), arena_.payload(warm).data()), to);
+    device.decode(options_.forms->at(table, Level::warm), arena_.payload(warm).data(), numbers, 0);
+    device.encode(numbers, 0, form, to);
+    add_errors(table, warm, cold);
   }
   PageHeader& header = arena_.header(cold);
   header = arena_.header(warm);
   header.codec = codecs.id(table, Level::cold);
   header.generation = generation;
   header.push = 0;
-  seal(header, arena_.payload(cold).first(layout.bytes), options_.layout);
-  arena_.book(cold, layout.bytes, false);
+  arena_.seal(header, cold, form.layout().bytes);
+  arena_.book(cold, form.layout().bytes, false);
+}
+
+void Recoder::add_errors(std::int32_t table, Slot warm, Slot cold) {
+  auto const heads = static_cast<std::size_t>(options_.layout.kv_heads);
+  sums_.resize(2 * heads);   // keys' and values', by KV head
+  kernels::CodedErrors const after = arena_.errors(cold, options_.codecs->layout(table, Level::cold));
+  std::ranges::copy(after.v, std::ranges::copy(after.k, sums_.begin()).out);
+  kernels::CodedErrors const before = arena_.errors(warm, options_.codecs->layout(table));
+  auto error = sums_.begin();
+  for (auto const part : {before.k, before.v})
+    for (float const e : part) {
+      if (e > 0) *error = round_up(*error, e);
+      ++error;
+    }
+  kernels::copy_in<float>(arena_.device(), reinterpret_cast<float*>(arena_.payload(cold).data()), sums_);
 }
 
 }  // namespace pikv::shards

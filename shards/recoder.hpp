@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/buffer.hpp"
 #include "shards/arena.hpp"
 #include "shards/store_options.hpp"
 
@@ -19,9 +20,12 @@ class Recoder {
   double seconds() const { return seconds_; }
 
  private:
+  void add_errors(std::int32_t table, Slot warm, Slot cold);
+
   Arena& arena_;
   StoreOptions const& options_;
-  std::vector<float> numbers_;   // of one page, so that decoding rounds nothing
+  kernels::Buffer<float> numbers_;   // of one page, so that decoding rounds nothing
+  std::vector<float> sums_;
   double seconds_ = 0;
 };
 

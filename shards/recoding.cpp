@@ -124,7 +124,7 @@ void Recoding::carry_out(comm::Rank from, RecodeOrder const& order, Step step) {
   home.errors.resize(home.answers.size() * errors_of_page());
   if (!cold.valid()) return;
   std::int32_t const table = table_of(options_, owner_.indexed(cold).key);
-  auto const errors = kernels::coded_errors(options_.codecs->layout(table, Level::cold), arena_.payload(cold).data());
+  auto const errors = arena_.errors(cold, options_.codecs->layout(table, Level::cold));
   std::ranges::copy(errors.v, std::ranges::copy(errors.k, home.errors.end() - static_cast<std::ptrdiff_t>(errors_of_page())).out);
 }
 
@@ -136,7 +136,7 @@ Slot Recoding::cold_of(comm::Rank from, RecodeOrder const& order, Step step) {
   Slot const cold = take(table);
   if (!cold.valid()) return {};
   ++counts_.checked;
-  if (verify(arena_.header(warm), arena_.payload(warm), key, order.generation, options_.fingerprint) != Verdict::good) {
+  if (arena_.verify(arena_.header(warm), warm, key, order.generation, options_.fingerprint) != Verdict::good) {
     ++counts_.corrupt;
     arena_.events().record(PageEvent::corrupt, key, from, warm, order.generation);
     arena_.give_back(cold);
@@ -171,7 +171,7 @@ bool Recoding::recode_here(Stream& stream, std::int32_t table, Block block) {
   PageHeader const& header = arena_.header(entry.local);
   ++counts_.checked;
   PageKey const key = key_of(options_, stream.id_, table, block);
-  if (verify(header, arena_.payload(entry.local), key, header.generation, options_.fingerprint) != Verdict::good) {
+  if (arena_.verify(header, entry.local, key, header.generation, options_.fingerprint) != Verdict::good) {
     ++counts_.corrupt;
     arena_.events().record(PageEvent::corrupt, key, -1, entry.local, arena_.generation(entry.local));
     entry.rotten = true;
@@ -183,7 +183,7 @@ bool Recoding::recode_here(Stream& stream, std::int32_t table, Block block) {
   home_.replace(stream, table, block, cold);
   replicas_.drop(stream, table, block);   // of the time before it came home
   kernels::CodedLayout const layout = options_.codecs->layout(table, Level::cold);
-  tell(stream, table, block, kernels::coded_errors(layout, arena_.payload(cold).data()));
+  tell(stream, table, block, arena_.errors(cold, layout));
   arena_.events().record(PageEvent::recode, stream.id_, table, block, -1, cold, arena_.generation(cold), layout.bytes);
   return true;
 }

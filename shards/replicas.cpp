@@ -30,17 +30,19 @@ void Replicas::fetch(Stream& stream, std::int32_t layer, Block block) {
   std::int32_t const size_class = arena_.size_class(stream.directory_.at(layer, block).slot);
   bool const full = pages(size_class) + started(size_class) >= options_.slots_of(size_class).replica_slots;
   if (full || arena_.free_slots(size_class) == 0) (void)drop_one(layer, size_class, false);
-  started_.push_back({{&stream, layer, block, arena_.take(size_class)}, {}, {}});
+  Slot const slot = arena_.take(size_class);
+  std::span<std::byte> const payload = arena_.payload(slot);
+  started_.push_back({{&stream, layer, block, slot}, {}, {}, arena_.device().is_host() ? payload : landing_.take(payload.size())});
   start(started_.back());
 }
 
 void Replicas::start(Get& get) {
   DirectoryEntry const& entry = get.copy.stream->directory_.at(get.copy.layer, get.copy.block);
   get.header = transport_.get(entry.owner, arena_.header_at(entry.slot), std::as_writable_bytes(std::span{&arena_.header(get.copy.slot), 1}));
-  get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), arena_.payload(get.copy.slot));
+  get.payload = transport_.get(entry.owner, arena_.payload_at(entry.slot), get.landed);
   ++counts_.pages_fetched;
   arena_.events().record(PageEvent::fetch, get.copy.stream->id(), get.copy.layer, get.copy.block, entry.owner, entry.slot, entry.generation,
-                         arena_.payload(get.copy.slot).size());
+                         get.landed.size());
 }
 
 void Replicas::wait(Get const& get, comm::Deadline deadline) {
@@ -64,8 +66,8 @@ void Replicas::finish(std::vector<Damage>& damages) {
       DirectoryEntry& entry = stream.directory_.at(get.copy.layer, get.copy.block);
       PageKey const key = key_of(options_, stream.id_, get.copy.layer, get.copy.block);
       ++counts_.checked;
-      Verdict const verdict =
-          verify(arena_.header(get.copy.slot), arena_.payload(get.copy.slot), key, entry.generation, options_.fingerprint);
+      if (!arena_.device().is_host()) arena_.device().copy_in(arena_.payload(get.copy.slot).data(), get.landed);
+      Verdict const verdict = arena_.verify(arena_.header(get.copy.slot), get.copy.slot, key, entry.generation, options_.fingerprint);
       if (verdict == Verdict::good) {
         arena_.book(get.copy.slot, arena_.header(get.copy.slot).payload_bytes, true);
         entry.replica = get.copy.slot;
@@ -94,6 +96,7 @@ void Replicas::finish(std::vector<Damage>& damages) {
       start(get);
     }
   }
+  landing_.clear();
 }
 
 bool Replicas::drop_one(std::int32_t layer, std::int32_t size_class, bool any) {

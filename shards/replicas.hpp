@@ -10,6 +10,7 @@
 #include "shards/arena.hpp"
 #include "shards/counts.hpp"
 #include "shards/queue.hpp"
+#include "shards/staging.hpp"
 #include "shards/store_options.hpp"
 #include "shards/stream.hpp"
 
@@ -57,6 +58,7 @@ class Replicas {
   struct Get {
     Copy copy;
     comm::Op header, payload;
+    std::span<std::byte> landed;   // where the payload comes: its slot, or host memory on its way to the device
   };
   std::size_t queue(std::int32_t layer, std::int32_t size_class) const {
     return static_cast<std::size_t>(layer) * static_cast<std::size_t>(arena_.classes()) + static_cast<std::size_t>(size_class);
@@ -74,6 +76,7 @@ class Replicas {
   std::vector<Queue<Copy>> held_;   // by queue()
   std::vector<std::size_t> pages_;   // by size class
   std::vector<Get> started_, again_;
+  Staging landing_;
 };
 
 }  // namespace pikv::shards

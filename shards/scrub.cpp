@@ -33,7 +33,7 @@ bool Scrub::sound(Slot slot) {
   PageHeader const& header = arena_.header(slot);
   IndexedPage const& indexed = owner_.indexed(slot);
   bool const own = indexed.home < 0;
-  return verify(header, arena_.payload(slot), own ? header.key : indexed.key, own ? header.generation : arena_.generation(slot),
+  return arena_.verify(header, slot, own ? header.key : indexed.key, own ? header.generation : arena_.generation(slot),
                 options_.fingerprint) == Verdict::good;
 }
 

@@ -36,7 +36,7 @@ void clear_unfilled(kernels::PageLayout const& layout, std::int32_t tokens, std:
 
 void copy_open(Store& store, PageRef const& page, PageHeader& header, std::span<std::byte> payload) {
   StoreOptions const& options = store.options();
-  std::ranges::copy(store.arena().payload({page.slot}), payload.begin());
+  store.arena().copy_out({page.slot}, payload);
   clear_unfilled(options.layout, page.tokens, payload);
   header = {};
   header.key = key_of(options, page.stream, page.layer, page.block);
@@ -75,7 +75,7 @@ bool copy_page(Store& store, PageRef const& page, PageHeader& header, std::span<
   PageKey const key = key_of(options, page.stream, page.layer, page.block);
   if (page.indexed != 0 && !store.owner().holds({page.slot, static_cast<std::uint32_t>(page.generation)}, key)) return false;
   header = store.arena().header(slot);
-  std::ranges::copy(store.arena().payload(slot).first(page.bytes), payload.begin());
+  store.arena().copy_out(slot, payload.first(page.bytes));
   return verify(header, payload, key, page.indexed != 0 ? page.generation : header.generation, options.fingerprint) == Verdict::good;
 }
 

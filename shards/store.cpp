@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "shards/mix.hpp"
-#include "shards/page_codecs.hpp"
+#include "shards/page_forms.hpp"
 #include "shards/stopwatch.hpp"
 
 namespace pikv::shards {
@@ -48,6 +48,8 @@ StoreOptions checked(comm::World const& world, StoreOptions options) {
     throw InputError("the job has " + std::to_string(world.size()) + " ranks, and pages can name " + std::to_string(most_ranks) + "; start fewer");
   if (options.classes() != 1 + (options.codecs ? options.codecs->classes() : 0)) throw std::logic_error("store: slots for other size classes than the codecs have");
   if (recodes(options) && options.tiers) throw std::logic_error("store: pages that cool stay in one tier");
+  if (options.device == nullptr) options.device = &kernels::host_device();
+  if (options.codecs) options.forms = std::make_shared<PageForms const>(*options.device, *options.codecs);
   if (options.migration_bytes == 0) options.migration_bytes = default_migration_bytes(options.layout);
   return options;
 }
@@ -58,7 +60,7 @@ Store::Store(comm::World& world, StoreOptions const& options, CachePolicy* polic
     : world_{world},
       options_{checked(world, options)},
       transport_{world.make_transport()},
-      arena_{*transport_, size_classes(options)},
+      arena_{*transport_, size_classes(options), *options_.device},
       owner_{arena_, world.rank(), world.size(), shard_quotas(options), options.fingerprint, counts_},
       home_{world, *transport_, arena_, owner_, options_, counts_, policy},
       migration_{world.rank(), world.size(), arena_, owner_, home_, options_},

@@ -33,7 +33,7 @@ namespace pikv::shards {
 ///   store.write_control(r, ...)  for each r     into the engine's control exchange; then, that being finished,
 ///   store.read_control(r, ...)   for each r
 ///   store.begin_step(step, oldest, segments)
-///   for each layer: append(layer, k, v); attend_start(layer, q); attend_finish(layer, out)   (two exchanges, or four)
+///   for each layer: append(layer, k, v); attend_start(layer, q); attend_finish(layer, out)   (two exchanges, or four); all in the device's memory
 ///   store.end_step()                            seals and pushes; tells which streams were damaged
 ///   rewind, release, open                       between steps
 ///

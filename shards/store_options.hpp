@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/pool.hpp"
+#include "kernels/device.hpp"
 #include "shards/header.hpp"
 #include "shards/kv_expert.hpp"
 #include "shards/page.hpp"
@@ -29,6 +29,7 @@ struct CodedSlots {
 };
 
 class PageCodecs;
+class PageForms;
 class EncodeWatch;
 
 struct StoreOptions {
@@ -42,6 +43,8 @@ struct StoreOptions {
   std::size_t replica_slots = 0;             // of the home's: at most so many replicas; with tiers: copies of demoted pages at once, at least 1
   std::shared_ptr<PageCodecs const> codecs;  // null: sealed pages stay uncompressed
   std::vector<CodedSlots> coded_slots;       // by size class of coded pages, from class 1 on; the three above are then of class 0
+  kernels::Device* device = nullptr;         // borrowed: where pages lie and are attended; null: kernels::host_device()
+  std::shared_ptr<PageForms const> forms;    // of `codecs` on the device; the store makes them
   EncodeWatch* encode_watch = nullptr;       // borrowed; null: nobody looks on
   std::int32_t exact_blocks = 0;             // newest full blocks of a stream that stay uncompressed
   std::int64_t cold_after = 0;               // with cold codecs: a page is cold once all its tokens lie at least so many behind its stream's end

@@ -34,14 +34,14 @@ bool Tiers::leave(Stream& stream, std::int32_t table, Block block, TierKind to) 
   PageKey const key = key_of(options_, stream.id_, table, block);
   PageHeader const& header = arena_.header(entry.local);
   ++counts_.checked;
-  if (verify(header, arena_.payload(entry.local), key, header.generation, options_.fingerprint) != Verdict::good) {
+  if (arena_.verify(header, entry.local, key, header.generation, options_.fingerprint) != Verdict::good) {
     ++counts_.corrupt;
     arena_.events().record(PageEvent::corrupt, key, -1, entry.local, arena_.generation(entry.local));
     entry.rotten = true;
     return false;
   }
   header_ = header;
-  put(stream, table, block, to, arena_.payload(entry.local).first(sealed_bytes(options_, table)));
+  put(stream, table, block, to, arena_.read(entry.local, sealed_bytes(options_, table)));
   arena_.give_back(entry.local);
   entry.local = {};
   entry.life = PageLife::demoted;
@@ -60,12 +60,22 @@ void Tiers::put(Stream& stream, std::int32_t table, Block block, TierKind to, st
   arena_.events().record(down ? PageEvent::demote : PageEvent::promote, stream.id_, table, block, -1, {}, 0, payload.size());
 }
 
-bool Tiers::get(Copy const& page, PageHeader& header, std::span<std::byte> payload) {
+// To header_ and payload_.
+bool Tiers::get(Copy const& page) {
   DirectoryEntry const& entry = page.stream->directory_.at(page.table, page.block);
   ++counts_.checked;
-  payload = payload.first(sealed_bytes(options_, page.table));
-  return tier(entry.place.tier).get(entry.place.at, header, payload) &&
-         verify(header, payload, key_of(options_, page.stream->id_, page.table, page.block), entry.generation, options_.fingerprint) == Verdict::good;
+  std::span<std::byte> const payload = std::span{payload_}.first(sealed_bytes(options_, page.table));
+  return tier(entry.place.tier).get(entry.place.at, header_, payload) &&
+         verify(header_, payload, key_of(options_, page.stream->id_, page.table, page.block), entry.generation, options_.fingerprint) == Verdict::good;
+}
+
+bool Tiers::get_to_slot(Copy const& page) {
+  DirectoryEntry const& entry = page.stream->directory_.at(page.table, page.block);
+  PageHeader& header = arena_.header(page.slot);
+  ++counts_.checked;
+  auto const bring = [&](std::span<std::byte> into) { return tier(entry.place.tier).get(entry.place.at, header, into); };
+  return arena_.fill(page.slot, sealed_bytes(options_, page.table), bring) &&
+         arena_.verify(header, page.slot, key_of(options_, page.stream->id_, page.table, page.block), entry.generation, options_.fingerprint) == Verdict::good;
 }
 
 void Tiers::lose(Stream& stream, std::int32_t table, Block block) {
@@ -84,7 +94,7 @@ bool Tiers::come_back(Stream& stream, std::int32_t table, Block block) {
   if (arena_.free_slots(size_class) <= room_for_copies(size_class)) return false;
   DirectoryEntry& entry = stream.directory_.at(table, block);
   Slot const slot = arena_.take(size_class);
-  if (!get({&stream, table, block, slot}, arena_.header(slot), arena_.payload(slot))) {
+  if (!get_to_slot({&stream, table, block, slot})) {
     arena_.give_back(slot);
     lose(stream, table, block);
     return false;
@@ -101,7 +111,7 @@ bool Tiers::come_back(Stream& stream, std::int32_t table, Block block) {
 
 bool Tiers::change(Stream& stream, std::int32_t table, Block block, TierKind to) {
   if (tier(to).room() == 0) return false;
-  if (!get({&stream, table, block, {}}, header_, payload_)) {
+  if (!get({&stream, table, block, {}})) {
     lose(stream, table, block);
     return false;
   }
@@ -141,7 +151,7 @@ bool Tiers::stage(std::vector<Damage>& damages) {
     std::size_t& copies = copies_[static_cast<std::size_t>(size_class)];
     if (copies < room_for_copies(size_class)) copy.slot = arena_.take(size_class);
     if (!copy.slot.valid()) break;
-    if (get(copy, arena_.header(copy.slot), arena_.payload(copy.slot))) {
+    if (get_to_slot(copy)) {
       arena_.book(copy.slot, sealed_bytes(options_, copy.table), true);
       copy.stream->directory_.at(copy.table, copy.block).replica = copy.slot;
       ++counts_.tier_reads;

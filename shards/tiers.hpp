@@ -51,7 +51,8 @@ class Tiers {
   bool leave(Stream& stream, std::int32_t table, Block block, TierKind to);
   bool come_back(Stream& stream, std::int32_t table, Block block);
   bool change(Stream& stream, std::int32_t table, Block block, TierKind to);
-  bool get(Copy const& page, PageHeader& header, std::span<std::byte> payload);
+  bool get(Copy const& page);
+  bool get_to_slot(Copy const& page);
   void put(Stream& stream, std::int32_t table, Block block, TierKind to, std::span<std::byte const> payload);
   void lose(Stream& stream, std::int32_t table, Block block);
   std::size_t room_for_copies(std::int32_t size_class) const { return options_.slots_of(size_class).replica_slots; }

@@ -12,7 +12,7 @@ namespace {
 using Word = unsigned long long;
 
 constexpr int lanes = 8, stripes = 16, chunks_at_once = 32, threads = lanes * chunks_at_once;
-constexpr std::size_t stripe_bytes = lanes * sizeof(Word), chunk_bytes = stripes * stripe_bytes, least_bytes = 241;
+constexpr std::size_t stripe_bytes = lanes * sizeof(Word), chunk_bytes = stripes * stripe_bytes;
 constexpr Word prime32_1 = 0x9E3779B1u, prime32_2 = 0x85EBCA77u, prime32_3 = 0xC2B2AE3Du;
 constexpr Word prime64_1 = 0x9E3779B185EBCA87u, prime64_2 = 0xC2B2AE3D27D4EB4Fu, prime64_3 = 0x165667B19E3779F9u, prime64_4 = 0x85EBCA77C2B2AE63u,
                prime64_5 = 0x27D4EB2F165667C5u, prime_of_avalanche = 0x165667919E3779F9u;
@@ -32,6 +32,13 @@ constexpr Constants constants{
 __device__ Word secret_at(Constants const& of, int at) {
   int const word = at / 8, shift = at % 8 * 8;
   return shift == 0 ? of.secret[word] : of.secret[word] >> shift | of.secret[word + 1] << (64 - shift);
+}
+
+/// A word of data at a multiple of 4 bytes; `whole`: of 8.
+__device__ Word word_at(std::byte const* at, bool whole) {
+  if (whole) return *reinterpret_cast<Word const*>(at);
+  auto const* const half = reinterpret_cast<unsigned const*>(at);
+  return half[0] | Word{half[1]} << 32;
 }
 
 /// What a stripe adds: the product to its own lane, the word itself to the neighbour.
@@ -54,9 +61,9 @@ __global__ void __launch_bounds__(threads)
   __shared__ Word total[lanes];
   int const lane = static_cast<int>(threadIdx.x) % lanes, my_chunk = static_cast<int>(threadIdx.x) / lanes;
   std::size_t const page = blockIdx.x / slices, slice = blockIdx.x % slices, whole_chunks = (slice_bytes - 1) / chunk_bytes;
-  auto const* const words =
-      reinterpret_cast<Word const*>(pages.base + static_cast<std::size_t>(slots[page]) * pages.slot_bytes + slice * slice_bytes);
-  auto const data = [&](std::size_t byte) { return words[byte / sizeof(Word) + lane]; };
+  bool const whole = slice_bytes % sizeof(Word) == 0;
+  std::byte const* const bytes = pages.base + static_cast<std::size_t>(slots[page]) * pages.slot_bytes + slice * slice_bytes + lane * sizeof(Word);
+  auto const data = [&](std::size_t byte) { return word_at(bytes + byte, whole); };
   Word mine = of.start[lane];   // used by the first eight threads
   for (std::size_t first = 0; first <= whole_chunks; first += chunks_at_once) {
     std::size_t const chunk = first + my_chunk;
@@ -92,9 +99,9 @@ __global__ void __launch_bounds__(threads)
 void checksum(SlotsView const& pages, std::int32_t const* slots, std::int32_t count, std::size_t slice_bytes, std::int32_t slices, std::uint64_t* out,
               Stream& stream) {
   CUstream_st* const queue = handle_of(stream);
-  if (slice_bytes < least_bytes || slice_bytes % sizeof(Word) != 0)
+  if (slice_bytes < least_checksum_bytes || slice_bytes % 4 != 0)
     throw std::runtime_error("cuda::checksum: a slice of " + std::to_string(slice_bytes) +
-                             " bytes is no multiple of 8 above 240; take its checksum on the host");
+                             " bytes is no multiple of 4 above 240; take its checksum on the host");
   if (count * slices == 0) return;
   launch(hash_slices, static_cast<unsigned>(count) * static_cast<unsigned>(slices), threads, 0, queue, "cuda::checksum", pages, slots, slice_bytes,
          slices, out, constants);

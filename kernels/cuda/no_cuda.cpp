@@ -3,6 +3,7 @@
 #include "kernels/append.hpp"
 #include "kernels/attend.hpp"
 #include "kernels/cuda/coded.hpp"
+#include "kernels/cuda/device.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/gate.hpp"
 #include "kernels/linear.hpp"
@@ -38,6 +39,7 @@ void gate(float const*, std::int32_t, std::int32_t, std::int32_t, GateWeights, s
 void gather(SlotsView const&, std::int32_t const*, std::int32_t, std::byte*, Stream&) { refuse(); }
 void linear(float const*, MatrixView const&, float*, std::int32_t, Stream&) { refuse(); }
 void linear_tiled(float const*, MatrixView const&, float*, std::int32_t, Stream&) { refuse(); }
+std::unique_ptr<Device> make_device() { refuse(); }
 void mean_logits(SummaryView const&, std::span<std::int32_t const>, float const*, std::int32_t, float*, Stream&) { refuse(); }
 void merge(PartialView, PartialView, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
 void rms_norm(float const*, float const*, float, float*, std::int32_t, std::int32_t, Stream&) { refuse(); }

@@ -30,4 +30,7 @@ namespace pikv::kernels::emulation {
 /// Chooses the order in which threads and blocks run from here on. 0: by number.
 void set_seed(std::uint64_t seed);
 
+/// From here on the processor cannot touch device memory, as with a GPU (a fault ends the program), but in kernels, copies and fills.
+void fence_device_memory();
+
 }  // namespace pikv::kernels::emulation

@@ -8,6 +8,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "kernels/emulation/emulation.hpp"
+
 namespace pikv::kernels::emulation {
 namespace {
 
@@ -29,11 +31,17 @@ struct Device {
   std::uint8_t* granules = reinterpret_cast<std::uint8_t*>(reserve(device_bytes / granule));
   std::size_t used = 0;   // addresses are not used twice while anything is allocated: what points to freed memory shows
   std::map<std::byte const*, std::size_t> allocations;
+  bool fenced = false;
+  int opened = 0;   // Opened that live
 };
 
 Device& device() {
   static Device the_device;
   return the_device;
+}
+
+void allow(bool touched) {
+  if (::mprotect(device().base, device_bytes, touched ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) throw std::runtime_error("the emulated device could not be fenced");
 }
 
 void fill_in(std::size_t number) {
@@ -67,6 +75,19 @@ auto allocation_before(std::byte const* at) {
 
 }  // namespace
 
+void fence_device_memory() {
+  device().fenced = true;
+  allow(false);
+}
+
+Opened::Opened() {
+  if (device().fenced && device().opened++ == 0) allow(true);
+}
+
+Opened::~Opened() {
+  if (device().fenced && --device().opened == 0) allow(false);
+}
+
 std::byte* allocate_device(std::size_t bytes) {
   Device& of = device();
   std::size_t const taken = (bytes + 2 * alignment - 1) / alignment * alignment;   // and a gap after it
@@ -75,6 +96,7 @@ std::byte* allocate_device(std::size_t bytes) {
   of.used += taken;
   of.allocations.emplace(at, bytes);
   mark(at, bytes, not_written);
+  Opened const opened;
   std::memset(at, 0xFF, bytes);   // NaN
   return at;
 }
@@ -88,6 +110,8 @@ bool free_device(void* at) {
   if (of.allocations.empty()) of.used = 0;
   return true;
 }
+
+std::size_t free_device_bytes() { return device_bytes - device().used; }
 
 bool is_device(void const* at) {
   auto const* const byte = static_cast<std::byte const*>(at);

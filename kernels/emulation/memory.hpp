@@ -9,8 +9,17 @@
 // The emulated device's memory: one range of addresses, and a cell for each of its bytes.
 namespace pikv::kernels::emulation {
 
+/// While it lives, device memory can be touched. One thread has it at a time.
+class Opened {
+ public:
+  Opened();
+  ~Opened();
+  Opened(Opened const&) = delete;   // closes what it has opened
+};
+
 std::byte* allocate_device(std::size_t bytes);   // nullptr: none left
 bool free_device(void* at);                      // false: no allocation starts there
+std::size_t free_device_bytes();
 bool is_device(void const* at);
 bool holds(void const* at, std::size_t bytes);   // all inside one allocation
 

@@ -45,6 +45,7 @@ cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void 
   std::scoped_lock const lock{device_mutex};
   if (std::string const wrong = wrong_shape(config, kernel); !wrong.empty()) return fail(cudaErrorInvalidConfiguration, wrong);
   BlockRun run{config.gridDim, config.blockDim, {}, config.dynamicSmemBytes, call, arguments, argument_bytes};
+  Opened const opened;
   start_launch();
   for (unsigned const number : block_order(config.gridDim.x * config.gridDim.y * config.gridDim.z)) {
     run.block = {number % config.gridDim.x, number / config.gridDim.x % config.gridDim.y, number / config.gridDim.x / config.gridDim.y};
@@ -81,6 +82,7 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(to, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a copy writes {} bytes {}", bytes, place_on_device(to)));
   if (reaches_out(from, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a copy reads {} bytes {}", bytes, place_on_device(from)));
+  Opened const opened;
   if (bytes > 0) std::memmove(to, from, bytes);
   if (is_device(to)) mark_written(to, bytes);
   return cudaSuccess;
@@ -88,9 +90,15 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
   return cudaMemcpy(to, from, bytes, kind);
 }
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void const* at) {
+  *attributes = {};
+  attributes->type = is_device(at) ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
+}
 cudaError_t cudaMemset(void* at, int value, std::size_t bytes) {
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(at, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a fill writes {} bytes {}", bytes, place_on_device(at)));
+  Opened const opened;
   if (bytes > 0) std::memset(at, value, bytes);
   if (is_device(at)) mark_written(at, bytes);
   return cudaSuccess;
@@ -109,6 +117,17 @@ cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute attribute
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice, "there is one emulated device, number 0"); }
+cudaError_t cudaDeviceGetPCIBusId(char* bus, int length, int) {
+  if (length < 16) return fail(cudaErrorInvalidValue, "no room for the place of the emulated device");
+  std::strcpy(bus, "0000:00:00.0");
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  std::scoped_lock const lock{device_mutex};
+  *free = free_device_bytes();
+  *total = *free;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return *stream = nullptr, cudaSuccess; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }

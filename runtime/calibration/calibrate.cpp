@@ -17,6 +17,7 @@
 #include "runtime/calibration/error_table.hpp"
 #include "runtime/calibration/fit_heads.hpp"
 #include "runtime/calibration/make_maps.hpp"
+#include "runtime/device_choice.hpp"
 #include "runtime/fidelity/task.hpp"
 #include "runtime/model/embedded.hpp"
 #include "runtime/output_file.hpp"
@@ -112,6 +113,7 @@ CalibrationFacts facts_of(Job const& job, CalibrateOptions const& options, Calib
 
 CalibrationData calibrated(comm::World& world, CalibrateOptions const& options, std::string const& command_line) {
   Job job{world, options.cache, command_line, {}, {}, {}, {}, {}, "", 0, {}};
+  say_gpus_unused(world);
   double const deadline_s = patience * options.cache.deadline_s;
   agree(world, deadline_s, [&] { load_model(job); });
   read_rank_plan(job);

@@ -9,6 +9,7 @@
 #include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/cache_settings.hpp"
+#include "runtime/device_choice.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/model/embedded.hpp"
 
@@ -103,6 +104,7 @@ Evaluator::Evaluator(comm::World& world, EvaluateOptions const& options, std::st
       active_{options.cache},
       job_{world, active_, command_line, {}, {}, {}, {}, {}, "", 0, {}},
       logits_{{}} {
+  say_gpus_unused(world);
   agree(world, patience * active_.deadline_s, [&] { load_model(job_); });
   read_rank_plan(job_);
   tasks_ = tasks_of(job_, options);

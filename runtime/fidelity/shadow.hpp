@@ -43,7 +43,7 @@ class Shadow : public LayerProbe {
   kernels::Stream host_;
   std::unordered_map<shards::StreamId, Pages> streams_;
   shards::Plan plan_;
-  shards::PartialBuffer partial_;
+  shards::PartialBuffer partial_{kernels::host_device()};
   std::vector<float> page_lse_, exact_;
   std::vector<bool> read_;
   AttentionFidelity fidelity_;

@@ -24,6 +24,8 @@ std::span<Case const> exchange_cases();
 std::span<Case const> transport_cases();
 /// Null: the transport cases move bytes between regions in host memory; else in this device's, that of the world they run in.
 DeviceMemory*& device_under_test();
+/// The transport cases that device memory is for.
+std::vector<Case> cases_in_device_memory();
 
 std::vector<Case> all_cases();
 /// Those that neither count what moved or was allocated nor ask whether a wait would return at once.

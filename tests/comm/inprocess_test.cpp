@@ -7,6 +7,7 @@
 
 #include "comm/error.hpp"
 #include "conformance.hpp"
+#include "fenced_memory.hpp"
 
 namespace pikv::comm::test {
 namespace {
@@ -31,6 +32,17 @@ std::string name_of(std::tuple<Case, Shape> const& parameters) {
 Shape const shapes[] = {{1, 1}, {2, 2}, {2, 1}, {3, 3}, {3, 2}, {4, 4}, {4, 2}, {16, 5}};
 INSTANTIATE_TEST_SUITE_P(All, InprocessConformance, ::testing::Combine(::testing::ValuesIn(all_cases()), ::testing::ValuesIn(shapes)),
                          [](auto const& instance) { return name_of(instance.param); });
+
+using InprocessDeviceConformance = ::testing::TestWithParam<Case>;
+TEST_P(InprocessDeviceConformance, Holds) {
+  FencedMemory device;
+  device_under_test() = &device;
+  run_inprocess({.ranks = 3, .device = &device}, [&](World& world) { GetParam().body(world); });
+  device_under_test() = nullptr;
+  EXPECT_EQ(device.in_use(), 0u);
+}
+INSTANTIATE_TEST_SUITE_P(All, InprocessDeviceConformance, ::testing::ValuesIn(cases_in_device_memory()),
+                         [](auto const& instance) { return std::string{instance.param.name}; });
 
 using SoloConformance = ::testing::TestWithParam<Case>;
 TEST_P(SoloConformance, Holds) { GetParam().body(*make_solo_world()); }

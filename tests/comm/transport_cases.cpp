@@ -259,7 +259,7 @@ void transfers_allocate_nothing(World& world) {
 
 void device_memory_is_refused_where_there_is_none(World& world) {
   auto const transport = world.make_transport();
-  if (device_under_test() != nullptr || (transport->name() == "ucx" && gpu_memory().why_absent().empty())) return;
+  if (device_under_test() != nullptr || (transport->name() != "mpi" && gpu_memory().why_absent().empty())) return;
   try {
     (void)transport->allocate(64, Space::device);
     ADD_FAILURE() << "there is none";
@@ -295,5 +295,13 @@ DeviceMemory*& device_under_test() {
 }
 
 std::span<Case const> transport_cases() { return cases; }
+
+std::vector<Case> cases_in_device_memory() {
+  // Over UCX an owner gets one more pinned buffer whenever more answers are under way than ever before: a matter of timing, not of a count of rounds.
+  std::set<std::string> const of_host_memory{"FetchAddGivesEveryRankItsOwnTicket", "DeviceMemoryIsRefusedWhereThereIsNone", "TransfersAllocateNothing"};
+  std::vector<Case> chosen(std::begin(cases), std::end(cases));
+  std::erase_if(chosen, [&](Case const& test) { return of_host_memory.contains(test.name); });
+  return chosen;
+}
 
 }  // namespace pikv::comm::test

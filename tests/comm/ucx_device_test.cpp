@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,14 +17,6 @@ namespace pikv::comm::test {
 namespace {
 
 using std::chrono::milliseconds;
-
-std::vector<Case> cases_in_device_memory() {
-  // An owner gets one more pinned buffer whenever more answers are under way than ever before: a matter of timing, not of a count of rounds.
-  std::set<std::string> const of_host_memory{"FetchAddGivesEveryRankItsOwnTicket", "DeviceMemoryIsRefusedWhereThereIsNone", "TransfersAllocateNothing"};
-  std::vector<Case> cases(transport_cases().begin(), transport_cases().end());
-  std::erase_if(cases, [&](Case const& test) { return of_host_memory.contains(test.name); });
-  return cases;
-}
 
 std::unique_ptr<World> ucx_world(DeviceMemory& device, ProgressThread const& progress = {}) {
   return transports().at("ucx").make({.progress = progress, .device = &device});

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "comm/world.hpp"
+#include "kernels/buffer.hpp"
 #include "shards/store.hpp"
 
 namespace pikv::shards::testing {
@@ -31,6 +33,7 @@ struct SmallEngine {
     int streams = 2;                 // per rank, one after the other released when done
     std::function<void(Step, Store&)> between = [](Step, Store&) {};   // after end_step, on every rank
     std::function<void(Step)> before = [](Step) {};
+    std::function<void(std::uint64_t id, std::int64_t position, std::int32_t layer, std::int32_t head, std::span<float const> row)> output{};
     std::function<bool(Step)> rest = [](Step) { return false; };   // steps in which no stream grows
   };
 
@@ -120,16 +123,16 @@ struct SmallEngine {
     StoreOptions const& o = store.options();
     auto const k = fill(segments, ids, layer, o.layout.kv_heads, 'k'), v = fill(segments, ids, layer, o.layout.kv_heads, 'v');
     auto const q = fill(segments, ids, layer, o.q_heads, 'q');
-    std::vector<float> out(q.size());
-    store.append(layer, k.data(), v.data());
-    store.attend_start(layer, q.data());
-    store.attend_finish(layer, out.data());
+    store.append(layer, k_(k.data(), k.size()), v_(v.data(), v.size()));
+    store.attend_start(layer, q_(q.data(), q.size()));
+    store.attend_finish(layer, out_.resize(q.size()));
+    float const* const out = out_on_host_(out_.data(), q.size());
     std::size_t at = 0;
     for (std::size_t s = 0; s < segments.size(); ++s) {
       bool const damaged = store.damaged(*segments[s].stream);
       for (std::int32_t r = 0; r < segments[s].rows; ++r)
         for (std::int32_t h = 0; h < o.q_heads; ++h, at += static_cast<std::size_t>(o.layout.head_dim))
-          if (!damaged) compare(ids[s], segments[s].stream->length() + r, layer, h, out.data() + at);
+          if (!damaged) compare(ids[s], segments[s].stream->length() + r, layer, h, out + at);
     }
   }
 
@@ -162,10 +165,14 @@ struct SmallEngine {
       if (!(error <= worst)) worst = error;   // also when it is not a number
     }
     ++outputs;
+    if (plan.output) plan.output(id, position, layer, head, {got, static_cast<std::size_t>(d)});
   }
 
   std::map<std::tuple<std::uint64_t, std::int32_t, std::int32_t, char>, std::vector<float>> numbers_;   // by stream, layer, head, what
   int quiet_steps_ = 0;
+  kernels::OnDevice<float> k_{store.arena().device()}, v_{store.arena().device()}, q_{store.arena().device()};
+  kernels::Buffer<float> out_{store.arena().device()};
+  kernels::OnHost<float> out_on_host_{store.arena().device()};
 };
 
 }  // namespace pikv::shards::testing

@@ -47,6 +47,7 @@ MUTATIONS = [
     ("checksum", "    __syncthreads();   // of_chunk may change\n", "", "*PagesCases.Check*", "a race"),
     ("checksum", "if (first + next < whole_chunks) mine", "if (first + next <= whole_chunks) mine", "*PagesCases.Check*", "Failure"),
     ("checksum", "__shfl_xor_sync(all_lanes, added.word, 1)", "__shfl_xor_sync(all_lanes, added.word, 2)", "*PagesCases.Check*", "Failure"),
+    ("checksum", "Word{half[1]} << 32", "Word{half[0]} << 32", "*PagesCases.Check*", "Failure"),
     ("gate", "id < other.id", "id > other.id", "*GateCases*", "Failure"),
     ("gate", "if (row >= rows) return;", "if (row > rows) return;", "*GateCases*", "after the end"),
     ("gate", "sum_to_one ? of_chosen : of_all", "sum_to_one ? of_all : of_chosen", "*GateCases*", "Failure"),

@@ -313,6 +313,19 @@ TEST_P(Emulation, RefusesCopiesThatReachOut) {
   EXPECT_THROW((DeviceArray<float>{std::size_t{1} << 40, stream}), std::runtime_error);
 }
 
+TEST(EmulationDeathTest, TheProcessorCannotTouchAFencedDevice) {
+  cuda::CudaStream stream{nullptr};
+  DeviceArray<float> const x{std::vector<float>(4, 1.0f), stream};
+  EXPECT_DEATH(
+      {
+        emulation::fence_device_memory();
+        std::vector<float> host(4);
+        x.copy_out(host);
+        *x.data() = host[0];
+      },
+      "");
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Emulation, ::testing::Range(0, 5));
 
 }  // namespace

@@ -66,7 +66,9 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
       decoded.logits[{request.index, position}].assign(row.begin(), row.end());
     };
   if (watch.plan) hooks.plan = watch.plan;
+  auto const device = watch.device != nullptr ? watch.device() : nullptr;
   auto engine_options = runtime::engine_options(options, model, sizing, ranks, codecs);
+  engine_options.store.device = device.get();
   engine_options.sequences.all_positions = watch.logits;
   runtime::Engine engine{world, model, tokenizer.get(), engine_options, mine, hooks};
   if (watch.probe) engine.watch(watch.probe(world, engine.store()));
@@ -78,7 +80,7 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
 
 Decoded decode(runtime::GenerateOptions const& options, std::span<runtime::Request const> requests, Watch const& watch) {
   std::vector<Decoded> parts(static_cast<std::size_t>(options.in_process));
-  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
+  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed, .device = watch.memory}, [&](comm::World& world) {
     parts[static_cast<std::size_t>(world.rank())] = decode_on(world, options, requests, watch);
   });
   Decoded all;

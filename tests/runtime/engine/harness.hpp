@@ -4,13 +4,16 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "comm/device_memory.hpp"
 #include "comm/world.hpp"
+#include "kernels/device.hpp"
 #include "runtime/calibration/calibration.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/options.hpp"
@@ -34,6 +37,8 @@ struct Watch {
   bool logits = false;
   runtime::Calibration const* calibration = nullptr;   // where the codec wants one
   std::string rank_plan{};   // as in a file of --rank-plan
+  comm::DeviceMemory* memory = nullptr;   // of the device that each rank makes; null: pages lie and the step runs on the host
+  std::unique_ptr<kernels::Device> (*device)() = nullptr;
   std::function<void(comm::World const&, shards::Step)> before_step{};
   std::function<void(comm::World const&, runtime::StepRecord const&, shards::Store&)> after_step{};
   std::function<void(runtime::PlanRows const&)> plan{};      // on rank 0

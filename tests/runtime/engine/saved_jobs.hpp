@@ -67,12 +67,12 @@ inline GenerateOptions options_with(runtime::GivenOptions given, int ranks, fs::
   return runtime::generate_options_from(given);
 }
 
-/// Its exit code.
-inline int run(GenerateOptions const& options) {
+/// Its exit code. With `make`, on devices with this memory.
+inline int run(GenerateOptions const& options, runtime::MakeDevice make = nullptr, comm::DeviceMemory* memory = nullptr) {
   spdlog::set_level(spdlog::level::err);
   int code = -1;
-  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed}, [&](comm::World& world) {
-    int const mine = runtime::run_generate(world, options, "test");
+  comm::run_inprocess({.ranks = options.in_process, .seed = options.schedule_seed, .device = memory}, [&](comm::World& world) {
+    int const mine = runtime::run_generate(world, options, "test", make);
     if (world.rank() == 0) code = mine;
   });
   return code;

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "comm/world.hpp"
+#include "kernels/device.hpp"
+
+namespace pikv::runtime {
+
+/// Makes the device of a rank; null where this build has none but the host.
+using MakeDevice = std::unique_ptr<kernels::Device> (*)();
+
+/// Where the pages of a job lie and its steps run.
+struct DeviceChoice {
+  std::unique_ptr<kernels::Device> device;   // null: the host
+  std::string sentence;                      // for the log; empty: there was nothing to choose
+};
+
+/// Collective: a GPU on every rank, or the host on every rank, and then why. `pages`: their type and head_dim, which a GPU's attention has limits for.
+DeviceChoice choose_device(comm::World& world, MakeDevice make, kernels::PageLayout const& pages, double deadline_s);
+
+/// Collective: of a device's free memory what a rank may take, `reserved` bytes of its own put aside, those that share the device counted alike.
+std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device, std::uint64_t reserved, double deadline_s);
+
+/// Says once, where GPUs were found, that this command leaves them alone.
+void say_gpus_unused(comm::World const& world);
+
+}  // namespace pikv::runtime
