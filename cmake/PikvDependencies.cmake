@@ -34,9 +34,15 @@ if(PIKV_CUDA AND PIKV_NCCL)
   find_path(NCCL_INCLUDE nccl.h HINTS ENV NCCL_HOME ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
   find_library(NCCL_LIBRARY nccl HINTS ENV NCCL_HOME ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib lib64)
   if(NCCL_INCLUDE AND NCCL_LIBRARY)
-    set(PIKV_NCCL_FOUND ON)
-  else()
-    message(STATUS "NCCL was not found, so this build sends messages between GPUs by way of the host; install libnccl-dev, or set NCCL_HOME to where it is")
+    file(STRINGS ${NCCL_INCLUDE}/nccl.h nccl_version REGEX "#define NCCL_(MAJOR|MINOR) ")
+    string(REGEX REPLACE "[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" nccl_version "${nccl_version}")
+    if(nccl_version VERSION_GREATER_EQUAL 2.14)   # calls that do not wait
+      set(PIKV_NCCL_FOUND ON)
+      set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)   # an installed pikv finds it where this build did
+    endif()
+  endif()
+  if(NOT PIKV_NCCL_FOUND)
+    message(STATUS "no NCCL 2.14 or newer was found, so exchanges go by way of the host; install libnccl-dev, or set NCCL_HOME to where it is")
   endif()
 endif()
 
