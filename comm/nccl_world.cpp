@@ -19,6 +19,7 @@ class NcclWorldOver : public NcclWorld {
   std::string host_name(Rank rank) const override { return inner_.host_name(rank); }
   bool in_process() const override { return inner_.in_process(); }
   std::string data_path() const override { return inner_.data_path() + ", exchanges over NCCL " + nccl_version(); }
+  std::string why_no_device_memory() const override { return inner_.why_no_device_memory(); }
   bool known_gone(Rank rank) const override { return inner_.known_gone(rank); }
   double now() const override { return inner_.now(); }
   Status wait(FunctionRef<bool()> ready, Deadline deadline) override { return inner_.wait(ready, deadline); }

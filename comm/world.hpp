@@ -40,6 +40,8 @@ class World {
 
   /// What carries bytes to the other ranks, for the line at start: "UCX 1.13.1, posix/memory to 3 of 3 other ranks".
   virtual std::string data_path() const = 0;
+  /// Why this rank's transports have no device memory and what to do, for the end of a sentence; empty: they have.
+  virtual std::string why_no_device_memory() const { return "this transport moves none; choose --transport ucx"; }
 
   /// Known to have ended, or to be silent for too long. False where nobody can tell.
   virtual bool known_gone(Rank) const { return false; }
