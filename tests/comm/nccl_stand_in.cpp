@@ -76,6 +76,7 @@ struct Stream {
   std::uint64_t launched = 0;   // what is queued up to here may run
   int groups_queued = 0, groups_begun = 0;
   bool group_begun = false;
+  int asked_in_error = 0;
   std::shared_ptr<Communicator> communicator;
   bool aborted = false;
   enum class Awaits { nothing, launch, others_to_open, others_to_finalize };
@@ -198,7 +199,7 @@ class NcclStandIn::Device : public NcclDevice {
   bool settled() override {
     std::lock_guard const lock{hub_.mutex};
     if (mine_.communicator == nullptr) throw std::logic_error("asked about no communicator");
-    if (hub_.faults.in_error == rank_ && mine_.groups_queued > hub_.faults.at_group)
+    if (hub_.faults.in_error == rank_ && mine_.groups_queued > hub_.faults.at_group && mine_.asked_in_error++ >= hub_.faults.asked)
       throw RunError("NCCL could not go on: remote process exited or there was a network error");
     hub_.run();
     if (mine_.polls_to_settle > 0) {
@@ -222,6 +223,7 @@ class NcclStandIn::Device : public NcclDevice {
   }
   void transfer(std::span<NcclTransfer const> sends, std::span<NcclTransfer const> receives) override {
     std::lock_guard const lock{hub_.mutex};
+    if (hub_.faults.refused == rank_ && mine_.groups_queued == hub_.faults.at_group) throw RunError("NCCL could not send: invalid argument");
     Work& work = add(Work::Kind::group);
     for (NcclTransfer const& send : sends) work.sends.push_back({send});
     for (NcclTransfer const& receive : receives) work.receives.push_back({receive});

@@ -11,7 +11,9 @@ namespace pikv::comm::test {
 /// What goes wrong, for one rank; -1: for none.
 struct NcclFaults {
   Rank silent = -1;          // its stream stops before the group of this number, connecting being group 0
-  Rank in_error = -1;        // NCCL says an error of it from the group of this number on
+  Rank in_error = -1;        // NCCL says an error of it once the group of this number is queued, and has been asked about so often
+  int asked = 0;
+  Rank refused = -1;         // NCCL refuses its group of this number
   Rank flips = -1;           // a bit of what it sends in the group of this number arrives inverted
   int at_group = 0;
   std::size_t flipped_byte = 0;

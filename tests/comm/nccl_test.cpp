@@ -152,11 +152,18 @@ TEST(Nccl, WhereTheGpuDoesNotEndWhatItDoesItsMemoryStaysAndTheWaitEnds) {
 }
 
 TEST(Nccl, AnErrorOfNcclIsSaidInItsWords) {
-  for (std::size_t const bytes : {100, 60'000}) {
-    auto const outcomes = ThreeRanks{.faults = {.in_error = 1, .at_group = 2}, .bytes = bytes}.run();
-    EXPECT_THAT(outcomes[1].error, HasSubstr("NCCL could not go on: remote process exited"));
-    for (auto const r : {0u, 2u}) EXPECT_EQ(outcomes[r].status, Status::timeout);
-  }
+  for (std::size_t const bytes : {100, 60'000})
+    for (int asked = 0; asked < 6; ++asked) {   // while the group is being queued, and while it runs
+      auto const outcomes = ThreeRanks{.faults = {.in_error = 1, .asked = asked, .at_group = 2}, .bytes = bytes, .deadline_s = 0.1, .rounds = 20}.run();
+      EXPECT_THAT(outcomes[1].error, HasSubstr("NCCL could not go on: remote process exited"));
+      for (auto const r : {0u, 2u}) EXPECT_EQ(outcomes[r].status, Status::timeout);
+    }
+}
+
+TEST(Nccl, AGroupThatIsRefusedIsAnErrorToo) {
+  auto const outcomes = ThreeRanks{.faults = {.refused = 1, .at_group = 2}, .bytes = 60'000}.run();
+  EXPECT_EQ(outcomes[1].error, "NCCL could not send: invalid argument");
+  for (auto const r : {0u, 2u}) EXPECT_EQ(outcomes[r].status, Status::timeout);
 }
 
 TEST(Nccl, ADamagedMessageIsCorruptAndNamesItsSender) {
