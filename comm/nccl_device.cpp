@@ -6,7 +6,9 @@
 
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "comm/error.hpp"
 #include "comm/nccl.hpp"
@@ -24,7 +26,9 @@ class RealNcclDevice : public NcclDevice {
  public:
   RealNcclDevice() {
     check_cuda(cudaGetDevice(&gpu_), "tell which it is");
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "make a stream");
+    int least = 0, most = 0;
+    check_cuda(cudaDeviceGetStreamPriorityRange(&least, &most), "tell priorities");
+    check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, most), "make a stream");   // peers wait for it, beside kernels that take long
     check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "make an event");
   }
   ~RealNcclDevice() override {
