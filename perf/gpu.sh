@@ -21,6 +21,8 @@ step() {
   fi
 }
 
+tokens_in() { grep -o '"tokens": *[[][^]]*' "$1"; }
+
 all_steps() {
   local build=$repo/build-cuda sanitizer tests model gpus ranks
   printf '%s, commit %s, %s\n' "$(uname -n)" "$(git -C "$repo" rev-parse --short HEAD)" "$(date -u +%FT%RZ)"
@@ -40,7 +42,12 @@ all_steps() {
   ranks=$((gpus < 4 ? gpus : 4))
   step "NCCL, $ranks ranks with a GPU each (on one GPU the exchanges are skipped: they need two)" 180 \
     mpirun --bind-to none -n $ranks "$build/tests/comm/comm_nccl_mpi_test"
-  if [ $ranks -gt 1 ]; then step "exchanges by transport" 60 mpirun --bind-to none -n $ranks "$build/perf/exchange_bench"; fi
+  if [ $ranks -gt 1 ]; then
+    step "decode with exchanges over NCCL" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --output "$scratch/nccl.jsonl"
+    step "decode without" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --output "$scratch/off.jsonl" --nccl off
+    step "the same tokens" 10 diff <(tokens_in "$scratch/nccl.jsonl") <(tokens_in "$scratch/off.jsonl")
+    step "exchanges by transport" 60 mpirun --bind-to none -n $ranks "$build/perf/exchange_bench"
+  fi
   step "decode of the embedded model (on the host: pages are not in device memory yet)" 60 "$build/pikv" generate --max-new-tokens 32
   model=$repo/build/models/smollm2
   if [ -d "$model" ]; then
@@ -59,6 +66,8 @@ if command -v dpkg-query >/dev/null; then install_missing_packages build; fi   #
 say "building in build-cuda"
 configure cuda build-cuda -D PIKV_TESTS_TOGETHER=ON
 compile build-cuda pikv gpu_attention_bench tests_kernels comm_nccl_mpi_test exchange_bench
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 { all_steps; } 2>&1 | tee "$results"
 say "the results are in $results"
 grep -q '^0 steps failed' "$results"

@@ -88,7 +88,7 @@ struct Stream {
 }  // namespace
 
 struct NcclStandIn::Hub {
-  Hub(int ranks, NcclFaults const& given, unsigned seed) : faults{given}, sends_end_early{seed % 2 == 0}, streams(static_cast<std::size_t>(ranks)) {
+  Hub(int ranks, NcclFaults const& given, unsigned seed, Pace its_pace) : faults{given}, pace{its_pace}, sends_end_early{seed % 2 == 0}, streams(static_cast<std::size_t>(ranks)) {
     for (Stream& stream : streams) {
       stream.random.seed(seed++);
       stream.work.resize(most_queued);
@@ -164,6 +164,7 @@ struct NcclStandIn::Hub {
   }
 
   NcclFaults faults;
+  Pace pace;
   bool sends_end_early;   // as small ones do: they are on their way before their peer is there
   std::mutex mutex;
   std::deque<Stream> streams;   // [rank]
@@ -264,7 +265,8 @@ class NcclStandIn::Device : public NcclDevice {
   void begin(Stream::Awaits what) {
     expect_settled();
     mine_.awaits = what;
-    mine_.polls_to_settle = static_cast<int>(mine_.random() % 3);
+    if (hub_.pace == Pace::in_turns) mine_.polls_to_settle = static_cast<int>(mine_.random() % 3);
+    else if (what == Stream::Awaits::launch) mine_.launched = mine_.queued;
   }
   Work& add(Work::Kind kind) {
     expect_settled();
@@ -290,7 +292,7 @@ class NcclStandIn::Device : public NcclDevice {
   Stream& mine_;
 };
 
-NcclStandIn::NcclStandIn(int ranks, NcclFaults const& faults, unsigned seed) : hub_{std::make_unique<Hub>(ranks, faults, seed)} {}
+NcclStandIn::NcclStandIn(int ranks, NcclFaults const& faults, unsigned seed, Pace pace) : hub_{std::make_unique<Hub>(ranks, faults, seed, pace)} {}
 NcclStandIn::~NcclStandIn() = default;
 
 std::unique_ptr<NcclDevice> NcclStandIn::device(Rank rank) { return std::make_unique<Device>(*hub_, rank); }

@@ -26,7 +26,9 @@ struct NcclFaults {
 /// be undefined: sizes that differ, calls before it has settled, copies of memory that is not pinned.
 class NcclStandIn {
  public:
-  explicit NcclStandIn(int ranks, NcclFaults const& faults = {}, unsigned seed = 1);
+  /// `in_turns` settles after some polls, as NCCL does; where time is virtual and only stands still while somebody can go on, `at_once` does.
+  enum class Pace { in_turns, at_once };
+  explicit NcclStandIn(int ranks, NcclFaults const& faults = {}, unsigned seed = 1, Pace pace = Pace::in_turns);
   ~NcclStandIn();
 
   /// From any thread, once per rank.
