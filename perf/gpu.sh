@@ -43,8 +43,8 @@ all_steps() {
   step "NCCL, $ranks ranks with a GPU each (on one GPU the exchanges are skipped: they need two)" 180 \
     mpirun --bind-to none -n $ranks "$build/tests/comm/comm_nccl_mpi_test"
   if [ $ranks -gt 1 ]; then
-    step "decode with exchanges over NCCL" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --output "$scratch/nccl.jsonl"
-    step "decode without" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --output "$scratch/off.jsonl" --nccl off
+    step "decode with exchanges over NCCL" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/nccl.jsonl"
+    step "decode without" 60 mpirun --bind-to none -n $ranks "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/off.jsonl" --nccl off
     step "the same tokens" 10 diff <(tokens_in "$scratch/nccl.jsonl") <(tokens_in "$scratch/off.jsonl")
     step "exchanges by transport" 60 mpirun --bind-to none -n $ranks "$build/perf/exchange_bench"
   fi
