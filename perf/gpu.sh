@@ -28,7 +28,7 @@ nccl_steps() {
   local build=$1 gpus ranks scratch each
   gpus=$(nvidia-smi -L | grep -c GPU)
   ranks=$((gpus < 4 ? gpus : 4))
-  each=(mpirun --bind-to none -n $ranks)
+  each=(mpirun --bind-to none -n "$ranks")
   step "NCCL, $ranks ranks with a GPU each" 180 "${each[@]}" "$build/tests/comm/comm_nccl_mpi_test"
   if [ $ranks -eq 1 ]; then return; fi
   scratch=$(mktemp -d)
