@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <mutex>
 
@@ -13,15 +12,6 @@ namespace pikv::comm {
 namespace {
 
 constexpr double moment = 1;   // what may be under way at an end is waited for so long
-
-/// From rank 0.
-NcclId common_id(World& world, NcclDevice& device, double patience_s) {
-  NcclId mine{};
-  if (world.rank() == 0) mine = device.make_id();
-  auto const all = world.all_gather(mine, world.in(patience_s));
-  std::memcpy(mine.data(), all[0].data(), mine.size());
-  return mine;
-}
 
 /// A few bytes from everyone to everyone.
 class Greeting : public NcclSession::Round {
@@ -50,8 +40,7 @@ class Greeting : public NcclSession::Round {
 
 }  // namespace
 
-NcclSession::NcclSession(World& world, NcclDevice& device, double patience_s) : world_{world}, device_{device} {
-  auto const id = common_id(world, device, patience_s);
+NcclSession::NcclSession(World& world, NcclDevice& device, NcclId const& id, double patience_s) : world_{world}, device_{device} {
   auto const guard = world.guard("connecting the ranks over NCCL", 3 * patience_s);
   device.open(id, world.size(), world.rank());
   try {
@@ -74,7 +63,7 @@ NcclSession::NcclSession(World& world, NcclDevice& device, double patience_s) : 
 void NcclSession::expect_connected(Status status, double patience_s) const {
   if (status == Status::arrived) return;
   if (status == Status::peer_gone) throw RunError(gone_ranks_sentence(world_));
-  throw RunError(fmt::format("NCCL did not connect the ranks within {} s; NCCL_DEBUG=WARN shows its own messages, and --nccl off does without it", patience_s));
+  throw RunError(fmt::format("NCCL did not connect the ranks within {} s; NCCL_DEBUG=WARN shows its own messages", patience_s));
 }
 
 NcclSession::~NcclSession() {

@@ -17,8 +17,8 @@ namespace pikv::comm {
 /// Every pair is connected when it is made, while the deadline of the set-up holds, since a first transfer may wait for its peer's processor.
 class NcclSession {
  public:
-  /// Collective. Throws RunError if the ranks were not connected within `patience_s`.
-  NcclSession(World& world, NcclDevice& device, double patience_s);
+  /// Every rank with the same id. Throws RunError, maybe on some ranks alone, if they were not connected within `patience_s`.
+  NcclSession(World& world, NcclDevice& device, NcclId const& id, double patience_s);
   ~NcclSession();
   NcclSession(NcclSession const&) = delete;   // rounds refer to it
 

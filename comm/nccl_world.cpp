@@ -1,5 +1,10 @@
 #include "comm/nccl_world.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "comm/error.hpp"
 #include "comm/nccl.hpp"
 #include "comm/nccl_exchange.hpp"
 
@@ -8,8 +13,17 @@ namespace {
 
 class NcclWorldOver : public NcclWorld {
  public:
-  NcclWorldOver(World& inner, std::unique_ptr<NcclDevice> device, double patience_s)
-      : inner_{inner}, device_{std::move(device)}, patience_s_{patience_s} {}
+  NcclWorldOver(World& inner, std::unique_ptr<NcclDevice> device, double patience_s) : inner_{inner}, device_{std::move(device)} {
+    double const of_others = 4 * patience_s;   // each of the waits of a rank that connects may take that long
+    NcclId id{};
+    together(of_others, [&] {
+      if (device_ == nullptr) device_ = make_nccl_device();
+      if (rank() == 0) id = device_->make_id();
+    });
+    auto const ids = all_gather(id, in(of_others));
+    std::ranges::copy(ids[0], id.begin());
+    together(of_others, [&] { session_ = std::make_shared<NcclSession>(*this, *device_, id, patience_s); });
+  }
 
   World const& inner() const override { return inner_; }
 
@@ -28,21 +42,24 @@ class NcclWorldOver : public NcclWorld {
   std::unique_ptr<Guard> guard(char const* what, double seconds) override { return inner_.guard(what, seconds); }
   void abort(int code, std::string const& sentence) override { inner_.abort(code, sentence); }
 
-  std::unique_ptr<Exchange> make_exchange(ExchangeOptions const& options) override {
-    auto session = session_.lock();
-    if (session == nullptr) {
-      if (device_ == nullptr) device_ = make_nccl_device();
-      session = std::make_shared<NcclSession>(*this, *device_, patience_s_);
-      session_ = session;
-    }
-    return make_nccl_exchange(std::move(session), options);
-  }
+  std::unique_ptr<Exchange> make_exchange(ExchangeOptions const& options) override { return make_nccl_exchange(session_, options); }
 
  private:
+  /// What goes wrong on one rank is thrown by all.
+  void together(double patience_s, FunctionRef<void()> local) {
+    std::string trouble;
+    try {
+      local();
+    } catch (Error const& error) {
+      trouble = error.what();
+    }
+    auto const first = first_trouble(trouble, in(patience_s));
+    if (first) throw RunError(fmt::format("rank {} on {}: {}", first->rank, host_name(first->rank), first->text));
+  }
+
   World& inner_;
   std::unique_ptr<NcclDevice> device_;
-  double patience_s_;
-  std::weak_ptr<NcclSession> session_;   // of the exchanges there are: it ends with the last of them
+  std::shared_ptr<NcclSession> session_;
 };
 
 }  // namespace

@@ -15,7 +15,8 @@ class NcclWorld : public World {
  public:
   virtual World const& inner() const = 0;
 };
-/// `patience_s`: for connecting the ranks, when the first exchange is made. `device` is this rank's, and null stands for make_nccl_device().
+/// Collective; connects the ranks. Throws the same RunError on every rank, that of the lowest in trouble, if they were not connected within some
+/// `patience_s`: then `inner` carries exchanges as before. `device` is this rank's, and null stands for make_nccl_device().
 std::unique_ptr<NcclWorld> make_nccl_world(World& inner, std::unique_ptr<NcclDevice> device = nullptr, double patience_s = setup_seconds);
 
 /// Why the exchanges of a world do not go over NCCL, for the end of a sentence; empty: they do. The same on every rank of one build.

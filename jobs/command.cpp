@@ -63,8 +63,14 @@ comm::GpuPlacement take_gpus(comm::World& world, JobShape const& shape) {
 /// The same world with its exchanges over NCCL; null where they stay as they are, which is said where there are GPUs.
 std::unique_ptr<comm::World> make_nccl_world(comm::World& world, JobShape const& shape, comm::GpuPlacement const& placement) {
   if (!shape.nccl || !placement.any() || world.size() == 1) return nullptr;
-  std::string const why_not = comm::why_not_nccl(world, placement, comm::nccl_built_in());
-  if (why_not.empty()) return comm::make_nccl_world(world);
+  std::string why_not = comm::why_not_nccl(world, placement, comm::nccl_built_in());
+  if (why_not.empty()) {
+    try {
+      return comm::make_nccl_world(world);
+    } catch (RunError const& error) {   // the same on every rank
+      why_not = error.what();
+    }
+  }
   if (world.rank() == 0) spdlog::info("exchanges do not go over NCCL: {}", why_not);
   return nullptr;
 }

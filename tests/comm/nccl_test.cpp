@@ -204,12 +204,19 @@ TEST(Nccl, ATruncatedMessageIsCorrupt) {
   }
 }
 
-TEST(Nccl, ARankThatDoesNotComeToConnectIsAnErrorAtTheDeadline) {
-  NcclStandIn stand_in{3, {.never_opens = 2}};
-  run_nccl(3, stand_in, [](World& world) {
-    EXPECT_THAT([&] { (void)world.make_exchange({"never", 1, 8}); }, ThrowsMessage<RunError>(HasSubstr("NCCL did not connect the ranks within 0.2 s; NCCL_DEBUG")));
-    world.barrier(soon(world));
-  }, 0.2);
+void expect_all_stay_unconnected(NcclFaults const& faults, std::string const& because) {
+  NcclStandIn stand_in{3, faults};
+  run_threads(3, [&](World& threads) {
+    EXPECT_THAT([&] { (void)make_nccl_world(threads, stand_in.device(threads.rank()), 0.3); }, ThrowsMessage<RunError>(HasSubstr(because)));
+    threads.barrier(soon(threads));   // the world over which they did not connect goes on
+  });
+}
+TEST(Nccl, ARankThatDoesNotComeToConnectLeavesAllUnconnected) {
+  expect_all_stay_unconnected({.never_opens = 2}, "rank 0 on host0: NCCL did not connect the ranks within 0.3 s; NCCL_DEBUG");
+  expect_all_stay_unconnected({.silent = 2, .at_group = 0}, "rank 0 on host0: NCCL did not connect the ranks within 0.3 s; NCCL_DEBUG");
+}
+TEST(Nccl, ARankThatCannotConnectLeavesAllUnconnected) {
+  expect_all_stay_unconnected({.refused = 0, .at_group = 0}, "rank 0 on host0: NCCL could not send: invalid argument");
 }
 
 TEST(Nccl, WhatItReplacesKeepsTheRest) {
