@@ -23,7 +23,7 @@ int calibrate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_calibrate_options(args);
-        return decoding_shape(options.cache);
+        return decoding_shape(options.cache, false);
       },
       [&](comm::World& outer) {
         if (options.cache.in_process == 0) return runtime::run_calibrate(outer, options, line);

@@ -53,7 +53,7 @@ void agree_on(comm::World& world, JobShape const& shape, std::string const& opti
 
 /// Before anything else of CUDA, UCX's use of it included.
 comm::GpuPlacement take_gpus(comm::World& world, JobShape const& shape) {
-  if (!shape.decodes) return {};
+  if (!shape.gpus) return {};
   auto placement = comm::take_gpus(world, world.in(shape.deadline_s));
   if (world.rank() == 0)
     for (std::string const& complaint : placement.complaints) spdlog::warn("{}", complaint);
@@ -109,8 +109,8 @@ int run_in(comm::World& world, JobShape const& shape, comm::FunctionRef<int(comm
 
 }  // namespace
 
-JobShape decoding_shape(runtime::GenerateOptions const& options) {
-  return {options.threads, options.deadline_s, options.transport, options.progress, true, options.nccl, options.log_level};
+JobShape decoding_shape(runtime::GenerateOptions const& options, bool gpus) {
+  return {options.threads, options.deadline_s, options.transport, options.progress, gpus, options.nccl, options.log_level};
 }
 
 int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm::World&)> body) {

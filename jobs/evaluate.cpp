@@ -21,7 +21,7 @@ int evaluate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_evaluate_options(args);
-        return decoding_shape(options.cache);
+        return decoding_shape(options.cache, false);
       },
       [&](comm::World& outer) {
         if (options.cache.in_process == 0) return runtime::run_evaluate(outer, options, line);

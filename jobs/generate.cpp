@@ -32,7 +32,7 @@ int generate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_generate_options(args);
-        return decoding_shape(options);
+        return decoding_shape(options, true);
       },
       [&](comm::World& world) {
         if (options.in_process > 0) return run_in_process(world, options, command_line(args));

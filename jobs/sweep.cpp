@@ -25,7 +25,7 @@ int sweep(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_sweep_options(args);
-        return decoding_shape(options.evaluate.cache);
+        return decoding_shape(options.evaluate.cache, false);
       },
       [&](comm::World& outer) {
         if (options.evaluate.cache.in_process == 0) return runtime::run_sweep(outer, options, line);

@@ -47,7 +47,7 @@ std::vector<CalibrateRow> const calibrate_rows{
      [](CalibrateOptions& o, Given const& g) { o.distill = ranks_in(g); }},
 };
 
-constexpr std::array<std::string_view, 12> of_generate{"model",   "batch",    "prefill-chunk", "kv-budget",     "transport",      "progress-thread", "nccl",
+constexpr std::array<std::string_view, 11> of_generate{"model",   "batch",    "prefill-chunk", "kv-budget",     "transport",      "progress-thread",
                                                        "threads", "deadline", "in-process",    "schedule-seed", "log-level"};
 
 }   // namespace
