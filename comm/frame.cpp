@@ -5,6 +5,11 @@
 #include "comm/checksum.hpp"
 
 namespace pikv::comm {
+namespace {
+
+std::size_t stride_for(std::size_t frame_bytes) { return (frame_bytes + 63) / 64 * 64; }
+
+}  // namespace
 
 std::size_t seal_frame(std::span<std::byte> frame, std::uint64_t round, std::size_t payload_bytes) {
   FrameHeader const header{round, payload_bytes, checksum(frame.subspan(sizeof(FrameHeader), payload_bytes))};
@@ -23,10 +28,14 @@ std::optional<std::span<std::byte const>> open_frame(std::span<std::byte const> 
 }
 
 FrameBuffers::FrameBuffers(int peers, std::size_t peer_bytes)
-    : peers_{peers},
-      frame_bytes_{sizeof(FrameHeader) + peer_bytes},
-      stride_{(frame_bytes_ + 63) / 64 * 64},
-      memory_{std::make_unique_for_overwrite<std::byte[]>(bytes())} {}
+    : FrameBuffers{peers, peer_bytes, std::make_unique_for_overwrite<std::byte[]>(bytes_for(peers, peer_bytes))} {}
+
+FrameBuffers::FrameBuffers(int peers, std::size_t peer_bytes, std::shared_ptr<std::byte[]> memory)
+    : peers_{peers}, frame_bytes_{sizeof(FrameHeader) + peer_bytes}, stride_{stride_for(frame_bytes_)}, memory_{std::move(memory)} {}
+
+std::size_t FrameBuffers::bytes_for(int peers, std::size_t peer_bytes) {
+  return 2 * static_cast<std::size_t>(peers) * stride_for(sizeof(FrameHeader) + peer_bytes);
+}
 
 std::span<std::byte> FrameBuffers::frame(std::uint64_t round, Rank peer) const {
   auto const index = (round % 2) * static_cast<std::size_t>(peers_) + static_cast<std::size_t>(peer);

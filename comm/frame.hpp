@@ -28,6 +28,9 @@ std::optional<std::span<std::byte const>> open_frame(std::span<std::byte const> 
 class FrameBuffers {
  public:
   FrameBuffers(int peers, std::size_t peer_bytes);
+  /// In the given memory, of bytes_for(peers, peer_bytes).
+  FrameBuffers(int peers, std::size_t peer_bytes, std::shared_ptr<std::byte[]> memory);
+  static std::size_t bytes_for(int peers, std::size_t peer_bytes);
   std::span<std::byte> frame(std::uint64_t round, Rank peer) const;
   std::size_t bytes() const { return 2 * static_cast<std::size_t>(peers_) * stride_; }
 
@@ -35,7 +38,7 @@ class FrameBuffers {
   int peers_;
   std::size_t frame_bytes_;
   std::size_t stride_;
-  std::unique_ptr<std::byte[]> memory_;
+  std::shared_ptr<std::byte[]> memory_;
 };
 
 }  // namespace pikv::comm

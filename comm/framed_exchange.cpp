@@ -26,6 +26,7 @@ void FramedExchange::start() {
     count(to, payload_bytes);
     if (to != world_.rank()) send_or_tamper(to, frame.first(seal_frame(frame, round_, payload_bytes)));
   }
+  all_given();
 }
 
 void FramedExchange::send_or_tamper(Rank to, std::span<std::byte> frame) {
@@ -36,6 +37,7 @@ void FramedExchange::send_or_tamper(Rank to, std::span<std::byte> frame) {
 Status FramedExchange::finish(Deadline deadline) {
   expect(State::started, "finish()");
   Status const status = world_.wait([this] { return all_arrived(); }, deadline);
+  if (status != Status::arrived) give_up();
   for (Rank from = 0; from < world_.size(); ++from) {
     bool const to_self = from == world_.rank();
     if (!to_self && !has_arrived(from)) {

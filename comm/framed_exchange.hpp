@@ -44,11 +44,15 @@ class FramedExchange : public Exchange {
  private:
   /// Sends a frame of this round; its memory is not written again before the round after next.
   virtual void send(Rank to, std::span<std::byte const> frame) = 0;
+  /// Called when every frame of this round that is sent at all has been given to send().
+  virtual void all_given() {}
   /// Drives progress; true when this round's frames of all other ranks are here.
   virtual bool all_arrived() = 0;
   virtual bool has_arrived(Rank from) const = 0;
   /// This round's frame from another rank, as it came.
   virtual std::span<std::byte const> arrived_frame(Rank from) const = 0;
+  /// Called when a wait ended without them: who has not sent is asked next, for the last time.
+  virtual void give_up() {}
   /// Called when round() has just become the next one.
   virtual void next_round() {}
 

@@ -3,12 +3,14 @@
 #include "comm/error.hpp"
 #include "comm/faults.hpp"
 #include "comm/mpi_context.hpp"
+#include "comm/nccl_world.hpp"
 
 namespace pikv::comm {
 namespace {
 
 MpiWorld const* mpi_world_of(World const& world) {
   if (auto const* const faulty = dynamic_cast<FaultyWorld const*>(&world)) return mpi_world_of(faulty->inner());
+  if (auto const* const nccl = dynamic_cast<NcclWorld const*>(&world)) return mpi_world_of(nccl->inner());
   return dynamic_cast<MpiWorld const*>(&world);
 }
 

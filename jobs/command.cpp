@@ -1,6 +1,7 @@
 #include "jobs/command.hpp"
 
 #include <fmt/core.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,10 +14,14 @@
 
 #include "comm/cores.hpp"
 #include "comm/error.hpp"
+#include "comm/gpus.hpp"
 #include "comm/mpi_world.hpp"
+#include "comm/nccl.hpp"
+#include "comm/nccl_world.hpp"
 #include "comm/transports.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/log.hpp"
+#include "runtime/options.hpp"
 
 namespace pikv::jobs {
 namespace {
@@ -37,13 +42,37 @@ std::unique_ptr<comm::World> make_world(JobShape const& shape, comm::World& firs
   return comm::transports().at(shape.transport).make(world_options(shape));
 }
 
-void agree_on_transport(comm::World& world, JobShape const& shape) {
-  auto const names = world.all_gather(std::as_bytes(std::span{shape.transport}), world.in(shape.deadline_s));
-  auto const differs = std::ranges::find_if(names, [&](comm::Bytes const& name) { return name != names[0]; });
-  if (differs == names.end()) return;
-  auto const text = [](comm::Bytes const& name) { return std::string{reinterpret_cast<char const*>(name.data()), name.size()}; };
-  throw runtime::AgreedError{{2, "rank 0 was given --transport " + text(names[0]) + ", rank " + std::to_string(differs - names.begin()) + " " +
-                                    text(*differs) + "; give all ranks the same (see PIKV_TRANSPORT on each host)"}};
+void agree_on(comm::World& world, JobShape const& shape, std::string const& option, std::string const& mine, char const* variable) {
+  auto const values = world.all_gather(std::as_bytes(std::span{mine}), world.in(shape.deadline_s));
+  auto const differs = std::ranges::find_if(values, [&](comm::Bytes const& value) { return value != values[0]; });
+  if (differs == values.end()) return;
+  auto const text = [](comm::Bytes const& value) { return std::string{reinterpret_cast<char const*>(value.data()), value.size()}; };
+  throw runtime::AgreedError{{2, fmt::format("rank 0 was given {} {}, rank {} {}; give all ranks the same (see {} on each host)", option, text(values[0]),
+                                             differs - values.begin(), text(*differs), variable)}};
+}
+
+/// Before anything else of CUDA, UCX's use of it included.
+comm::GpuPlacement take_gpus(comm::World& world, JobShape const& shape) {
+  if (!shape.gpus) return {};
+  auto placement = comm::take_gpus(world, world.in(shape.deadline_s));
+  if (world.rank() == 0)
+    for (std::string const& complaint : placement.complaints) spdlog::warn("{}", complaint);
+  return placement;
+}
+
+/// The same world with its exchanges over NCCL; null where they stay as they are, which is said where there are GPUs.
+std::unique_ptr<comm::World> make_nccl_world(comm::World& world, JobShape const& shape, comm::GpuPlacement const& placement) {
+  if (!shape.nccl || !placement.any() || world.size() == 1) return nullptr;
+  std::string why_not = comm::why_not_nccl(world, placement, comm::nccl_built_in());
+  if (why_not.empty()) {
+    try {
+      return comm::make_nccl_world(world);
+    } catch (RunError const& error) {   // the same on every rank
+      why_not = error.what();
+    }
+  }
+  if (world.rank() == 0) spdlog::info("exchanges do not go over NCCL: {}", why_not);
+  return nullptr;
 }
 
 void check_stdout_took_all() {
@@ -80,6 +109,10 @@ int run_in(comm::World& world, JobShape const& shape, comm::FunctionRef<int(comm
 
 }  // namespace
 
+JobShape decoding_shape(runtime::GenerateOptions const& options, bool gpus) {
+  return {options.threads, options.deadline_s, options.transport, options.progress, gpus, options.nccl, options.log_level};
+}
+
 int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm::World&)> body) {
   JobShape shape;
   auto const parsed = runtime::outcome_of([&] { shape = parse(); });
@@ -92,9 +125,14 @@ int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm:
     runtime::agree(all, shape.deadline_s, [&] {
       if (parsed.code != 0) throw runtime::AgreedError{parsed};
     });
-    agree_on_transport(all, shape);
+    if (!shape.log_level.empty()) runtime::start_log(shape.log_level, all.rank());
+    agree_on(all, shape, "--transport", shape.transport, "PIKV_TRANSPORT");
+    agree_on(all, shape, "--nccl", shape.nccl ? "auto" : "off", "PIKV_NCCL");
+    auto const placement = take_gpus(all, shape);
     auto const other = make_world(shape, all);
-    return body(other ? *other : all);
+    comm::World& moving = other ? *other : all;
+    auto const nccl = make_nccl_world(moving, shape, placement);
+    return body(nccl ? *nccl : moving);
   });
 }
 

@@ -8,6 +8,10 @@
 #include "comm/transports.hpp"
 #include "comm/world.hpp"
 
+namespace pikv::runtime {
+struct GenerateOptions;
+}
+
 namespace pikv::jobs {
 
 using Arguments = std::span<std::string const>;   // what follows the sub-command's name
@@ -26,7 +30,12 @@ struct JobShape {
   double deadline_s = 30;
   std::string transport = "mpi";
   comm::ProgressThread progress;
+  bool gpus = false;       // each rank takes a GPU, where there are any, and what goes wrong with that is said
+  bool nccl = false;       // and exchanges go over NCCL, where each has one of its own
+  std::string log_level;   // empty: no log
 };
+/// Of the sub-commands that decode.
+JobShape decoding_shape(runtime::GenerateOptions const& options, bool gpus);
 
 /// The frame of every sub-command: `parse` reads options (before MPI starts), then a world over the ranks that mpirun or srun started, or
 /// this process alone, then `body` on every rank; its result is the exit code, the same on all ranks. Trouble of `parse`, or thrown as

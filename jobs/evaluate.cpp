@@ -4,7 +4,6 @@
 #include "jobs/command.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/fidelity/evaluate.hpp"
-#include "runtime/log.hpp"
 
 namespace pikv::jobs {
 
@@ -22,10 +21,9 @@ int evaluate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_evaluate_options(args);
-        return JobShape{options.cache.threads, options.cache.deadline_s, options.cache.transport, options.cache.progress};
+        return decoding_shape(options.cache, false);
       },
       [&](comm::World& outer) {
-        runtime::start_log(options.cache.log_level, outer.rank());
         if (options.cache.in_process == 0) return runtime::run_evaluate(outer, options, line);
         if (outer.size() > 1) throw runtime::AgreedError({2, "--in-process makes ranks of its own; leave it out under mpirun or srun"});
         comm::run_inprocess({.ranks = options.cache.in_process, .seed = options.cache.schedule_seed},

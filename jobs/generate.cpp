@@ -6,7 +6,6 @@
 #include "kernels/cuda/device.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/job.hpp"
-#include "runtime/log.hpp"
 #include "runtime/options.hpp"
 
 namespace pikv::jobs {
@@ -38,10 +37,9 @@ int generate(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_generate_options(args);
-        return JobShape{options.threads, options.deadline_s, options.transport, options.progress};
+        return decoding_shape(options, true);
       },
       [&](comm::World& world) {
-        runtime::start_log(options.log_level, world.rank());
         if (options.in_process > 0) return run_in_process(world, options, command_line(args));
         return runtime::run_generate(world, options, command_line(args), gpu());
       });

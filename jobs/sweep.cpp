@@ -5,7 +5,6 @@
 #include "comm/inprocess_world.hpp"
 #include "jobs/command.hpp"
 #include "runtime/agree.hpp"
-#include "runtime/log.hpp"
 
 namespace pikv::jobs {
 
@@ -26,11 +25,9 @@ int sweep(Arguments args) {
   return run_command(
       [&] {
         options = runtime::parse_sweep_options(args);
-        return JobShape{options.evaluate.cache.threads, options.evaluate.cache.deadline_s, options.evaluate.cache.transport,
-                        options.evaluate.cache.progress};
+        return decoding_shape(options.evaluate.cache, false);
       },
       [&](comm::World& outer) {
-        runtime::start_log(options.evaluate.cache.log_level, outer.rank());
         if (options.evaluate.cache.in_process == 0) return runtime::run_sweep(outer, options, line);
         if (outer.size() > 1) throw runtime::AgreedError({2, "--in-process makes ranks of its own; leave it out under mpirun or srun"});
         comm::run_inprocess({.ranks = options.evaluate.cache.in_process, .seed = options.evaluate.cache.schedule_seed},

@@ -1,4 +1,4 @@
-// Question: how long does one exchange take, from start() to finish(), over each transport of this build?
+// Question: how long does one exchange take, from start() to finish(), over each transport of this build, and over NCCL where every rank has a GPU?
 // Run: mpirun -n 3 --oversubscribe exchange_bench [--bytes 0 1024 65536 1048576]
 // Over TCP: UCX_TLS=tcp,self OMPI_MCA_btl=tcp,self mpirun -n 3 --oversubscribe exchange_bench
 // Every rank sends every other a message of so many bytes. The transports take turns in one process, a block of rounds each; every message is
@@ -15,6 +15,9 @@
 
 #include "comm/error.hpp"
 #include "comm/exchange.hpp"
+#include "comm/gpus.hpp"
+#include "comm/nccl.hpp"
+#include "comm/nccl_world.hpp"
 #include "comm/transports.hpp"
 #include "perf/bench_main.hpp"
 
@@ -33,7 +36,7 @@ struct Settings {
 /// A world over one transport, and what its rounds took on this rank.
 class Contestant {
  public:
-  explicit Contestant(std::string name) : name_{std::move(name)}, world_{comm::transports().at(name_).make({})} {}
+  Contestant(std::string name, std::unique_ptr<comm::World> world) : name_{std::move(name)}, world_{std::move(world)} {}
 
   std::string const& name() const { return name_; }
   comm::World& world() const { return *world_; }
@@ -107,8 +110,16 @@ void measure(std::vector<std::unique_ptr<Contestant>>& contestants, std::size_t 
 
 void run(Settings const& settings) {
   std::vector<std::unique_ptr<Contestant>> contestants;   // the first starts and ends MPI
+  comm::GpuPlacement placement;
   for (auto const& [name, entry] : comm::transports())
-    if (name != "auto") contestants.push_back(std::make_unique<Contestant>(std::string{name}));
+    if (name != "auto") {
+      contestants.push_back(std::make_unique<Contestant>(std::string{name}, entry.make({})));
+      if (contestants.size() == 1) placement = comm::take_gpus(contestants[0]->world(), contestants[0]->world().in(patience_s));
+    }
+  comm::World& first = contestants[0]->world();
+  std::string const why_not = comm::why_not_nccl(first, placement, comm::nccl_built_in());
+  if (why_not.empty()) contestants.push_back(std::make_unique<Contestant>("nccl", comm::make_nccl_world(first)));
+  else if (first.rank() == 0) fmt::print("# nccl: left out, since {}\n", why_not);
   for (auto const& contestant : contestants)
     if (contestant->world().rank() == 0) fmt::print("# {}: {}\n", contestant->name(), contestant->world().data_path());
   if (contestants.front()->world().rank() == 0) fmt::print("ranks over     bytes  median us   quarter    3/4 us\n");

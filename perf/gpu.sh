@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, a part of them
-# once more under compute-sanitizer, then the tests of pages and steps on a device, decodes with the embedded model and with a real one where build/models has it, and measures attention. What was said goes to one file too.
+# once more under compute-sanitizer, then the tests of pages and steps on a device, decodes with the embedded model and with a real one where build/models has it,
+# measures attention, and exchanges messages over NCCL where there are several GPUs. What was said goes to one file too.
 # Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
@@ -19,6 +20,24 @@ step() {
     printf '== %s FAILED with code %d%s\n' "$what" $code "$([[ $code != 124 && $code != 137 ]] || echo ", after its $limit s")"
     failed=$((failed + 1))
   fi
+}
+
+tokens_in() { grep -o '"tokens": *[[][^]]*' "$1"; }
+
+# On one GPU the exchanges are skipped, since they need two, and a rank sends to itself.
+nccl_steps() {
+  local build=$1 gpus ranks scratch each
+  gpus=$(nvidia-smi -L | grep -c GPU)
+  ranks=$((gpus < 4 ? gpus : 4))
+  each=(mpirun --bind-to none -n "$ranks")
+  step "NCCL, $ranks ranks with a GPU each" 180 "${each[@]}" "$build/tests/comm/comm_nccl_mpi_test"
+  if [ $ranks -eq 1 ]; then return; fi
+  scratch=$(mktemp -d)
+  step "decode with exchanges over NCCL" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/nccl.jsonl"
+  step "decode without" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/off.jsonl" --nccl off
+  step "the same tokens" 10 diff <(tokens_in "$scratch/nccl.jsonl") <(tokens_in "$scratch/off.jsonl")
+  rm -r "$scratch"
+  step "exchanges by transport" 60 "${each[@]}" "$build/perf/exchange_bench"
 }
 
 all_steps() {
@@ -48,6 +67,7 @@ all_steps() {
   done
   step "attention, 16 sequences" 60 "$build/perf/gpu_attention_bench" --sequences 16
   for page in 16 64; do step "attention, pages of $page" 60 "$build/perf/gpu_attention_bench" --page-tokens $page; done
+  nccl_steps "$build"
   printf '\n%d steps failed\n' "$failed"
 }
 
@@ -55,7 +75,7 @@ all_steps() {
 if command -v dpkg-query >/dev/null; then install_missing_packages build; fi   # elsewhere they come as modules
 say "building in build-cuda"
 configure cuda build-cuda -D PIKV_TESTS_TOGETHER=ON
-compile build-cuda pikv gpu_attention_bench tests_kernels store_on_device_test.gpu engine_on_device_test.gpu
+compile build-cuda pikv gpu_attention_bench tests_kernels store_on_device_test.gpu engine_on_device_test.gpu comm_nccl_mpi_test exchange_bench
 { all_steps; } 2>&1 | tee "$results"
 say "the results are in $results"
 grep -q '^0 steps failed' "$results"

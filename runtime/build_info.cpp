@@ -5,6 +5,7 @@
 
 #include "comm/device_memory.hpp"
 #include "comm/mpi_world.hpp"
+#include "comm/nccl.hpp"
 #include "comm/transports.hpp"
 #include "comm/ucx.hpp"
 #include "kernels/attend.hpp"
@@ -36,7 +37,7 @@ std::vector<BuildFact> build_facts() {
           {"HDF5", hdf5_version()},
           {"sentencepiece", sentencepiece_built_in() ? "built in" : "not built in"},
           {"CUDA", comm::cuda_version()},
-          {"NCCL", "not built in"},
+          {"NCCL", comm::nccl_version()},
           {"transports", shards::names_in(comm::transports())},
           {"SIMD", kernels::host::simd_target()},
           {"SIMD of uncompressed bf16 pages", kernels::host::bf16_simd()},

@@ -176,11 +176,11 @@ void say_start(Job const& job, std::string const& device, Resumed const* resumed
 
 }  // namespace
 
-// Ranks may be reached in different ways: each way is said once, with the first rank that has it.
-void say_transport(comm::World& world, GenerateOptions const& options) {
+// Ranks may be reached in different ways: each way is said once, with the first rank that has it. Nothing where rank 0's is what was said before.
+void say_transport(comm::World& world, GenerateOptions const& options, std::string_view said_before = {}) {
   std::string const mine = world.data_path();
   auto const paths = world.all_gather(std::as_bytes(std::span{mine}), world.in(options.deadline_s));
-  if (world.rank() != 0 || world.size() == 1) return;
+  if (world.rank() != 0 || world.size() == 1 || mine == said_before) return;
   bool const chosen = options.transport == "auto" && !world.in_process();
   spdlog::info("transport: {}{}", mine, chosen ? fmt::format(" (auto: {})", comm::transports().at("auto").sentence) : "");
   for (auto path = paths.begin(); path != paths.end(); ++path)
@@ -249,7 +249,9 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   if (!options.trace.empty()) hooks.after_step = [&](StepRecord const& row, shards::Store&) { watcher.after_step(row, *running); };
   hooks.plan = [&](PlanRows const& rows) { watcher.planned(rows); };
   if (saver) hooks.stop = [&] { return saver->wants_to_stop(); };
+  std::string const way_without_pages = world.data_path();
   Engine engine{world, *job.model, job.tokenizer.get(), engine_settings, mine, hooks};
+  say_transport(world, options, way_without_pages);   // of pages in a GPU's memory the way is known now
   running = &engine;
   std::optional<Shadow> shadow;
   if (options.fidelity) engine.watch(&shadow.emplace(engine.store()));

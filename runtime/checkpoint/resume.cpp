@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 25> decide_the_result{"prompts",     "pro
                                                             "attention",   "router",    "experts",       "read-pages",     "exact-window", "max-error",
                                                             "cold-codec",  "cold-after"};
 constexpr std::array<std::string_view, 2> decide_what_is_routed{"home", "kv-experts"};
-constexpr std::array<std::string_view, 18> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread",
+constexpr std::array<std::string_view, 19> of_one_run{"active-ranks", "rank-plan",  "in-process",  "schedule-seed", "transport", "progress-thread", "nccl",
                                                       "threads",      "fault-plan", "trace",       "trace-events",  "report",    "logits",
                                                       "resume",       "time-limit", "time-margin", "log-level",     "config",    "deadline"};
 

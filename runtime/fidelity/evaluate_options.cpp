@@ -52,10 +52,11 @@ std::vector<Row> const rows{
      [](EvaluateOptions& o, Given const& g) { o.write_tasks = file(g); }},
 };
 
-constexpr std::array<std::string_view, 24> of_generate_alone{
+constexpr std::array<std::string_view, 25> of_generate_alone{
     "prompts", "prompt-format", "prompt",       "max-new-tokens", "temperature",   "top-k",       "top-p",        "arrivals",
     "output",  "logits",        "trace",        "trace-events",   "checkpoint",    "checkpoint-every", "resume",  "time-limit",
-    "time-margin", "fault-plan", "rank-plan",   "active-ranks",   "rebalance-steps", "migration-bytes", "skew", "fidelity"};
+    "time-margin", "fault-plan", "rank-plan",   "active-ranks",   "rebalance-steps", "migration-bytes", "skew", "fidelity",
+    "nccl"};
 
 bool of_cache(OptionSpec const& spec) { return std::ranges::find(of_generate_alone, spec.name) == of_generate_alone.end(); }
 

@@ -200,6 +200,7 @@ std::map<std::string, std::vector<std::string>> const with_every_option{
     {"move", {"page"}},
     {"transport", {"mpi"}},
     {"progress-thread", {"off"}},
+    {"nccl", {"off"}},
     {"fault-plan", {"f.json"}},
     {"scrub", {"0"}},
     {"active-ranks", {"1"}},

@@ -1,0 +1,131 @@
+#include "comm/gpu_placement.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+
+namespace pikv::comm {
+namespace {
+
+/// The ranks of one host, by turn.
+using Ranks = std::vector<Rank>;
+
+std::string counted_ranks(std::size_t ranks) { return fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s"); }
+
+class Placing {
+ public:
+  explicit Placing(std::span<RankSite const> sites) : sites_{sites}, placement_{std::vector<int>(sites.size(), -1), {}, {}} {
+    for (Rank rank = 0; rank < static_cast<Rank>(sites.size()); ++rank) hosts_[at(rank).host].push_back(rank);
+  }
+
+  GpuPlacement run() {
+    for (auto const& [host, ranks] : hosts_) take_turns(ranks);
+    for (auto const& [host, ranks] : hosts_) look_for_sharing(ranks);
+    if (placement_.any()) look_for_ranks_without();
+    for (auto const& [host, ranks] : hosts_) {
+      complain(ranks, cores_apart(),
+               "bind a rank to the cores of its GPU's node (srun --gpus-per-task=1 --gpu-bind=closest, or mpirun --map-by numa)");
+      complain(ranks, card_apart(), "name a card of the GPU's node, or leave UCX_NET_DEVICES to slurm/bind-rank.sh");
+    }
+    return std::move(placement_);
+  }
+
+ private:
+  RankSite const& at(Rank rank) const { return sites_[static_cast<std::size_t>(rank)]; }
+  int& chosen(Rank rank) { return placement_.gpus[static_cast<std::size_t>(rank)]; }
+  PciDevice const* gpu(Rank rank) {
+    return chosen(rank) < 0 ? nullptr : &at(rank).gpus[static_cast<std::size_t>(chosen(rank))];
+  }
+
+  void take_turns(Ranks ranks) {
+    std::map<std::string, int> takers;
+    std::ranges::stable_sort(ranks, {}, [&](Rank rank) { return at(rank).gpus.size(); });
+    for (Rank const rank : ranks) {
+      auto const& seen = at(rank).gpus;
+      auto const fewest = std::ranges::min_element(seen, {}, [&](PciDevice const& one) { return takers[one.name]; });
+      if (fewest == seen.end()) continue;
+      ++takers[fewest->name];
+      chosen(rank) = static_cast<int>(fewest - seen.begin());
+    }
+  }
+
+  void look_for_sharing(Ranks const& ranks) {
+    std::map<std::string, Ranks> by_gpu;
+    for (Rank const rank : ranks)
+      if (auto const* const one = gpu(rank)) by_gpu[one->name].push_back(rank);
+    auto const shared = std::ranges::find_if(by_gpu, [](auto const& entry) { return entry.second.size() > 1; });
+    if (shared == by_gpu.end()) return;
+    auto const& name = at(ranks[0]).host_name;
+    placement_.complaints.push_back(fmt::format("{} of {} share {} GPU{} (ranks {} the one at {}); start a rank per GPU, as --ntasks-per-node says",
+                                                counted_ranks(ranks.size()), name, by_gpu.size(), by_gpu.size() == 1 ? "" : "s",
+                                                fmt::join(shared->second, ", "), shared->first));
+    say_shared(fmt::format("ranks {} of {} share a GPU", fmt::join(shared->second, ", "), name));
+  }
+
+  void look_for_ranks_without() {
+    auto const none = std::ranges::find(placement_.gpus, -1);
+    if (none == placement_.gpus.end()) return;
+    auto const rank = static_cast<Rank>(none - placement_.gpus.begin());
+    auto const without = static_cast<std::size_t>(std::ranges::count(placement_.gpus, -1));
+    auto const& name = at(rank).host_name;
+    placement_.complaints.push_back(fmt::format("{} of {} see{} no GPU, the first of them rank {} on {}; look at nvidia-smi and CUDA_VISIBLE_DEVICES there",
+                                                without, counted_ranks(sites_.size()), without == 1 ? "s" : "", rank, name));
+    say_shared(fmt::format("rank {} on {} sees no GPU", rank, name));
+  }
+
+  void say_shared(std::string why) {
+    if (placement_.why_shared.empty()) placement_.why_shared = std::move(why);
+  }
+
+  /// What is wrong with a rank, for after "its GPU at .. (NUMA node ..)"; nothing: all is well.
+  using Judge = std::function<std::optional<std::string>(RankSite const&, PciDevice const& gpu)>;
+
+  static Judge cores_apart() {
+    return [](RankSite const& site, PciDevice const& gpu) -> std::optional<std::string> {
+      if (site.core_nodes.empty() || std::ranges::find(site.core_nodes, gpu.numa_node) != site.core_nodes.end()) return std::nullopt;
+      return fmt::format("its cores on node {}", fmt::join(site.core_nodes, ", "));
+    };
+  }
+
+  static Judge card_apart() {
+    return [](RankSite const& site, PciDevice const& gpu) -> std::optional<std::string> {
+      auto const away = [&](PciDevice const& card) { return card.numa_node >= 0 && card.numa_node != gpu.numa_node; };
+      if (site.cards.empty() || !std::ranges::all_of(site.cards, away)) return std::nullopt;
+      return fmt::format("its network card {} on node {}", site.cards[0].name, site.cards[0].numa_node);
+    };
+  }
+
+  void complain(Ranks const& ranks, Judge const& judge, char const* remedy) {
+    std::size_t others = 0;
+    std::string first;
+    for (Rank const rank : ranks) {
+      auto const* const one = gpu(rank);
+      if (one == nullptr || one->numa_node < 0) continue;
+      auto const wrong = judge(at(rank), *one);
+      if (!wrong) continue;
+      if (first.empty()) first = fmt::format("rank {} on {} has its GPU at {} on NUMA node {} and {}", rank, at(rank).host_name, one->name, one->numa_node, *wrong);
+      else ++others;
+    }
+    if (first.empty()) return;
+    std::string const likewise = others == 0 ? "" : fmt::format(", and so it is with {} more there", counted_ranks(others));
+    placement_.complaints.push_back(fmt::format("{}{}, so copies cross between nodes; {}", first, likewise, remedy));
+  }
+
+  std::span<RankSite const> sites_;
+  std::map<int, Ranks> hosts_;
+  GpuPlacement placement_;
+};
+
+}  // namespace
+
+bool GpuPlacement::any() const {
+  return std::ranges::any_of(gpus, [](int gpu) { return gpu >= 0; });
+}
+
+GpuPlacement place_on_gpus(std::span<RankSite const> sites) { return Placing{sites}.run(); }
+
+}  // namespace pikv::comm

@@ -1,0 +1,79 @@
+#include "comm/nccl_world.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "comm/error.hpp"
+#include "comm/nccl.hpp"
+#include "comm/nccl_exchange.hpp"
+
+namespace pikv::comm {
+namespace {
+
+class NcclWorldOver : public NcclWorld {
+ public:
+  NcclWorldOver(World& inner, std::unique_ptr<NcclDevice> device, double patience_s) : inner_{inner}, device_{std::move(device)} {
+    double const of_others = 4 * patience_s;   // each of the waits of a rank that connects may take that long
+    NcclId id{};
+    together(of_others, [&] {
+      if (device_ == nullptr) device_ = make_nccl_device();
+      if (rank() == 0) id = device_->make_id();
+    });
+    auto const ids = all_gather(id, in(of_others));
+    std::ranges::copy(ids[0], id.begin());
+    together(of_others, [&] { session_ = std::make_shared<NcclSession>(*this, *device_, id, patience_s); });
+  }
+
+  World const& inner() const override { return inner_; }
+
+  Rank rank() const override { return inner_.rank(); }
+  int size() const override { return inner_.size(); }
+  int host(Rank rank) const override { return inner_.host(rank); }
+  std::string host_name(Rank rank) const override { return inner_.host_name(rank); }
+  bool in_process() const override { return inner_.in_process(); }
+  std::string data_path() const override { return inner_.data_path() + ", exchanges over NCCL " + nccl_version(); }
+  std::string why_no_device_memory() const override { return inner_.why_no_device_memory(); }
+  bool known_gone(Rank rank) const override { return inner_.known_gone(rank); }
+  double now() const override { return inner_.now(); }
+  Status wait(FunctionRef<bool()> ready, Deadline deadline) override { return inner_.wait(ready, deadline); }
+  std::vector<Bytes> all_gather(std::span<std::byte const> mine, Deadline deadline) override { return inner_.all_gather(mine, deadline); }
+  std::unique_ptr<Transport> make_transport() override { return inner_.make_transport(); }
+  std::unique_ptr<Guard> guard(char const* what, double seconds) override { return inner_.guard(what, seconds); }
+  void abort(int code, std::string const& sentence) override { inner_.abort(code, sentence); }
+
+  std::unique_ptr<Exchange> make_exchange(ExchangeOptions const& options) override { return make_nccl_exchange(session_, options); }
+
+ private:
+  /// What goes wrong on one rank is thrown by all.
+  void together(double patience_s, FunctionRef<void()> local) {
+    std::string trouble;
+    try {
+      local();
+    } catch (Error const& error) {
+      trouble = error.what();
+    }
+    auto const first = first_trouble(trouble, in(patience_s));
+    if (first) throw RunError(fmt::format("rank {} on {}: {}", first->rank, host_name(first->rank), first->text));
+  }
+
+  World& inner_;
+  std::unique_ptr<NcclDevice> device_;
+  std::shared_ptr<NcclSession> session_;
+};
+
+}  // namespace
+
+std::unique_ptr<NcclWorld> make_nccl_world(World& inner, std::unique_ptr<NcclDevice> device, double patience_s) {
+  return std::make_unique<NcclWorldOver>(inner, std::move(device), patience_s);
+}
+
+std::string why_not_nccl(World const& world, GpuPlacement const& placement, bool built_in) {
+  if (world.size() == 1) return "there is one rank";
+  if (!placement.any()) return "no rank has a GPU";
+  if (!placement.why_shared.empty()) return placement.why_shared;
+  if (!built_in) return "this build is without NCCL; rebuild with -DPIKV_NCCL=ON where it is installed";
+  return {};
+}
+
+}  // namespace pikv::comm

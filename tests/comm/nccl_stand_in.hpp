@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/nccl_device.hpp"
+
+namespace pikv::comm::test {
+
+/// What goes wrong, for one rank; -1: for none.
+struct NcclFaults {
+  Rank silent = -1;          // its stream stops before the group of this number, connecting being group 0
+  Rank in_error = -1;        // NCCL says an error of it once the group of this number is queued, and has been asked about so often
+  int asked = 0;
+  Rank refused = -1;         // NCCL refuses its group of this number
+  Rank flips = -1;           // a bit of what it sends in the group of this number arrives inverted
+  int at_group = 0;
+  std::size_t flipped_byte = 0;
+  Rank never_opens = -1;
+  bool abort_ends = true;    // false: what is under way goes on for ever
+};
+
+/// NCCL, and a GPU each, for ranks that are threads of this process. It moves bytes between memories that no processor may touch, queues what
+/// NCCL would queue, settles after a while, completes a group when all of its transfers are, and throws std::logic_error on what would hang or
+/// be undefined: sizes that differ, calls before it has settled, copies of memory that is not pinned.
+class NcclStandIn {
+ public:
+  /// `in_turns` settles after some polls, as NCCL does; where time is virtual and only stands still while somebody can go on, `at_once` does.
+  enum class Pace { in_turns, at_once };
+  explicit NcclStandIn(int ranks, NcclFaults const& faults = {}, unsigned seed = 1, Pace pace = Pace::in_turns);
+  ~NcclStandIn();
+
+  /// From any thread, once per rank.
+  std::unique_ptr<NcclDevice> device(Rank rank);
+  /// Transferred by a rank, connecting left out.
+  int groups(Rank rank) const;
+  /// Allocated and pinned still, by all ranks.
+  std::size_t in_use() const;
+
+ private:
+  struct Hub;
+  class Device;
+  std::unique_ptr<Hub> hub_;
+};
+
+}  // namespace pikv::comm::test
