@@ -40,6 +40,7 @@ struct LinearMap {
   float const* encode = nullptr;
   float const* decode = nullptr;
   float const* mean = nullptr;
+  bool transposed = false;   // decode is encode's transpose, number by number: as of rotations, permutations, principal components
   constexpr bool identity() const { return decode == nullptr; }
 };
 

@@ -16,9 +16,17 @@ kernels::Element element_of(kernels::DType type) {
   return type == kernels::DType::f32 ? kernels::Element::f32 : type == kernels::DType::bf16 ? kernels::Element::bf16 : kernels::Element::f16;
 }
 
+bool is_transposed(RankMap const& map) {
+  auto const d = static_cast<std::size_t>(map.head_dim), rank = static_cast<std::size_t>(map.rank);
+  for (std::size_t j = 0; j < rank; ++j)
+    for (std::size_t i = 0; i < d; ++i)
+      if (map.encode[j * d + i] != map.decode[i * rank + j]) return false;
+  return true;
+}
+
 std::vector<kernels::LinearMap> views_of(StoredPart const& part) {
   std::vector<kernels::LinearMap> views;
-  for (RankMap const& map : part.maps) views.push_back({map.rank, map.encode.data(), map.decode.data(), map.mean.data()});
+  for (RankMap const& map : part.maps) views.push_back({map.rank, map.encode.data(), map.decode.data(), map.mean.data(), is_transposed(map)});
   return views;
 }
 

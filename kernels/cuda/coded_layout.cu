@@ -51,7 +51,7 @@ std::vector<LinearMap> placed(std::vector<LinearMap> maps, std::ptrdiff_t d, flo
   for (LinearMap& map : maps) {
     if (map.identity()) continue;
     std::ptrdiff_t const entries = d * map.rank;
-    map = {map.rank, matrices, matrices + entries, matrices + 2 * entries};
+    map = {map.rank, matrices, matrices + entries, matrices + 2 * entries, map.transposed};
     matrices += 2 * entries + d;
   }
   return maps;

@@ -49,6 +49,26 @@ void multiply_rows(float const* rows, std::size_t count, std::size_t depth, floa
   }
 }
 
+/// The same by `columns` [depth][count], the transpose of `rows`, whose vectors are added up: no sums over lanes. count: a multiple of 8.
+void multiply_columns(float const* columns, std::size_t count, std::size_t depth, float const* vectors, std::size_t vector_stride, std::size_t tokens,
+                      float const* base, float* to, std::size_t stride) {
+  for (std::size_t t = 0; t < tokens; t += 4) {
+    std::size_t const n = std::min<std::size_t>(4, tokens - t);
+    float const* x[4];
+    for (std::size_t k = 0; k < 4; ++k) x[k] = vectors + (t + std::min(k, n - 1)) * vector_stride;
+    by_vectors(count, [&](auto d, std::size_t row) HWY_ATTR {
+      auto const start = base ? hn::LoadU(d, base + row) : hn::Zero(d);
+      hn::Vec<decltype(d)> sum[4] = {start, start, start, start};
+      float const* column = columns + row;
+      for (std::size_t i = 0; i < depth; ++i, column += count) {
+        auto const c = hn::LoadU(d, column);
+        for (int k = 0; k < 4; ++k) sum[k] = hn::MulAdd(hn::Set(d, x[k][i]), c, sum[k]);
+      }
+      for (std::size_t k = 0; k < n; ++k) hn::StoreU(sum[k], d, to + (t + k) * stride + row);
+    });
+  }
+}
+
 /// Ends of the groups: of keys [blocks][width] by number, of values [groups][tokens] by token.
 void find_ends(Part part, float const* numbers, std::size_t tokens, std::size_t width, float* lo, float* hi) {
   if (part == Part::keys) {
@@ -192,7 +212,7 @@ float largest_distance(float const* a, float const* b, std::size_t b_stride, std
   return error_from(most);
 }
 
-/// vectors [tokens][head_dim] of one KV head into the page; returns the largest distance of one from what is stored for it. floats: 8 * tokens *
+/// vectors [tokens][head_dim] of one KV head into the page; returns at least the largest distance of one from what is stored for it. floats: 8 * tokens *
 /// (head_dim + 8).
 float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head, float const* vectors, float* floats, std::byte* page) {
   CodedPart const coded{layout, part, kv_head};
@@ -215,7 +235,10 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
   } else {
     for (std::size_t t = 0; t < tokens; ++t)
       for (std::size_t i = 0; i < d; ++i) work[t * d + i] = vectors[t * d + i] - map.mean[i];
-    multiply_rows(map.encode, rank, d, work, d, tokens, nullptr, numbers, width);
+    if (map.transposed)
+      multiply_columns(map.decode, rank, d, work, d, tokens, nullptr, numbers, width);
+    else
+      multiply_rows(map.encode, rank, d, work, d, tokens, nullptr, numbers, width);
     for (std::size_t t = 0; t < tokens; ++t) std::fill_n(numbers + t * width + rank, width - rank, 0.0f);
   }
   if (has_steps(coded.element())) {
@@ -228,8 +251,13 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
   }
   float const* const decode = head.basis != 0 ? own.decode.data() : map.decode;
   if (!decode) return largest_distance(vectors, numbers, width, tokens, d);
-  multiply_rows(decode, d, rank, numbers, width, tokens, head.basis != 0 ? own.mean.data() : map.mean, work, d);
-  return largest_distance(vectors, work, d, tokens, d);
+  if (map.transposed && d % 8 == 0)
+    multiply_columns(map.encode, d, rank, numbers, width, tokens, map.mean, work, d);
+  else
+    multiply_rows(decode, d, rank, numbers, width, tokens, head.basis != 0 ? own.mean.data() : map.mean, work, d);
+  constexpr float rounding = 5e-7f;   // of the sums that rebuild a vector, as a share of it
+  std::fill_n(numbers, d, 0.0f);
+  return largest_distance(vectors, work, d, tokens, d) + rounding * largest_distance(work, numbers, 0, tokens, d);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -16,14 +16,15 @@ inline char const* name_of(Element element) {
   return names[static_cast<std::size_t>(element)];
 }
 
-/// Owns one head's map: `decode` has orthonormal columns, `encode` is its transpose, a little off; the mean is not 0.
+/// Owns one head's map: `decode` has orthonormal columns, `encode` is its transpose, for every other head a little off; the mean is not 0.
 struct OwnedMap {
   std::vector<float> encode, decode, mean;
   LinearMap map;
 
   OwnedMap(std::int32_t d, std::int32_t rank, std::uint32_t seed) : encode(d * rank), decode(d * rank), mean(random_floats(d, seed + 2)) {
     auto columns = random_floats(static_cast<std::size_t>(d) * rank, seed);
-    auto const noise = random_floats(static_cast<std::size_t>(d) * rank, seed + 1, 1e-3f);
+    bool const exact = seed / 10 % 2 == 1;
+    auto const noise = random_floats(static_cast<std::size_t>(d) * rank, seed + 1, exact ? 0.0f : 1e-3f);
     for (std::int32_t j = 0; j < rank && j < d; ++j) {
       float* const own = columns.data() + j * d;
       for (std::int32_t k = 0; k <= j; ++k) {
@@ -38,7 +39,7 @@ struct OwnedMap {
         encode[j * d + i] = own[i] + noise[j * d + i];
       }
     }
-    map = {rank, encode.data(), decode.data(), mean.data()};
+    map = {rank, encode.data(), decode.data(), mean.data(), exact};
   }
 };
 

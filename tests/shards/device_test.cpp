@@ -175,7 +175,7 @@ StoreOptions with_codecs(StoreOptions options) {
 StoreOptions coded_options(Element warm, std::optional<Element> cold = {}) {
   StoreOptions options = device_options();
   auto const tables = [&](Element element) {
-    return std::vector<TableCodec>(static_cast<std::size_t>(options.layers), {"as it is", {element, {}, 0}, {element, {}, 0}});
+    return std::vector<TableCodec>(static_cast<std::size_t>(options.layers), {"as it is", {element, {}, 0, {}}, {element, {}, 0, {}}});
   };
   options.codecs = std::make_shared<PageCodecs>(options.layout, tables(warm), cold ? tables(*cold) : std::vector<TableCodec>{});
   if (cold) options.cold_after = 16;
@@ -203,7 +203,7 @@ TEST(OnDevice, Int8PagesGiveWhatTheHostGives) { expect_as_on_host(coded_options(
 TEST(OnDevice, Int4PagesGiveWhatTheHostGives) { expect_as_on_host(coded_options(Element::int4)); }
 TEST(OnDevice, PagesWithABasisOfTheirOwnGiveWhatTheHostGives) {
   StoreOptions options = device_options();
-  options.codecs = std::make_shared<PageCodecs>(options.layout, std::vector<TableCodec>(2, {"four components", {Element::int8, {}, 4}, {Element::int8, {}, 4}}));
+  options.codecs = std::make_shared<PageCodecs>(options.layout, std::vector<TableCodec>(2, {"four components", {Element::int8, {}, 4, {}}, {Element::int8, {}, 4, {}}}));
   expect_as_on_host(with_codecs(std::move(options)));
 }
 TEST(OnDevice, PagesThatCoolGiveWhatTheHostGives) { expect_as_on_host(coded_options(Element::int8, Element::int4)); }
