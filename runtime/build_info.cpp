@@ -41,7 +41,7 @@ std::vector<BuildFact> build_facts() {
           {"transports", shards::names_in(comm::transports())},
           {"SIMD", kernels::host::simd_target()},
           {"SIMD of uncompressed bf16 pages", kernels::host::bf16_simd()},
-          {"SIMD of int8 and int4 pages", kernels::host::coded_simd()}};
+          {"SIMD of pages of integers", kernels::host::coded_simd()}};
 }
 
 }  // namespace pikv::runtime

@@ -27,44 +27,44 @@ namespace HWY_NAMESPACE {
 /// Decode: up to this many records read pages unit by unit, four records at a time, straight from the codes.
 inline constexpr std::size_t few_coded_records = 8;
 
-#define PIKV_BY_ELEMENT(element, call)     \
-  switch (element) {                       \
-    case Element::f32: {                   \
-      constexpr Element E = Element::f32;  \
-      call;                                \
-    } break;                               \
-    case Element::bf16: {                  \
-      constexpr Element E = Element::bf16; \
-      call;                                \
-    } break;                               \
-    case Element::f16: {                   \
-      constexpr Element E = Element::f16;  \
-      call;                                \
-    } break;                               \
-    case Element::int8: {                  \
-      constexpr Element E = Element::int8; \
-      call;                                \
-    } break;                               \
-    case Element::int4: {                  \
-      constexpr Element E = Element::int4; \
-      call;                                \
-    } break;                               \
-    case Element::int3: {                  \
-      constexpr Element E = Element::int3; \
-      call;                                \
-    } break;                               \
-    case Element::int2: {                  \
-      constexpr Element E = Element::int2; \
-      call;                                \
-    } break;                               \
-    case Element::mixed: {                 \
+#define PIKV_BY_ELEMENT(element, call)      \
+  switch (element) {                        \
+    case Element::f32: {                    \
+      constexpr Element E = Element::f32;   \
+      call;                                 \
+    } break;                                \
+    case Element::bf16: {                   \
+      constexpr Element E = Element::bf16;  \
+      call;                                 \
+    } break;                                \
+    case Element::f16: {                    \
+      constexpr Element E = Element::f16;   \
+      call;                                 \
+    } break;                                \
+    case Element::int8: {                   \
+      constexpr Element E = Element::int8;  \
+      call;                                 \
+    } break;                                \
+    case Element::int4: {                   \
+      constexpr Element E = Element::int4;  \
+      call;                                 \
+    } break;                                \
+    case Element::int3: {                   \
+      constexpr Element E = Element::int3;  \
+      call;                                 \
+    } break;                                \
+    case Element::int2: {                   \
+      constexpr Element E = Element::int2;  \
+      call;                                 \
+    } break;                                \
+    case Element::mixed: {                  \
       constexpr Element E = Element::mixed; \
-      call;                                \
-    } break;                               \
-    case Element::fp8: {                   \
-      constexpr Element E = Element::fp8;  \
-      call;                                \
-    } break;                               \
+      call;                                 \
+    } break;                                \
+    case Element::fp8: {                    \
+      constexpr Element E = Element::fp8;   \
+      call;                                 \
+    } break;                                \
   }
 
 /// A unit of a page of the plan, and the page to fetch meanwhile.
