@@ -26,8 +26,9 @@ class Buffer {
   T* resize(std::size_t size) {
     if (size > room_) {
       device_->free(reinterpret_cast<std::byte*>(std::exchange(data_, nullptr)));
-      room_ = std::max(size, 2 * room_);
-      data_ = reinterpret_cast<T*>(device_->allocate(room_ * sizeof(T)));
+      std::size_t const room = std::max(size, 2 * std::exchange(room_, 0));
+      data_ = reinterpret_cast<T*>(device_->allocate(room * sizeof(T)));
+      room_ = room;
     }
     size_ = size;
     return data_;

@@ -196,7 +196,7 @@ class Plain : public Form {
 class Coded : public Form {
  public:
   Coded(std::string called, Element element, int rank, OnDevice& on, Gpu& gpu)
-      : Form{std::move(called), on, gpu}, maps_{make_maps(on.sequences.shape, rank)}, shape_{on.sequences.layout, {element, maps_, 0}, {element, maps_, 0}},
+      : Form{std::move(called), on, gpu}, maps_{make_maps(on.sequences.shape, rank)}, shape_{on.sequences.layout, {element, maps_, 0, {}}, {element, maps_, 0, {}}},
         layout_{shape_.layout(), gpu.stream()}, memory_{page_bytes() * on.slots.size(), gpu.stream()} {
     cuda::encode_pages(on.pool(), pool(), {static_cast<std::int32_t>(on.slots.size()), on.slots.data(), on.slots.data()}, gpu.stream());
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "comm/device_memory.hpp"
+#include "comm/error.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/setup.hpp"
 
@@ -28,7 +29,13 @@ DeviceChoice choose_device(comm::World& world, MakeDevice make, kernels::PageLay
   if (auto const none = world.first_trouble(why_host(world, pages), world.in(deadline_s)))
     return {nullptr, fmt::format("the step runs on the host; rank {}: {}", none->rank, none->text)};
   DeviceChoice choice{nullptr, "pages lie and the step runs on the GPU of each rank"};
-  agree(world, deadline_s, [&] { choice.device = make(); });
+  agree(world, deadline_s, [&] {
+    try {
+      choice.device = make();
+    } catch (std::runtime_error const& error) {
+      throw RunError(fmt::format("the GPU could not be used ({}); {}", error.what(), host_instead));
+    }
+  });
   return choice;
 }
 

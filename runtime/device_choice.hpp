@@ -9,6 +9,9 @@
 
 namespace pikv::runtime {
 
+/// What a GPU's troubles end with.
+inline constexpr char const* host_instead = "set CUDA_VISIBLE_DEVICES to nothing to decode on the host";
+
 /// Makes the device of a rank; null where this build has none but the host.
 using MakeDevice = std::unique_ptr<kernels::Device> (*)();
 

@@ -6,7 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "comm/error.hpp"
 #include "runtime/agree.hpp"
+#include "runtime/device_choice.hpp"
 
 namespace pikv::runtime {
 
@@ -35,6 +37,20 @@ shards::StoreOptions with_weights(EngineOptions const& options, std::vector<std:
     if (!storing[rank]) store.weights[rank] = 0;
   return store;
 }
+
+/// Collective on a device, where it takes long and may fail on one rank alone.
+std::unique_ptr<PlacedWeights const> placed_weights(comm::World& world, Model const& model, kernels::Device& device, double deadline_s) {
+  if (device.is_host()) return std::make_unique<PlacedWeights const>(model, device);
+  std::unique_ptr<PlacedWeights const> weights;
+  agree(world, patience * deadline_s, [&] {
+    try {
+      weights = std::make_unique<PlacedWeights const>(model, device);
+    } catch (std::runtime_error const& error) {
+      throw RunError(std::string{"the model's weights could not be copied to the GPU ("} + error.what() + "); " + host_instead);
+    }
+  });
+  return weights;
+}
 }  // namespace
 
 Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenizer, EngineOptions const& options,
@@ -45,9 +61,9 @@ Engine::Engine(comm::World& world, Model const& model, Tokenizer const* tokenize
       capacity_{capacities(world, options)},
       cache_{options.cache.trivial() ? nullptr : std::make_unique<CacheManager>(options.cache, options_.store)},
       store_{world, with_weights(options, capacity_), cache_.get()},
-      weights_{model, store_.arena().device()},
-      experts_{world, model, weights_, options.store.most_rows, options.deadline_s, clock_},
-      forward_{model, weights_, store_, experts_, clock_},
+      weights_{placed_weights(world, model, store_.arena().device(), options.deadline_s)},
+      experts_{world, model, *weights_, options.store.most_rows, options.deadline_s, clock_},
+      forward_{model, *weights_, store_, experts_, clock_},
       control_{world, options.deadline_s, options.store},
       sequences_{store_, model.config(), tokenizer, options.sequences, world.rank(), std::move(mine), hooks_.logits, options.resumed, cache_.get()},
       recorder_{world.rank(), store_, control_, experts_, clock_} {

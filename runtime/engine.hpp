@@ -82,7 +82,7 @@ class Engine {
   std::vector<std::uint64_t> capacity_;   // by rank
   std::unique_ptr<CacheManager> cache_;   // null where everything is kept and read
   shards::Store store_;
-  PlacedWeights weights_;
+  std::unique_ptr<PlacedWeights const> weights_;
   Experts experts_;
   Forward forward_;
   Control control_;

@@ -82,7 +82,7 @@ void Forward::attention_start(std::int32_t layer) {
 void Forward::qk_norm(std::span<float const> weight, kernels::Buffer<float>& x) {
   if (weight.empty()) return;
   auto const n = static_cast<std::int32_t>(weight.size());
-  device_.rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size()) / n, n);
+  device_.rms_norm(x.data(), weight.data(), config_.rms_eps, x.data(), static_cast<std::int32_t>(x.size() / weight.size()), n);
 }
 
 void Forward::attention_finish(std::int32_t layer, Batch const& batch) {

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -104,12 +105,19 @@ int ranks_on_host(comm::World const& world) {
 void size_job(Job& job) {
   std::uint64_t const of_host = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));
   std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s) : of_host;   // hosts may differ: the least counts
-  auto const free = job.world.all_gather(std::as_bytes(std::span{&mine, 1}), job.world.in(job.options.deadline_s));
-  std::uint64_t least = mine;
-  for (comm::Bytes const& bytes : free) least = std::min(least, comm::MessageReader{bytes}.value<std::uint64_t>());
+  std::array<std::uint64_t, 2> const both{mine, of_host};
+  auto const free = job.world.all_gather(std::as_bytes(std::span{both}), job.world.in(job.options.deadline_s));
+  std::uint64_t least = mine, least_of_host = of_host;
+  for (comm::Bytes const& bytes : free) {
+    comm::MessageReader read{bytes};
+    least = std::min(least, read.value<std::uint64_t>());
+    least_of_host = std::min(least_of_host, read.value<std::uint64_t>());
+  }
   agree(job.world, job.options.deadline_s, [&] {
+    if (job.device && mine == 0)
+      throw InputError(fmt::format("the model's weights take {} bytes, more than this rank's share of its GPU's free memory; use more GPUs, or {}", weight_bytes(*job.model), host_instead));
     if (fast_share(job.options).keep < 1) (void)shards::make_file_tier(0, tier_folder(job.options));   // on each host
-    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get(), job.device ? of_host : 0);
+    job.sizing = size_store(job.options, job.model->config(), job.requests, job.world.size(), 1, least, job.ranks.least_storing(), job.codecs.get(), job.device ? least_of_host : 0);
   });
 }
 

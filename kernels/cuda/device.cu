@@ -1,7 +1,9 @@
 #include "kernels/cuda/device.hpp"
 
 #include <cstring>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/append.hpp"
@@ -41,7 +43,7 @@ class DeviceForm final : public CodedForm {
 DeviceCodedLayout const& on_device(CodedForm const& form) { return static_cast<DeviceForm const&>(form).on_device(); }
 
 /// Lists of the processor's on their way to a call: laid out one after the other, then copied in one go to memory that the calls of a stream use in turn.
-/// They may change once send() returns: CUDA stages what is not pinned.
+/// They may change once send() returns.
 class Lists {
  public:
   explicit Lists(Device& device) : device_{device} {}
@@ -59,9 +61,10 @@ class Lists {
   }
   void send() {
     if (host_.size() > room_) {
-      device_.free(memory_);
+      device_.free(std::exchange(memory_, nullptr));
+      room_ = 0;
+      memory_ = device_.allocate(2 * host_.size());
       room_ = 2 * host_.size();
-      memory_ = device_.allocate(room_);
     }
     device_.copy_in(memory_, host_);
   }
@@ -79,7 +82,14 @@ class Lists {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice() : stream_{queue_.handle()}, lists_{*this} {}
+  CudaDevice() : stream_{queue_.handle()}, lists_{*this} {
+    int gpu = 0;
+    cudaMemPool_t pool = nullptr;
+    std::uint64_t kept = std::numeric_limits<std::uint64_t>::max();   // else what kernels take for a call goes back to the driver with each wait
+    check(cudaGetDevice(&gpu), "asking for the current GPU");
+    check(cudaDeviceGetDefaultMemPool(&pool, gpu), "asking for the GPU's memory pool");
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "keeping the GPU's memory pool");
+  }
 
   bool is_host() const override { return false; }
 
@@ -106,9 +116,7 @@ class CudaDevice final : public Device {
   void copy_in(std::byte* to, std::span<std::byte const> host) override {
     if (host.empty()) return;
     check(cudaMemcpyAsync(to, host.data(), host.size(), cudaMemcpyHostToDevice, stream_.handle()), "copying to the GPU");
-    cudaPointerAttributes memory{};
-    check(cudaPointerGetAttributes(&memory, host.data()), "asking for memory's kind");
-    if (memory.type == cudaMemoryTypeHost) stream_.synchronize();   // pinned: CUDA reads it later; all else it has staged
+    stream_.synchronize();   // CUDA may read the processor's memory after the call has returned
   }
   void copy_out(std::span<std::byte> host, std::byte const* from) override {
     if (!host.empty()) check(cudaMemcpyAsync(host.data(), from, host.size(), cudaMemcpyDeviceToHost, stream_.handle()), "copying from the GPU");

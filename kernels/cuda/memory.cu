@@ -17,6 +17,7 @@ DeviceBuffer::~DeviceBuffer() {
 
 void DeviceBuffer::copy_in(std::span<std::byte const> host, std::size_t at) {
   check(cudaMemcpyAsync(data_ + at, host.data(), host.size(), cudaMemcpyHostToDevice, handle_of(*stream_)), "copying to the GPU");
+  stream_->synchronize();   // CUDA may read the processor's memory after the call has returned
 }
 
 void DeviceBuffer::copy_out(std::span<std::byte> host) const {

@@ -10,8 +10,8 @@
 
 namespace pikv::kernels::cuda {
 
-/// Owns `bytes` of device memory, taken and given back in the order of its stream, which outlives it. Copies are queued; what copy_out reads is there
-/// when the stream has been synchronized.
+/// Owns `bytes` of device memory, taken and given back in the order of its stream, which outlives it. Copies in have ended on return; what copy_out
+/// reads is there when the stream has been synchronized.
 class DeviceBuffer {
  public:
   DeviceBuffer(std::size_t bytes, Stream& stream);

@@ -90,11 +90,11 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
   return cudaMemcpy(to, from, bytes, kind);
 }
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void const* at) {
-  *attributes = {};
-  attributes->type = is_device(at) ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+  *pool = nullptr;
   return cudaSuccess;
 }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 cudaError_t cudaMemset(void* at, int value, std::size_t bytes) {
   std::scoped_lock const lock{device_mutex};
   if (reaches_out(at, bytes)) return fail(cudaErrorInvalidValue, fmt::format("a fill writes {} bytes {}", bytes, place_on_device(at)));

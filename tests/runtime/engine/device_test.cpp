@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Codecs, DecodeOnDevice,
 // What policies look at on the processor comes from the device: queries, log-sum-exps, full pages; rows of several page tables are put in order.
 struct Policy {
   char const* name;
-  std::uint64_t shards::Counts::* happens;
+  std::uint64_t shards::Counts::* happens;   // more or less often than in exact attention; null: as often
   void (*set)(GenerateOptions&);
 };
 void PrintTo(Policy const& policy, std::ostream* to) { *to << policy.name; }
@@ -105,11 +105,12 @@ class PolicyOnDevice : public ::testing::TestWithParam<Policy> {};
 TEST_P(PolicyOnDevice, GivesTheLogitsOfTheHost) {
   auto options = options_of("odd-mixtral", 2);
   options.pin_window = 8;
-  GetParam().set(options);
   auto const requests = requests_for("odd-mixtral", 2, 40, 6);
+  auto const exact = decode(options, requests);
+  GetParam().set(options);
   auto const right = decode(options, requests, {.logits = true}), run = decode_on_device(options, requests);
   EXPECT_LT(worst_row(right, run), tolerance);
-  EXPECT_GT(right.counts.*GetParam().happens, 0u);
+  if (GetParam().happens) EXPECT_NE(right.counts.*GetParam().happens, exact.counts.*GetParam().happens);
   EXPECT_EQ(run.counts.page_reads, right.counts.page_reads);
   EXPECT_EQ(run.counts.cells_evicted, right.counts.cells_evicted);
   EXPECT_EQ(run.counts.tier_reads, right.counts.tier_reads);
@@ -120,7 +121,10 @@ void keep_some_of_each_head(GenerateOptions& options) {
   options.scheduler = "adakv";
   options.keep = .6;
 }
-void certify(GenerateOptions& options) { options.attention = "certified"; }
+void certify(GenerateOptions& options) {
+  options.attention = "certified";
+  options.max_error = .3;   // in two rounds; bounds of so few keys let none be skipped
+}
 void route(GenerateOptions& options) {
   options.attention = "routed";
   options.router = "topk";
@@ -135,7 +139,7 @@ void use_tiers(GenerateOptions& options) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, PolicyOnDevice,
-                         ::testing::Values(Policy{"adakv", &shards::Counts::cells_evicted, keep_some_of_each_head}, Policy{"certified", &shards::Counts::page_reads, certify},
+                         ::testing::Values(Policy{"adakv", &shards::Counts::cells_evicted, keep_some_of_each_head}, Policy{"certified", nullptr, certify},
                                            Policy{"routed", &shards::Counts::page_reads, route}, Policy{"flexgen", &shards::Counts::tier_reads, use_tiers}),
                          [](auto const& instance) { return std::string{instance.param.name}; });
 

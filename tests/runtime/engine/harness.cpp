@@ -1,5 +1,6 @@
 #include "tests/runtime/engine/harness.hpp"
 
+#include <gtest/gtest.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -71,6 +72,7 @@ Decoded decode_on(comm::World& world, runtime::GenerateOptions const& options, s
   engine_options.store.device = device.get();
   engine_options.sequences.all_positions = watch.logits;
   runtime::Engine engine{world, model, tokenizer.get(), engine_options, mine, hooks};
+  EXPECT_EQ(engine.store().arena().device().is_host(), device == nullptr);
   if (watch.probe) engine.watch(watch.probe(world, engine.store()));
   engine.run();
   for (runtime::Result& result : engine.results()) decoded.results.emplace(result.index, std::move(result));
