@@ -242,7 +242,7 @@ void check_policies(Options const& options) {
     throw InputError(fmt::format("--scheduler {} moves pages between the tiers of their home, where sharded pages do not stay; add --store local", options.scheduler));
   StorageChoice const storage = storage_choice(options);
   if (storage.wants_calibration() && options.calibration.empty())
-    throw InputError(fmt::format("the codec {} has a basis that comes from calibration; make one with `pikv calibrate` and add --calibration FILE",
+    throw InputError(fmt::format("the codec {} needs a calibration of the model; make one with `pikv calibrate` and add --calibration FILE",
                                  storage.calibrated()));
   check_cold(options, storage);
   if (storage.automatic && options.kv_budget == 0) throw InputError("--codec auto chooses what fits a budget; add --kv-budget SIZE");
