@@ -21,6 +21,7 @@ class NcclWorldOver : public NcclWorld {
       if (rank() == 0) id = device_->make_id();
     });
     auto const ids = all_gather(id, in(of_others));
+    if (ids[0].size() != id.size()) throw RunError("rank 0 sent no NCCL id");
     std::ranges::copy(ids[0], id.begin());
     together(of_others, [&] { session_ = std::make_shared<NcclSession>(*this, *device_, id, patience_s); });
   }

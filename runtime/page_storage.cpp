@@ -218,7 +218,7 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
       auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
       bool const fitted = calibration.data().fitted.contains(choice.map), codes = kernels::code_bits(choice.element) > 0;
       std::int32_t const rank = std::min(choice.rank, facts.head_dim);
-      bool const measured = choice.map != rotation && choice.element != kernels::Element::mixed && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted, rotated or mixed numbers, and the rounding of maps that keep everything
+      bool const measured = choice.map != rotation && choice.element != kernels::Element::mixed && choice.element != kernels::Element::int2 && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted, rotated or mixed numbers or of 2 bits, and the rounding of maps that keep everything
       double const lost = !measured ? 0
                           : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
                                     : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;
