@@ -60,8 +60,10 @@ class Placing {
     auto const shared = std::ranges::find_if(by_gpu, [](auto const& entry) { return entry.second.size() > 1; });
     if (shared == by_gpu.end()) return;
     auto const& name = at(ranks[0]).host_name;
+    std::size_t with_one = 0;
+    for (auto const& [gpu, takers] : by_gpu) with_one += takers.size();
     placement_.complaints.push_back(fmt::format("{} of {} share {} GPU{} (ranks {} the one at {}); start a rank per GPU, as --ntasks-per-node says",
-                                                counted_ranks(ranks.size()), name, by_gpu.size(), by_gpu.size() == 1 ? "" : "s",
+                                                counted_ranks(with_one), name, by_gpu.size(), by_gpu.size() == 1 ? "" : "s",
                                                 fmt::join(shared->second, ", "), shared->first));
     say_shared(fmt::format("ranks {} of {} share a GPU", fmt::join(shared->second, ", "), name));
   }

@@ -98,7 +98,7 @@ class NcclExchange : public FramedExchange, private NcclSession::Round {
   std::vector<Came> came_;                         // [peer]
   std::vector<NcclTransfer> sends_, receives_;
   Stage stage_ = Stage::over;
-  bool giving_up_ = false;
+  bool giving_up_ = false, rests_due_ = false;   // the latter: when it was given up, the second group had been queued
 };
 
 NcclExchange::NcclExchange(std::shared_ptr<NcclSession> session, ExchangeOptions const& options)
@@ -135,11 +135,12 @@ bool NcclExchange::all_arrived() {
 
 bool NcclExchange::has_arrived(Rank from) const {
   if (!came_[static_cast<std::size_t>(from)].here) return false;
-  return !giving_up_ || rest_from(from).empty() || open_frame(arrived_frame(from), round()).has_value();
+  return !rests_due_ || rest_from(from).empty() || open_frame(arrived_frame(from), round()).has_value();
 }
 
 void NcclExchange::give_up() {
   giving_up_ = stage_ != Stage::over;
+  rests_due_ = stage_ == Stage::rests;   // before the session takes what has come
   session_->give_up(*this);
 }
 

@@ -7,13 +7,14 @@
 #include "comm/error.hpp"
 #include "comm/nccl.hpp"
 #include "comm/nccl_exchange.hpp"
+#include "comm/world_over.hpp"
 
 namespace pikv::comm {
 namespace {
 
-class NcclWorldOver : public NcclWorld {
+class NcclWorldOver : public WorldOver<NcclWorld> {
  public:
-  NcclWorldOver(World& inner, std::unique_ptr<NcclDevice> device, double patience_s) : inner_{inner}, device_{std::move(device)} {
+  NcclWorldOver(World& inner, std::unique_ptr<NcclDevice> device, double patience_s) : WorldOver{inner}, device_{std::move(device)} {
     double const of_others = 4 * patience_s;   // each of the waits of a rank that connects may take that long
     NcclId id{};
     together(of_others, [&] {
@@ -26,23 +27,7 @@ class NcclWorldOver : public NcclWorld {
     together(of_others, [&] { session_ = std::make_shared<NcclSession>(*this, *device_, id, patience_s); });
   }
 
-  World const& inner() const override { return inner_; }
-
-  Rank rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  int host(Rank rank) const override { return inner_.host(rank); }
-  std::string host_name(Rank rank) const override { return inner_.host_name(rank); }
-  bool in_process() const override { return inner_.in_process(); }
   std::string data_path() const override { return inner_.data_path() + ", exchanges over NCCL " + nccl_version(); }
-  std::string why_no_device_memory() const override { return inner_.why_no_device_memory(); }
-  bool known_gone(Rank rank) const override { return inner_.known_gone(rank); }
-  double now() const override { return inner_.now(); }
-  Status wait(FunctionRef<bool()> ready, Deadline deadline) override { return inner_.wait(ready, deadline); }
-  std::vector<Bytes> all_gather(std::span<std::byte const> mine, Deadline deadline) override { return inner_.all_gather(mine, deadline); }
-  std::unique_ptr<Transport> make_transport() override { return inner_.make_transport(); }
-  std::unique_ptr<Guard> guard(char const* what, double seconds) override { return inner_.guard(what, seconds); }
-  void abort(int code, std::string const& sentence) override { inner_.abort(code, sentence); }
-
   std::unique_ptr<Exchange> make_exchange(ExchangeOptions const& options) override { return make_nccl_exchange(session_, options); }
 
  private:
@@ -55,10 +40,9 @@ class NcclWorldOver : public NcclWorld {
       trouble = error.what();
     }
     auto const first = first_trouble(trouble, in(patience_s));
-    if (first) throw RunError(fmt::format("rank {} on {}: {}", first->rank, host_name(first->rank), first->text));
+    if (first) throw NotConnected(fmt::format("rank {} on {}: {}", first->rank, host_name(first->rank), first->text));
   }
 
-  World& inner_;
   std::unique_ptr<NcclDevice> device_;
   std::shared_ptr<NcclSession> session_;
 };
@@ -73,7 +57,7 @@ std::string why_not_nccl(World const& world, GpuPlacement const& placement, bool
   if (world.size() == 1) return "there is one rank";
   if (!placement.any()) return "no rank has a GPU";
   if (!placement.why_shared.empty()) return placement.why_shared;
-  if (!built_in) return "this build is without NCCL; rebuild with -DPIKV_NCCL=ON where it is installed";
+  if (!built_in) return "this build is without NCCL; rebuild with -DPIKV_CUDA=ON -DPIKV_NCCL=ON where NCCL is installed";
   return {};
 }
 

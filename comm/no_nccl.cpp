@@ -8,7 +8,7 @@ bool nccl_built_in() { return false; }
 std::string nccl_version() { return "not built in"; }
 
 std::unique_ptr<NcclDevice> make_nccl_device() {
-  throw InputError("exchanges cannot go over NCCL, which this build is without; rebuild with -DPIKV_CUDA=ON where NCCL is installed");
+  throw InputError("exchanges cannot go over NCCL, which this build is without; rebuild with -DPIKV_CUDA=ON -DPIKV_NCCL=ON where NCCL is installed");
 }
 
 }  // namespace pikv::comm

@@ -67,11 +67,11 @@ std::unique_ptr<comm::World> make_nccl_world(comm::World& world, JobShape const&
   if (why_not.empty()) {
     try {
       return comm::make_nccl_world(world);
-    } catch (RunError const& error) {   // the same on every rank
+    } catch (comm::NotConnected const& error) {
       why_not = error.what();
     }
   }
-  if (world.rank() == 0) spdlog::info("exchanges do not go over NCCL: {}", why_not);
+  if (world.rank() == 0) spdlog::warn("exchanges do not go over NCCL: {}", why_not);
   return nullptr;
 }
 

@@ -129,7 +129,7 @@ ZeroStep zero_step(float lo, float hi, std::int32_t top_code) {
   constexpr float least_zero = -128, most_zero = 127;
   auto const top = static_cast<float>(top_code);
   if (lo == 0 && hi == 0) return {0, 0};
-  // Not above the answer: a byte holds fewer digits, so fp16's rounding is undone by its last step.
+  if (!(lo <= hi)) return {0, most_step};   // not a number
   float const least = std::max({(hi - lo) / top, lo / least_zero, hi / (most_zero + top)});
   auto step = static_cast<std::uint8_t>(std::clamp(to_f16(std::min(least, 60000.0f)) >> 7, 1, static_cast<int>(most_step)));
   for (;; ++step) {

@@ -179,8 +179,9 @@ void say_start(Job const& job, std::string const& device, Resumed const* resumed
 // Ranks may be reached in different ways: each way is said once, with the first rank that has it. Nothing where rank 0's is what was said before.
 void say_transport(comm::World& world, GenerateOptions const& options, std::string_view said_before = {}) {
   std::string const mine = world.data_path();
-  auto const paths = world.all_gather(std::as_bytes(std::span{mine}), world.in(options.deadline_s));
-  if (world.rank() != 0 || world.size() == 1 || mine == said_before) return;
+  auto const of_all = [&](std::string_view text) { return world.all_gather(std::as_bytes(std::span{text}), world.in(options.deadline_s)); };
+  auto const paths = of_all(mine), before = of_all(said_before);
+  if (world.rank() != 0 || world.size() == 1 || paths == before) return;
   bool const chosen = options.transport == "auto" && !world.in_process();
   spdlog::info("transport: {}{}", mine, chosen ? fmt::format(" (auto: {})", comm::transports().at("auto").sentence) : "");
   for (auto path = paths.begin(); path != paths.end(); ++path)

@@ -182,7 +182,7 @@ EffectRow const effects[] = {
     {"max-error", [](Options const& o) { return o.attention == "certified"; }, "where nothing is certified; add --attention certified"},
     {"keep", [](Options const& o) { return o.scheduler != "none"; }, "without a scheduler; add --scheduler NAME"},
     {"redundancy", evicts, "where nothing is evicted; add --scheduler NAME of one that evicts"},
-    {"calibration", [](Options const& o) { return storage_choice(o).wants_calibration(); }, "without a codec that has a basis of calibration; add --codec svd"},
+    {"calibration", [](Options const& o) { return storage_choice(o).wants_calibration(); }, "without a codec that needs a calibration; add --codec svd or mixed"},
     {"exact-window", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
     {"cold-codec", [](Options const& o) { return storage_choice(o).codes(); }, "where no page is compressed; add --codec NAME"},
     {"cold-after", [](Options const& o) { return storage_choice(o).cold.has_value(); }, "without a codec of cold pages; add --cold-codec NAME"},

@@ -30,10 +30,9 @@ auto& of(ByPart& parts, Part part) {
 
 constexpr std::string_view rotation = "rotate";   // the map that takes no calibration
 
-bool has_own_basis(shards::CodecSpec const& spec) { return spec.map && spec.map->name == "chunk_pca"; }
 // ThinK leaves values as they are.
 bool has_maps(shards::CodecSpec const& spec, Part part) {
-  return spec.map && !has_own_basis(spec) && (spec.map->name != "prune" || spec.map->parameter || part == Part::keys);
+  return spec.map && !spec.has_own_basis() && (spec.map->name != "prune" || spec.map->parameter || part == Part::keys);
 }
 
 void check_groups(std::string const& said, kernels::PageLayout const& page) {
@@ -49,7 +48,7 @@ shards::StoredPart stored_part(shards::CodecSpec const& spec, kernels::PageLayou
   if (kernels::has_steps(part.element)) check_groups(fmt::format("{}={}", option, spec.text), page);
   if (spec.map && spec.map->name == rotation && !spec.element)
     throw InputError(fmt::format("{}={} turns numbers and keeps all of them as wide as they are; add a type, as rotate+int4", option, spec.text));
-  if (has_own_basis(spec)) {
+  if (spec.has_own_basis()) {
     auto const rank = static_cast<std::int32_t>(spec.map->parameter.value_or(page.head_dim / 4));
     std::int32_t const most = page.page_tokens * page.head_dim / (page.page_tokens + page.head_dim);
     if (rank % 8 != 0 || rank > most)
@@ -216,9 +215,10 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
     for (std::size_t i = 0; i < of(parts, part).size(); ++i) {
       PartChoice const& choice = of(parts, part)[i];
       auto const layer = static_cast<std::int32_t>(i) / facts.kv_heads, head = static_cast<std::int32_t>(i) % facts.kv_heads;
-      bool const fitted = calibration.data().fitted.contains(choice.map), codes = kernels::code_bits(choice.element) > 0;
+      bool const fitted = calibration.data().fitted.contains(choice.map), codes = kernels::has_steps(choice.element);
+      bool const known = !codes || std::ranges::find(coded_bits, kernels::code_bits(choice.element)) != coded_bits.end();
       std::int32_t const rank = std::min(choice.rank, facts.head_dim);
-      bool const measured = choice.map != rotation && choice.element != kernels::Element::mixed && choice.element != kernels::Element::int2 && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted, rotated or mixed numbers or of 2 bits, and the rounding of maps that keep everything
+      bool const measured = choice.map != rotation && known && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted or rotated numbers, others than calibration has, and the rounding of maps that keep everything
       double const lost = !measured ? 0
                           : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
                                     : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;

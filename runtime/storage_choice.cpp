@@ -14,7 +14,7 @@ namespace pikv::runtime {
 namespace {
 
 bool uses_calibration(shards::CodecSpec const& spec, shards::Part part) {
-  return (spec.map && shards::codecs().at(spec.map->name).calibrated) || (part == shards::Part::keys && spec.element == kernels::Element::mixed && !(spec.map && spec.map->name == "chunk_pca"));
+  return (spec.map && shards::codecs().at(spec.map->name).calibrated) || (part == shards::Part::keys && spec.element == kernels::Element::mixed && !spec.has_own_basis());
 }
 
 shards::CodecSpec part_of(std::string_view text, std::string const& said) {

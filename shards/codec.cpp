@@ -71,7 +71,7 @@ CodecSpec parse_codec(std::string_view text, std::string_view said) {
     if (found == codecs().end()) refuse(said, "is unknown: no codec is named '" + std::string{name} + "'; choose of: " + names_in(codecs()));
     CodecEntry const& entry = found->second;
     if (!first && (last <= CodecKind::automatic || entry.kind <= last))
-      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (int8, int4, int3, mixed, fp8)");
+      refuse(said, "is in no order that works; join at most one of each: a selection of tokens (pyramid, chunk_select, fastv), a map (svd, lora, ...), a type (bf16, int8, int4, int3, int2, mixed, fp8)");
     CodecStage made{std::string{name}, {}};
     if (stage.find(':') != std::string_view::npos) {
       if (entry.parameter.empty()) refuse(said, "gives '" + std::string{name} + "' a number, which it does not take; leave ':' out");

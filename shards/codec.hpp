@@ -39,6 +39,7 @@ struct CodecSpec {
   double mean_bits = 3.5;                    // of mixed
   bool stores_as_is() const { return !map && !element; }
   bool automatic() const { return text == "auto"; }
+  bool has_own_basis() const { return map && map->name == "chunk_pca"; }   // of each page
 };
 
 /// Throws InputError, which begins with what the user said, "--codec=zip".

@@ -79,7 +79,9 @@ __device__ void store_zero_step(float lo, float hi, float top, signed char* zero
   constexpr float least_zero = -128, most_zero = 127;
   float zero = 0;
   unsigned step = 0;
-  if (lo != 0 || hi != 0) {
+  if (!(lo <= hi)) {   // not a number
+    step = most_step;
+  } else if (lo != 0 || hi != 0) {
     float const least = fmaxf((hi - lo) / top, fmaxf(lo / least_zero, hi / (most_zero + top)));
     step = min(max(static_cast<unsigned>(__half_as_ushort(__float2half_rn(fminf(least, 60000.0f)))) >> 7, 1u), static_cast<unsigned>(most_step));
     for (;; ++step) {

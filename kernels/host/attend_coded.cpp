@@ -27,46 +27,6 @@ namespace HWY_NAMESPACE {
 /// Decode: up to this many records read pages unit by unit, four records at a time, straight from the codes.
 inline constexpr std::size_t few_coded_records = 8;
 
-#define PIKV_BY_ELEMENT(element, call)      \
-  switch (element) {                        \
-    case Element::f32: {                    \
-      constexpr Element E = Element::f32;   \
-      call;                                 \
-    } break;                                \
-    case Element::bf16: {                   \
-      constexpr Element E = Element::bf16;  \
-      call;                                 \
-    } break;                                \
-    case Element::f16: {                    \
-      constexpr Element E = Element::f16;   \
-      call;                                 \
-    } break;                                \
-    case Element::int8: {                   \
-      constexpr Element E = Element::int8;  \
-      call;                                 \
-    } break;                                \
-    case Element::int4: {                   \
-      constexpr Element E = Element::int4;  \
-      call;                                 \
-    } break;                                \
-    case Element::int3: {                   \
-      constexpr Element E = Element::int3;  \
-      call;                                 \
-    } break;                                \
-    case Element::int2: {                   \
-      constexpr Element E = Element::int2;  \
-      call;                                 \
-    } break;                                \
-    case Element::mixed: {                  \
-      constexpr Element E = Element::mixed; \
-      call;                                 \
-    } break;                                \
-    case Element::fp8: {                    \
-      constexpr Element E = Element::fp8;   \
-      call;                                 \
-    } break;                                \
-  }
-
 /// A unit of a page of the plan, and the page to fetch meanwhile.
 struct PlacedUnit {
   std::int32_t page, first;
@@ -136,7 +96,7 @@ class FewRecords {
         shift_[m][u] = query_in_basis(basis, query_[m], mapped_ + m * keys.width, keys.width);
       }
     }
-    PIKV_BY_ELEMENT(layout_.k_element, score_records<E>(count_, keys, queries, scaled_, dots_ + u * unit_tokens));
+    by_element(layout_.k_element, [&](auto of) HWY_ATTR { score_records<of()>(count_, keys, queries, scaled_, dots_ + u * unit_tokens); });
   }
 
   std::size_t visible(PlacedUnit const& at, std::size_t m) const {
@@ -179,14 +139,14 @@ class FewRecords {
 
   void weigh(std::byte const* page, CodedUnit const& values, float const* weights) {
     if (v_head().basis != 0) return weigh_own(page, values, weights);
-    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, weights, scaled_, keep_, add_, result(0), job_.record_floats()));
+    by_element(layout_.v_element, [&](auto of) HWY_ATTR { weigh_records<of()>(count_, values, weights, scaled_, keep_, add_, result(0), job_.record_floats()); });
   }
 
   void weigh_own(std::byte const* page, CodedUnit const& values, float const* weights) {
     constexpr float none[unit_records] = {}, all[unit_records] = {1, 1, 1, 1};
     std::size_t const width = values.width;
     std::fill_n(latent_, count_ * width, 0.0f);
-    PIKV_BY_ELEMENT(layout_.v_element, weigh_records<E>(count_, values, weights, scaled_, none, all, latent_, width));
+    by_element(layout_.v_element, [&](auto of) HWY_ATTR { weigh_records<of()>(count_, values, weights, scaled_, none, all, latent_, width); });
     StoredBasis const basis{page + v_head().basis, job_.value_width, v_head().rank};
     for (std::size_t m = 0; m < count_; ++m) {
       float const weight = std::accumulate(weights + m * batch_tokens, weights + m * batch_tokens + tokens_, 0.0f);
@@ -253,9 +213,9 @@ void do_coded_run(AttendJob const& job, Run const& run, Run const* later, float*
       for (std::size_t record = 0; record < records; ++record) work.page_lse(page, record) = empty_max;
   if (records <= few_coded_records && job.page_tokens % 8 == 0) return do_few(job, run, later, records, scratch);
   while (work.next_tile()) {
-    PIKV_BY_ELEMENT(job.coded->layout.k_element, convert_coded_keys<E>(work, unpacked));
+    by_element(job.coded->layout.k_element, [&](auto of) HWY_ATTR { convert_coded_keys<of()>(work, unpacked); });
     all_blocks(Score{work});
-    PIKV_BY_ELEMENT(job.coded->layout.v_element, convert_coded_values<E>(work, unpacked));
+    by_element(job.coded->layout.v_element, [&](auto of) HWY_ATTR { convert_coded_values<of()>(work, unpacked); });
     all_blocks(Weigh{work});
   }
 }

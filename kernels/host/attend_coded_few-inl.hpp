@@ -46,24 +46,24 @@ HWY_INLINE ScaledQueries scale_queries(CodedUnit const& keys, float const* const
   return scaled;
 }
 
-/// sum += the numbers that lie together from i on, at `at` of the first token, times those of the queries.
+/// sum += the codes that lie together at `at` of T vectors of lanes, times what M rows have for them from i on.
 template <Element element, int M, int T, class D, class V = hn::Vec<D>>
-HWY_INLINE void add_numbers(D d, CodedUnit const& keys, ScaledQueries const& queries, std::byte const* at, std::int32_t i, V (&sum)[M][T]) {
+HWY_INLINE void add_products(D d, CodedUnit const& unit, float const* const (&row)[unit_records], std::byte const* at, std::int32_t i, V (&sum)[M][T]) {
   constexpr int n = numbers_together(element);
   constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
   V x[T][n];
   HWY_UNROLL(2)
   for (int t = 0; t < T; ++t) {
     load_codes<element>(d, at + t * wide * bytes, x[t]);
-    __builtin_prefetch(at + t * wide * bytes + keys.fetch, 0, 2);
+    __builtin_prefetch(at + t * wide * bytes + unit.fetch, 0, 2);
   }
   HWY_UNROLL(8)
   for (int k = 0; k < n; ++k) {
     HWY_UNROLL(4)
     for (int m = 0; m < M; ++m) {
-      V const q = hn::Set(d, queries.row[m][i + k]);
+      V const factor = hn::Set(d, row[m][i + k]);
       HWY_UNROLL(2)
-      for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(q, x[t][k], sum[m][t]);
+      for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(factor, x[t][k], sum[m][t]);
     }
   }
 }
@@ -82,13 +82,13 @@ HWY_INLINE void score_tokens(D d, CodedUnit const& keys, ScaledQueries const& qu
     std::byte const* at = keys.codes;
     for (std::int32_t i = 0; i < keys.width; i += strip_numbers) {
       std::size_t const bytes = keys.strips[i / strip_numbers].bits;
-      by_bits(keys.strips[i / strip_numbers].bits, [&](auto of) HWY_ATTR { add_numbers<of()>(d, keys, queries, at + first * bytes, i, sum); });
+      by_bits(keys.strips[i / strip_numbers].bits, [&](auto of) HWY_ATTR { add_products<of()>(d, keys, queries.row, at + first * bytes, i, sum); });
       at += keys.page_tokens * bytes;
     }
   } else {
     constexpr std::size_t bytes = bytes_together(element);
     std::byte const* at = keys.codes + first * bytes;
-    for (std::int32_t i = 0; i < keys.width; i += numbers_together(element), at += keys.page_tokens * bytes) add_numbers<element>(d, keys, queries, at, i, sum);
+    for (std::int32_t i = 0; i < keys.width; i += numbers_together(element), at += keys.page_tokens * bytes) add_products<element>(d, keys, queries.row, at, i, sum);
   }
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
@@ -141,31 +141,14 @@ HWY_INLINE ScaledWeights scale_weights(CodedUnit const& values, std::size_t grou
 template <Element element, int M, int T, class D>
 HWY_INLINE void weigh_numbers(D d, CodedUnit const& values, ScaledWeights const& weights, std::size_t number, float const* keep, float const* add,
                               float* result, std::size_t stride) {
-  constexpr int n = numbers_together(element);
-  constexpr std::size_t wide = hn::MaxLanes(D()), bytes = bytes_together(element);
+  constexpr std::size_t wide = hn::MaxLanes(D());
   using V = hn::Vec<D>;
   V sum[M][T];
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
     for (int t = 0; t < T; ++t) sum[m][t] = hn::Set(d, weights.offset[m]);
   auto [at, next] = value_words<element>(values, number);
-  for (std::int32_t i = 0; i < values.tokens; i += n, at += next) {
-    V x[T][n];
-    HWY_UNROLL(2)
-    for (int t = 0; t < T; ++t) {
-      load_codes<element>(d, at + t * wide * bytes, x[t]);
-      __builtin_prefetch(at + t * wide * bytes + values.fetch, 0, 2);
-    }
-    HWY_UNROLL(8)
-    for (int k = 0; k < n; ++k) {
-      HWY_UNROLL(4)
-      for (int m = 0; m < M; ++m) {
-        V const w = hn::Set(d, weights.row[m][i + k]);
-        HWY_UNROLL(2)
-        for (int t = 0; t < T; ++t) sum[m][t] = hn::MulAdd(w, x[t][k], sum[m][t]);
-      }
-    }
-  }
+  for (std::int32_t i = 0; i < values.tokens; i += numbers_together(element), at += next) add_products<element>(d, values, weights.row, at, i, sum);
   HWY_UNROLL(4)
   for (int m = 0; m < M; ++m)
     for (int t = 0; t < T; ++t) {

@@ -36,19 +36,23 @@ HWY_INLINE void unpack_scales(CodedUnit const& unit, std::size_t at, std::size_t
   }
 }
 
+/// Codes first .. end of a vector of lanes, from `at` on and `next` bytes apart, by their scales into to.numbers [..][stride], from `place` of a row on.
+template <Element element, class D>
+HWY_INLINE void unpack_lanes(D d, std::byte const* at, std::size_t next, std::int32_t first, std::int32_t end, Unpacked const& to, std::size_t stride, std::size_t place) {
+  constexpr int n = numbers_together(element);
+  for (std::int32_t i = first; i < end; i += n, at += next) {
+    hn::Vec<D> x[n];
+    load_codes<element>(d, at, x);
+    for (int k = 0; k < n; ++k) hn::StoreU(hn::MulAdd(hn::Set(d, to.step[i + k]), x[k], hn::Set(d, to.lo[i + k])), d, to.numbers + (i + k) * stride + place);
+  }
+}
+
 /// Numbers first .. end of keys, that lie at `codes`.
 template <Element element>
 HWY_INLINE void unpack_numbers(CodedUnit const& keys, std::byte const* codes, std::int32_t first, std::int32_t end, Unpacked const& to) {
-  constexpr int n = numbers_together(element);
   constexpr std::size_t bytes = bytes_together(element);
   by_vectors(keys.tokens, [&](auto d, std::size_t t) HWY_ATTR {
-    std::byte const* at = codes + (keys.first + t) * bytes;
-    for (std::int32_t i = first; i < end; i += n, at += keys.page_tokens * bytes) {
-      hn::Vec<decltype(d)> x[n];
-      load_codes<element>(d, at, x);
-      for (int k = 0; k < n; ++k)
-        hn::StoreU(hn::MulAdd(hn::Set(d, to.step[i + k]), x[k], hn::Set(d, to.lo[i + k])), d, to.numbers + (i + k) * unit_tokens + t);
-    }
+    unpack_lanes<element>(d, codes + (keys.first + t) * bytes, keys.page_tokens * bytes, first, end, to, unit_tokens, t);
   });
 }
 
@@ -70,17 +74,10 @@ HWY_INLINE void unpack_keys(CodedUnit const& keys, Unpacked const& to) {
 /// A group of 32 numbers, whose scales are in `to`.
 template <Element element>
 HWY_INLINE void unpack_group(CodedUnit const& values, std::size_t begin, Unpacked const& to) {
-  constexpr int n = numbers_together(element);
   std::size_t const width = values.width;
   by_vectors(std::min<std::size_t>(32, width - begin), [&](auto d, std::size_t in_group) HWY_ATTR {
-    std::size_t const number = begin + in_group;
-    auto [at, next] = value_words<element>(values, number);
-    for (std::int32_t i = 0; i < values.tokens; i += n, at += next) {
-      hn::Vec<decltype(d)> x[n];
-      load_codes<element>(d, at, x);
-      for (int k = 0; k < n; ++k)
-        hn::StoreU(hn::MulAdd(hn::Set(d, to.step[i + k]), x[k], hn::Set(d, to.lo[i + k])), d, to.numbers + (i + k) * width + number);
-    }
+    auto const [at, next] = value_words<element>(values, begin + in_group);
+    unpack_lanes<element>(d, at, next, 0, values.tokens, to, width, begin + in_group);
   });
 }
 

@@ -131,7 +131,24 @@ HWY_INLINE ValueWords value_words(CodedUnit const& values, std::size_t number) {
   return {values.codes + static_cast<std::size_t>(values.first / numbers_together(element)) * next + number * bytes, next};
 }
 
-/// Calls body with the element whose codes have as many bits, as a constant.
+/// Calls body with the element, as a constant.
+template <class Body>
+HWY_INLINE void by_element(Element element, Body const& body) {
+  using enum Element;
+  switch (element) {
+    case f32: return body(std::integral_constant<Element, f32>());
+    case bf16: return body(std::integral_constant<Element, bf16>());
+    case f16: return body(std::integral_constant<Element, f16>());
+    case int8: return body(std::integral_constant<Element, int8>());
+    case int4: return body(std::integral_constant<Element, int4>());
+    case int3: return body(std::integral_constant<Element, int3>());
+    case int2: return body(std::integral_constant<Element, int2>());
+    case mixed: return body(std::integral_constant<Element, mixed>());
+    case fp8: return body(std::integral_constant<Element, fp8>());
+  }
+}
+
+/// With the one whose codes have as many bits, of a strip.
 template <class Body>
 HWY_INLINE void by_bits(int bits, Body const& body) {
   if (bits == 2) body(std::integral_constant<Element, Element::int2>());

@@ -57,14 +57,15 @@ void multiply_columns(float const* columns, std::size_t count, std::size_t depth
     float const* x[4];
     for (std::size_t k = 0; k < 4; ++k) x[k] = vectors + (t + std::min(k, n - 1)) * vector_stride;
     by_vectors(count, [&](auto d, std::size_t row) HWY_ATTR {
-      auto const start = base ? hn::LoadU(d, base + row) : hn::Zero(d);
-      hn::Vec<decltype(d)> sum[4] = {start, start, start, start};
+      auto const none = hn::Zero(d);
+      hn::Vec<decltype(d)> sum[4] = {none, none, none, none};
       float const* column = columns + row;
       for (std::size_t i = 0; i < depth; ++i, column += count) {
         auto const c = hn::LoadU(d, column);
         for (int k = 0; k < 4; ++k) sum[k] = hn::MulAdd(hn::Set(d, x[k][i]), c, sum[k]);
       }
-      for (std::size_t k = 0; k < n; ++k) hn::StoreU(sum[k], d, to + (t + k) * stride + row);
+      auto const start = base ? hn::LoadU(d, base + row) : none;
+      for (std::size_t k = 0; k < n; ++k) hn::StoreU(hn::Add(sum[k], start), d, to + (t + k) * stride + row);
     });
   }
 }

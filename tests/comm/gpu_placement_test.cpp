@@ -38,7 +38,7 @@ TEST(GpuPlacement, ARankThatSeesOneTakesIt) {
   EXPECT_EQ(placement.why_shared, "");
 }
 
-TEST(GpuPlacement, WhereTheyOverlapNobodySharesWithoutNeed) {
+TEST(GpuPlacement, ThoseThatSeeFewestChooseFirst) {
   auto const placement = place_on_gpus(std::vector{site(0, {near_0, also_0}), site(0, {near_0}), site(0, {also_0, near_1})});
   EXPECT_THAT(placement.gpus, ElementsAre(1, 0, 1));
   EXPECT_EQ(placement.why_shared, "");
@@ -49,6 +49,12 @@ TEST(GpuPlacement, SharingIsSaidOncePerHost) {
   EXPECT_THAT(placement.gpus, ElementsAre(0, 0, 0, 0));
   EXPECT_EQ(placement.why_shared, "ranks 0, 1, 2 of node0 share a GPU");
   EXPECT_THAT(placement.complaints, ElementsAre("3 ranks of node0 share 1 GPU (ranks 0, 1, 2 the one at 0000:17:00.0); start a rank per GPU, as --ntasks-per-node says"));
+}
+
+TEST(GpuPlacement, ARankWithoutOneSharesNone) {
+  auto const placement = place_on_gpus(std::vector{site(0, {near_0}), site(0, {near_0}), site(0, {})});
+  ASSERT_EQ(placement.complaints.size(), 2u);
+  EXPECT_EQ(placement.complaints[0], "2 ranks of node0 share 1 GPU (ranks 0, 1 the one at 0000:17:00.0); start a rank per GPU, as --ntasks-per-node says");
 }
 
 TEST(GpuPlacement, ARankWithoutOneIsNamedWhereOthersHaveOne) {

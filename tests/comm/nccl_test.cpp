@@ -133,10 +133,11 @@ TEST(Nccl, ExchangesOfAWorldShareACommunicatorAndTakeTurnsInTheOrderOfTheirStart
 }
 
 TEST(Nccl, ARankThatFallsSilentIsATimeoutThatNamesIt) {
-  for (int const at_group : {1, 2, 3}) {
-    auto const outcomes = ThreeRanks{.faults = {.silent = 2, .at_group = at_group}}.run();
-    for (auto const r : {0u, 1u}) EXPECT_EQ(outcomes[r], (Outcome{Status::timeout, {2}, {}})) << at_group;
-  }
+  for (std::size_t const bytes : {100, 60'000})
+    for (int const at_group : {1, 2, 3}) {
+      auto const outcomes = ThreeRanks{.faults = {.silent = 2, .at_group = at_group}, .bytes = bytes}.run();
+      for (auto const r : {0u, 1u}) EXPECT_EQ(outcomes[r], (Outcome{Status::timeout, {2}, {}})) << bytes << " " << at_group;
+    }
 }
 
 TEST(Nccl, ARankThatFallsSilentBetweenTheGroupsOfARoundIsNamedToo) {
@@ -228,7 +229,7 @@ TEST(Nccl, IsLeftOutForOneReasonThatAllRanksKnow) {
   run_threads(2, [](World& world) {
     GpuPlacement const alone{{0, 1}, {}, {}}, none{{-1, -1}, {}, {}}, shared{{0, 0}, "ranks 0, 1 of host0 share a GPU", {}};
     EXPECT_EQ(why_not_nccl(world, alone, true), "");
-    EXPECT_THAT(why_not_nccl(world, alone, false), HasSubstr("without NCCL; rebuild with -DPIKV_NCCL=ON"));
+    EXPECT_THAT(why_not_nccl(world, alone, false), HasSubstr("without NCCL; rebuild with -DPIKV_CUDA=ON -DPIKV_NCCL=ON"));
     EXPECT_EQ(why_not_nccl(world, none, true), "no rank has a GPU");
     EXPECT_EQ(why_not_nccl(world, shared, true), "ranks 0, 1 of host0 share a GPU");
   });

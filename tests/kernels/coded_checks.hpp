@@ -53,7 +53,7 @@ inline Problem problem_of(CodedCase const& s, std::int32_t long_pages = 3) {
 }
 
 /// How far attention on codes may be off: with VNNI queries and weights have 16 bits of the largest of a unit, times its steps, which mixed bits make unlike.
-inline double attention_tolerance(Element element) { return element == Element::mixed ? 2e-3 : has_steps(element) ? 6e-4 : 3e-5; }
+inline double attention_tolerance(Element element, bool on_host) { return !on_host || !has_steps(element) ? 3e-5 : element == Element::mixed ? 2e-3 : 6e-4; }
 
 inline std::vector<Codec> codecs_of(CodedCase const& s) {
   std::vector<Codec> codecs;

@@ -23,7 +23,7 @@ TEST_P(CodedTest, AttentionIsThatOnRebuiltPages) {
     EXPECT_LE(largest_difference(quotients(out, d), quotients(wanted, d)), 1e-5);
     EXPECT_LE(largest_difference(out.max, wanted.max), 1e-5);
     EXPECT_LE(largest_difference(lse, wanted_lse), 1e-5);
-    double const close = attention_tolerance(codec.element);
+    double const close = attention_tolerance(codec.element, true);
     on_each_target([&] {
       Partial const got = attend_coded_on_host(p, &host_lse);
       EXPECT_LE(largest_difference(quotients(got, d), quotients(wanted, d)), close);
