@@ -15,7 +15,8 @@ import h5py
 import pikv_runs
 
 PIKV = pathlib.Path(sys.argv.pop()).resolve()
-NEW_TOKENS = 400
+NEW_TOKENS = 2000
+LONG = "".join(json.dumps({"prompt": "Once upon a time", "max_new_tokens": 8000}) + "\n" for _ in range(24))   # minutes of work on one rank
 
 
 def tokens_in(path):
@@ -104,14 +105,14 @@ class Stop(unittest.TestCase):
                     self.assertGreater(now["begin_s"].min(), then["end_s"].max())   # one clock
 
     def test_its_time_limit(self):
-        done = self.generate("--max-new-tokens", 8000, "--prompt", "Once upon a time", "--checkpoint", self.saved, "--checkpoint-every", 0, "--time-limit", "3s",
-                             "--time-margin", "1s")
+        (self.folder / "long.jsonl").write_text(LONG)
+        done = self.generate("--prompts", "long.jsonl", "--checkpoint", self.saved, "--checkpoint-every", 0, "--time-limit", "3s", "--time-margin", "1s")
         self.assertEqual((done.code, done.stdout), (75, ""), done.stderr)
         self.assertIn("stopped (time limit) after a complete checkpoint; go on with --resume", done.stderr)
         self.assertLess(done.seconds, 20)
         with h5py.File(next(self.saved.glob("step-*.h5"))) as checkpoint:
             self.assertEqual(checkpoint.attrs["reason"], "time limit")
-            self.assertEqual(len(checkpoint["requests"]), 1)
+            self.assertEqual(len(checkpoint["requests"]), LONG.count("\n"))
 
     def test_what_cannot_be_is_said_before_work_starts(self):
         done = self.generate("--max-new-tokens", 60, "--checkpoint", self.saved, "--checkpoint-every", 25)
@@ -141,7 +142,8 @@ class Stop(unittest.TestCase):
         self.assertEqual(len(list(self.saved.iterdir())), 2)
 
     def test_without_a_checkpoint_folder_a_signal_ends_it_as_ever(self):
-        job = subprocess.Popen([PIKV, "generate", "--max-new-tokens", "8000", "--prompt", "Once"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (self.folder / "long.jsonl").write_text(LONG)
+        job = subprocess.Popen([PIKV, "generate", "--prompts", self.folder / "long.jsonl"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(1)
         job.send_signal(signal.SIGTERM)
         self.assertEqual(job.wait(timeout=30), -signal.SIGTERM)
