@@ -35,12 +35,16 @@ inline constexpr std::int32_t strip_numbers = 8, least_strip_bits = 2, most_stri
 /// stands for mean + decode c. Keys are used as they are kept: q.x ~ q.mean + (decode^T q).c; values are summed as they are kept and decoded once.
 ///   encode [rank][head_dim], decode [head_dim][rank], mean [head_dim], fp32; rank is a multiple of 8, at most head_dim rounded up to 8
 /// Null pointers: the identity, rank = head_dim.
+///   feedback [rank][rank], or null; looked at for keys stored as integers alone. Before number j of a token is rounded, feedback[i][j] times the error of each number
+///   i < j is added to it, so that errors cancel in what queries see (GPTQ, arXiv 2210.17323; LDLQ of QuIP, arXiv 2307.13304). The ends of groups are
+///   those of the numbers themselves. What is stored is read as ever.
 struct LinearMap {
   std::int32_t rank = 0;
   float const* encode = nullptr;
   float const* decode = nullptr;
   float const* mean = nullptr;
-  bool transposed = false;   // decode is encode's transpose, number by number: as of rotations, permutations, principal components
+  bool orthonormal = false;   // encode's rows are, and decode is its transpose, number by number: as of rotations, permutations, principal components
+  float const* feedback = nullptr;
   constexpr bool identity() const { return decode == nullptr; }
 };
 

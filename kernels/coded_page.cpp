@@ -229,9 +229,12 @@ void CodedPart::store(float const* numbers, std::byte* page) const {
   std::memset(codes, 0, code_bytes(element_, part_, page_tokens_, head_));
   if (has_steps(element_) || element_ == Element::fp8) store_scales(numbers, page);
   std::byte const* const scales = page + head_.scales;
-  for (std::int32_t token = 0; token < page_tokens_; ++token)
+  float const* const feedback = part_ == Part::keys && has_steps(element_) && map_ ? map_->feedback : nullptr;
+  std::vector<float> fed;   // what the errors of earlier numbers have made of a token's
+  for (std::int32_t token = 0; token < page_tokens_; ++token) {
+    fed.assign(numbers + token * head_.width, numbers + (token + 1) * head_.width);
     for (std::int32_t i = 0; i < head_.width; ++i) {
-      float const x = numbers[token * head_.width + i];
+      float const x = fed[static_cast<std::size_t>(i)];
       std::size_t const at = place(token, i);
       if (element_ == Element::f32) store_as(codes, at, x);
       if (element_ == Element::bf16) store_as(codes, at, to_bf16(x));
@@ -242,8 +245,13 @@ void CodedPart::store(float const* numbers, std::byte* page) const {
       }
       if (!has_steps(element_)) continue;
       auto const [lo, step] = low_step(page, token, i);
-      store_code(bits(i), codes, at, code_of(x, lo, step, top_code(bits(i))));
+      std::uint8_t const code = code_of(x, lo, step, top_code(bits(i)));
+      store_code(bits(i), codes, at, code);
+      if (!feedback) continue;
+      float const error = x - std::fma(step, static_cast<float>(code), lo);
+      for (std::int32_t j = i + 1; j < head_.rank; ++j) fed[static_cast<std::size_t>(j)] = std::fma(feedback[i * head_.rank + j], error, fed[static_cast<std::size_t>(j)]);
     }
+  }
 }
 
 float CodedPart::load(std::byte const* page, std::int32_t token, std::int32_t number) const {

@@ -123,8 +123,10 @@ void add_bits(shards::StoredPart& stored, Part part, double mean, std::int32_t l
   if (stored.maps.empty()) stored.maps.assign(static_cast<std::size_t>(page.kv_heads), shards::map_of_rank(shards::identity_map(page.head_dim), round_up(page.head_dim)));
   std::vector<std::vector<double>> weights;
   for (shards::RankMap& map : stored.maps) {
-    weights.push_back(shards::key_weights(map, calibration->moments(layer, first + static_cast<std::int32_t>(weights.size()))));
+    shards::HeadMoments const moments = calibration->moments(layer, first + static_cast<std::int32_t>(weights.size()));
+    weights.push_back(shards::key_weights(map, moments));
     shards::sort_numbers(map, weights.back());
+    map.feedback = shards::key_feedback(map, moments);
   }
   stored.bits = shards::key_bits(weights, mean);
 }

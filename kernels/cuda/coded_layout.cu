@@ -42,6 +42,7 @@ std::vector<float> matrices_of(CodedLayout const& host) {
     matrices.insert(matrices.end(), map.encode, map.encode + entries);
     matrices.insert(matrices.end(), map.decode, map.decode + entries);
     matrices.insert(matrices.end(), map.mean, map.mean + d);
+    if (map.feedback) matrices.insert(matrices.end(), map.feedback, map.feedback + map.rank * map.rank);
   }
   return matrices;
 }
@@ -51,8 +52,11 @@ std::vector<LinearMap> placed(std::vector<LinearMap> maps, std::ptrdiff_t d, flo
   for (LinearMap& map : maps) {
     if (map.identity()) continue;
     std::ptrdiff_t const entries = d * map.rank;
-    map = {map.rank, matrices, matrices + entries, matrices + 2 * entries, map.transposed};
+    map.encode = matrices;
+    map.decode = matrices + entries;
+    map.mean = matrices + 2 * entries;
     matrices += 2 * entries + d;
+    if (map.feedback) map.feedback = std::exchange(matrices, matrices + map.rank * map.rank);
   }
   return maps;
 }

@@ -95,12 +95,15 @@ __device__ void store_zero_step(float lo, float hi, float top, signed char* zero
   *step_at = static_cast<unsigned char>(step);
 }
 
+__device__ float code_of(float x, int bits, float lo, float step) {
+  return step == 0 ? 0 : fminf(fmaxf(rintf((x - lo) / step), 0.0f), static_cast<float>(top_code(bits)));
+}
+
 /// A number as entry `at` of a word, the rest of it 0. `bits` and `step`: of integers; else what numbers are multiples of.
 template <class Codes>
 __device__ typename Codes::Word entry_of(float x, int at, int bits, float lo, float step) {
   if constexpr (Codes::steps) {
-    float const code = step == 0 ? 0 : fminf(fmaxf(rintf((x - lo) / step), 0.0f), static_cast<float>(top_code(bits)));
-    unsigned const placed = static_cast<unsigned>(code) << Codes::shift(bits, at);
+    unsigned const placed = static_cast<unsigned>(code_of(x, bits, lo, step)) << Codes::shift(bits, at);
     if constexpr (std::is_same_v<Codes, CodesMixed>)
       return {placed, bits};
     else
@@ -127,9 +130,27 @@ __device__ float largest(float x) {
   return x;
 }
 
+/// What LinearMap's feedback adds to the numbers of a part before they are rounded: a warp to a token, number after number.
+__device__ void feed_back(CodedColumn const& column, int tokens, std::byte const* page, float* numbers) {
+  int const lane = static_cast<int>(threadIdx.x) % warp, width = column.head.width, rank = column.head.rank;
+  with_codes(column.element, [&](auto codes) {
+    using Codes = decltype(codes);
+    if constexpr (Codes::steps)
+      for (int token = static_cast<int>(threadIdx.x) / warp; token < tokens; token += warps)
+        for (int i = 0; i < rank; ++i) {
+          float* const of_token = numbers + token * width;
+          int const group = column.group(token, i);
+          float const x = of_token[i], lo = column.template lower_end<Codes>(page, group), step = column.template step<Codes>(page, group);
+          float const error = x - fmaf(step, code_of(x, column.bits(i), lo, step), lo);
+          for (int j = i + 1 + lane; j < rank; j += warp) of_token[j] = fmaf(column.map.feedback[static_cast<std::size_t>(i) * rank + j], error, of_token[j]);
+          __syncwarp();   // the next number is complete
+        }
+  });
+}
+
 /// One block per (page, KV head, keys or values): the numbers to memory of their own, the scales, the codes a word a thread, the error of each token.
 /// Bytes: a page's read twice, its codes written, 4 bytes per number written and read twice more, mostly in the cache. Multiply-adds: 2 rank
-/// head_dim per token with a linear map, else about ten instructions per number. Limit: memory bandwidth; with a map loads from the cache.
+/// head_dim per token with a linear map (and rank^2 / 2 with feedback), else about ten instructions per number. Limit: memory bandwidth; with a map loads from the cache.
 __global__ void __launch_bounds__(threads) encode_part(Job job) {
   CodedLayout const& layout = job.layout;
   int const thread = static_cast<int>(threadIdx.x), lane = thread % warp, kv_head = static_cast<int>(blockIdx.y), d = layout.head_dim;
@@ -178,6 +199,10 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
     store_lo_step(lo, hi, top, lower_ends + group, lower_ends + column.groups() + group);
   }
   __syncthreads();   // the scales are complete
+  if (part == Part::keys && column.map.feedback) {
+    feed_back(column, tokens, page, numbers);
+    __syncthreads();   // the numbers are to be rounded
+  }
 
   with_codes(column.element, [&](auto codes) {
     using Codes = decltype(codes);

@@ -23,15 +23,22 @@ bool is_in_order_after_reads(Cell const& cell, Place me, History const& history)
   return true;
 }
 
-void note_read(Cell& cell, Place me, Moment now) {
+// Lanes that read it before `me` need not be remembered: what comes after `me` comes after them.
+void note_read(Cell& cell, Place me, History const& history) {
   auto const warp = static_cast<std::uint8_t>(me.warp());
-  if (cell.read != now) {
-    cell.read = now;
+  if (cell.read != history.now()) {
+    cell.read = history.now();
     cell.read_warp = warp;
     cell.read_lanes = 0;
     cell.read_tick = 0;
   } else if (cell.read_warp != warp) {
     cell.read_warp = many_warps;
+  } else {
+    std::uint32_t before = 0;
+    for (std::uint32_t left = cell.read_lanes; left != 0; left &= left - 1)
+      if (history.has_seen(me, static_cast<unsigned>(std::countr_zero(left)), cell.read_tick)) before |= left & -left;
+    cell.read_lanes &= ~before;
+    if (cell.read_lanes == 0) cell.read_tick = 0;
   }
   cell.read_lanes |= 1u << me.lane();
   cell.read_tick = std::max(cell.read_tick, me.tick);
@@ -62,7 +69,7 @@ Finding note_access(Cell& cell, Kind kind, Place me, History const& history, boo
   bool const of_this_block = !shared || written;   // what another block left in shared memory matters to none
   if (of_this_block && !is_in_order_after_write(cell, kind, me, history)) return Finding::races_with_write;
   if (kind == Kind::read) {
-    note_read(cell, me, history.now());
+    note_read(cell, me, history);
     return Finding::fine;
   }
   if ((!shared || history.in_this_block(cell.read)) && !is_in_order_after_reads(cell, me, history)) return Finding::races_with_read;

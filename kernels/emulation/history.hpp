@@ -54,7 +54,7 @@ class History {
 struct Cell {
   Moment written = not_allocated;
   Moment read = 0;
-  std::uint32_t read_lanes = 0;   // of that warp at that moment
+  std::uint32_t read_lanes = 0;   // of that warp at that moment, those that none of the others comes after
   std::uint16_t writer = 0, written_tick = 0, read_tick = 0;
   std::uint8_t read_warp = 0;   // many_warps: of more than one
   bool written_by_atomic = false;

@@ -101,19 +101,53 @@ void find_ends(Part part, float const* numbers, std::size_t tokens, std::size_t 
     }
 }
 
+template <class D, class V>
+HWY_INLINE V codes_of(D d, V x, V lo, V step, V top) {
+  V const divisor = hn::IfThenElse(hn::Eq(step, hn::Zero(d)), hn::Set(d, 1.0f), step);
+  V const code = hn::Min(hn::Max(hn::Round(hn::Div(hn::Sub(x, lo), divisor)), hn::Zero(d)), top);
+  return hn::IfThenZeroElse(hn::Eq(step, hn::Zero(d)), code);
+}
+
 /// One vector of numbers to codes, and to what these stand for.
 template <class D, class V>
 HWY_INLINE void quantise(D d, V lo, V step, V top, float* numbers, std::int32_t* codes) {
-  V const x = hn::LoadU(d, numbers);
-  V const divisor = hn::IfThenElse(hn::Eq(step, hn::Zero(d)), hn::Set(d, 1.0f), step);
-  V code = hn::Min(hn::Max(hn::Round(hn::Div(hn::Sub(x, lo), divisor)), hn::Zero(d)), top);
-  code = hn::IfThenZeroElse(hn::Eq(step, hn::Zero(d)), code);
+  V const code = codes_of(d, hn::LoadU(d, numbers), lo, step, top);
   hn::StoreU(hn::MulAdd(step, code, lo), d, numbers);
   hn::StoreU(hn::ConvertTo(hn::RebindToSigned<D>(), code), hn::RebindToSigned<D>(), codes);
 }
 
-/// `numbers` [tokens][width] become codes, in their places in the page, and what these stand for. floats: 4 * tokens * width.
-void store_integers(CodedHead const& head, Element element, Part part, std::size_t tokens, float* numbers, float* floats, std::byte* page) {
+/// Adds what LinearMap's feedback has for them to `numbers` [tokens][width] of one group, whose lower ends and steps are [width]. columns [width][tokens].
+/// Strips of eight numbers: within one, number by number; numbers after it take all eight errors at once.
+void feed_back(float const* feedback, std::size_t rank, float const* lo, float const* step, float const* top, std::size_t tokens, std::size_t width,
+               float* numbers, float* columns) {
+  constexpr std::size_t strip = 8;
+  HWY_ALIGN float errors[strip][32];
+  for (std::size_t i = 0; i < rank; ++i)
+    for (std::size_t t = 0; t < tokens; ++t) columns[i * tokens + t] = numbers[t * width + i];
+  for (std::size_t begin = 0; begin < rank; begin += strip) {
+    float const* const rows = feedback + begin * rank;
+    for (std::size_t i = begin; i < begin + strip; ++i)
+      by_vectors(tokens, [&](auto d, std::size_t t) HWY_ATTR {
+        auto x = hn::LoadU(d, columns + i * tokens + t);
+        for (std::size_t k = 0; k < i - begin; ++k) x = hn::MulAdd(hn::Set(d, rows[k * rank + i]), hn::Load(d, errors[k] + t), x);
+        hn::StoreU(x, d, columns + i * tokens + t);
+        auto const low = hn::Set(d, lo[i]), size = hn::Set(d, step[i]);
+        hn::Store(hn::Sub(x, hn::MulAdd(size, codes_of(d, x, low, size, hn::Set(d, top[i])), low)), d, errors[i - begin] + t);
+      });
+    for (std::size_t j = begin + strip; j < rank; ++j)
+      by_vectors(tokens, [&](auto d, std::size_t t) HWY_ATTR {
+        auto x = hn::LoadU(d, columns + j * tokens + t);
+        HWY_UNROLL(8)
+        for (std::size_t k = 0; k < strip; ++k) x = hn::MulAdd(hn::Set(d, rows[k * rank + j]), hn::Load(d, errors[k] + t), x);
+        hn::StoreU(x, d, columns + j * tokens + t);
+      });
+  }
+  for (std::size_t i = 0; i < rank; ++i)
+    for (std::size_t t = 0; t < tokens; ++t) numbers[t * width + i] = columns[i * tokens + t];
+}
+
+/// `numbers` [tokens][width] become codes, in their places in the page, and what these stand for. floats: 4 * tokens * width. feedback: or null.
+void store_integers(CodedHead const& head, Element element, Part part, std::size_t tokens, float const* feedback, float* numbers, float* floats, std::byte* page) {
   std::size_t const width = head.width, block = std::min<std::size_t>(tokens, 32);
   std::size_t const groups = part == Part::keys ? tokens / block * width : (width + 31) / 32 * tokens;
   auto const bits = [&](std::size_t number) { return element == Element::mixed ? head.strips[number / strip_numbers].bits : code_bits(element); };
@@ -143,6 +177,8 @@ void store_integers(CodedHead const& head, Element element, Part part, std::size
       hn::StoreU(load_half(d, scales + groups + g), d, step + g);
     });
   }
+  for (std::size_t g = 0; feedback && g < groups; g += width)
+    feed_back(feedback, static_cast<std::size_t>(head.rank), lo + g, step + g, top, block, width, numbers + g * block, reinterpret_cast<float*>(codes));
   for (std::size_t t = 0; t < tokens; ++t)
     by_vectors(width, [&](auto d, std::size_t i) HWY_ATTR {
       float* const x = numbers + t * width + i;
@@ -236,14 +272,17 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
   } else {
     for (std::size_t t = 0; t < tokens; ++t)
       for (std::size_t i = 0; i < d; ++i) work[t * d + i] = vectors[t * d + i] - map.mean[i];
-    if (map.transposed)
+    if (map.orthonormal)
       multiply_columns(map.decode, rank, d, work, d, tokens, nullptr, numbers, width);
     else
       multiply_rows(map.encode, rank, d, work, d, tokens, nullptr, numbers, width);
     for (std::size_t t = 0; t < tokens; ++t) std::fill_n(numbers + t * width + rank, width - rank, 0.0f);
   }
+  bool const all_kept = map.orthonormal && rank == d;   // then numbers are as far from what is stored as vectors are
+  float* const were = work + 5 * tokens * (d + 8);
+  if (all_kept) std::copy_n(numbers, tokens * width, were);
   if (has_steps(coded.element())) {
-    store_integers(head, coded.element(), part, tokens, numbers, work, page);
+    store_integers(head, coded.element(), part, tokens, part == Part::keys ? map.feedback : nullptr, numbers, work, page);
   } else if (coded.element() == Element::bf16) {
     store_bf16(head, part, tokens, numbers, page);
   } else {
@@ -252,11 +291,15 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
   }
   float const* const decode = head.basis != 0 ? own.decode.data() : map.decode;
   if (!decode) return largest_distance(vectors, numbers, width, tokens, d);
-  if (map.transposed && d % 8 == 0)
+  constexpr float rounding = 5e-7f;   // of the sums that map and rebuild a vector, as a share of it
+  if (all_kept) {
+    std::fill_n(work, d, 0.0f);
+    return largest_distance(were, numbers, width, tokens, d) + rounding * largest_distance(were, work, 0, tokens, d);
+  }
+  if (map.orthonormal && d % 8 == 0)
     multiply_columns(map.encode, d, rank, numbers, width, tokens, map.mean, work, d);
   else
     multiply_rows(decode, d, rank, numbers, width, tokens, head.basis != 0 ? own.mean.data() : map.mean, work, d);
-  constexpr float rounding = 5e-7f;   // of the sums that rebuild a vector, as a share of it
   std::fill_n(numbers, d, 0.0f);
   return largest_distance(vectors, work, d, tokens, d) + rounding * largest_distance(work, numbers, 0, tokens, d);
 }

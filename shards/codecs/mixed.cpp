@@ -1,5 +1,6 @@
 #include "shards/codecs/mixed.hpp"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -40,6 +41,20 @@ void sort_numbers(RankMap& map, std::vector<double>& weights) {
       map.decode[i * rank + j] = was.decode[i * rank + order[j]];
     }
   }
+}
+
+std::vector<float> key_feedback(RankMap const& map, HeadMoments const& moments) {
+  constexpr double damping = .01;
+  Eigen::Index const rank = map.rank;
+  Matrix const decode = FloatView{map.decode.data(), map.head_dim, rank}.cast<double>();
+  Matrix weight = decode.transpose() * part_moments(moments, Part::keys).weight * decode;
+  double const mean = weight.diagonal().mean();
+  weight.diagonal().array() += mean > 0 ? damping * mean : 1;   // queries that are all 0 weigh nothing
+  Matrix const factor = Eigen::LLT<Matrix>{weight.llt().solve(Matrix::Identity(rank, rank))}.matrixU();
+  std::vector<float> feedback(static_cast<std::size_t>(rank * rank), 0.0f);
+  for (Eigen::Index i = 0; i < rank; ++i)
+    for (Eigen::Index j = i + 1; j < rank; ++j) feedback[static_cast<std::size_t>(i * rank + j)] = static_cast<float>(-factor(i, j) / factor(i, i));
+  return feedback;
 }
 
 std::vector<std::vector<std::uint8_t>> key_bits(std::span<std::vector<double> const> weights, double mean) {

@@ -26,10 +26,10 @@ struct FullMap {
   std::vector<double> spectrum;
 };
 
-/// A linear map of one rank, as kernels::LinearMap wants its matrices: encode [rank][d], decode [d][rank], mean [d].
+/// A linear map of one rank, as kernels::LinearMap wants its matrices: encode [rank][d], decode [d][rank], mean [d]; feedback [rank][rank] or none.
 struct RankMap {
   std::int32_t head_dim = 0, rank = 0;
-  std::vector<float> encode, decode, mean;
+  std::vector<float> encode, decode, mean, feedback{};
 };
 
 /// The map of rank `rank`, at most head_dim rounded up to a multiple of 8: coordinates past head_dim are 0.

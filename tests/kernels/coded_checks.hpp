@@ -60,6 +60,7 @@ inline std::vector<Codec> codecs_of(CodedCase const& s) {
   for (Element element : elements) {
     if (has_steps(element) && s.page_tokens < 8) continue;
     codecs.push_back({element, Kind::identity, s.d});
+    if (has_steps(element)) codecs.push_back({element, Kind::fed, (s.d + 7) / 8 * 8});
     for (std::int32_t rank : std::set<std::int32_t>{8, s.d / 4 / 8 * 8, s.d / 2 / 8 * 8, (s.d + 7) / 8 * 8}) {
       if (rank == 0) continue;
       codecs.push_back({element, Kind::map, rank});

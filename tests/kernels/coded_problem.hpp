@@ -18,28 +18,39 @@ inline char const* name_of(Element element) {
 
 /// Owns one head's map: `decode` has orthonormal columns, `encode` is its transpose, for every other head a little off; the mean is not 0.
 struct OwnedMap {
-  std::vector<float> encode, decode, mean;
+  std::vector<float> encode, decode, mean, feedback;
   LinearMap map;
 
+  /// The identity, with feedback.
+  OwnedMap(std::int32_t d, std::uint32_t seed) : mean(static_cast<std::size_t>(d), 0.0f) {
+    std::int32_t const rank = (d + 7) / 8 * 8;
+    encode.assign(static_cast<std::size_t>(rank * d), 0.0f);
+    decode = encode;
+    for (std::int32_t i = 0; i < d; ++i) encode[static_cast<std::size_t>(i * d + i)] = decode[static_cast<std::size_t>(i * rank + i)] = 1;
+    feedback = random_floats(static_cast<std::size_t>(rank * rank), seed, 0.3f);
+    map = {rank, encode.data(), decode.data(), mean.data(), rank == d, feedback.data()};
+  }
+
   OwnedMap(std::int32_t d, std::int32_t rank, std::uint32_t seed) : encode(d * rank), decode(d * rank), mean(random_floats(d, seed + 2)) {
-    auto columns = random_floats(static_cast<std::size_t>(d) * rank, seed);
+    auto const random = random_floats(static_cast<std::size_t>(d) * rank, seed);
+    std::vector<double> columns(random.begin(), random.end());
     bool const exact = seed / 10 % 2 == 1;
     auto const noise = random_floats(static_cast<std::size_t>(d) * rank, seed + 1, exact ? 0.0f : 1e-3f);
     for (std::int32_t j = 0; j < rank && j < d; ++j) {
-      float* const own = columns.data() + j * d;
+      double* const own = columns.data() + j * d;
       for (std::int32_t k = 0; k <= j; ++k) {
-        float const* const other = columns.data() + k * d;
+        double const* const other = columns.data() + k * d;
         double dot = 0;
-        for (std::int32_t i = 0; i < d; ++i) dot += static_cast<double>(own[i]) * other[i];
+        for (std::int32_t i = 0; i < d; ++i) dot += own[i] * other[i];
         if (k == j) dot = 1 - 1 / std::sqrt(dot);
-        for (std::int32_t i = 0; i < d; ++i) own[i] -= static_cast<float>(dot) * other[i];
+        for (std::int32_t i = 0; i < d; ++i) own[i] -= dot * other[i];
       }
       for (std::int32_t i = 0; i < d; ++i) {
-        decode[i * rank + j] = own[i];
-        encode[j * d + i] = own[i] + noise[j * d + i];
+        decode[i * rank + j] = static_cast<float>(own[i]);
+        encode[j * d + i] = decode[i * rank + j] + noise[j * d + i];
       }
     }
-    map = {rank, encode.data(), decode.data(), mean.data(), exact};
+    map = {rank, encode.data(), decode.data(), mean.data(), exact};   // no feedback
   }
 };
 
@@ -52,14 +63,14 @@ inline std::vector<std::vector<std::uint8_t>> mixed_bits(std::int32_t heads, std
   return bits;
 }
 
-enum class Kind { identity, map, own };
+enum class Kind { identity, map, own, fed };
 
 struct Codec {
   Element element;
   Kind kind;
   std::int32_t rank;
   std::string text() const {
-    return std::string{name_of(element)} + (kind == Kind::identity ? "" : (kind == Kind::map ? " map " : " own ") + std::to_string(rank));
+    return std::string{name_of(element)} + (kind == Kind::identity ? "" : kind == Kind::fed ? " fed" : (kind == Kind::map ? " map " : " own ") + std::to_string(rank));
   }
 };
 
@@ -78,12 +89,13 @@ struct CodedProblem {
     for (std::int32_t i = 0; i < 2 * heads; ++i) {
       Codec const& codec = i < heads ? k : v;
       if (codec.kind == Kind::map) maps.emplace_back(d, codec.rank, 10u * i);
+      if (codec.kind == Kind::fed) maps.emplace_back(d, 10u * i);
     }
     std::vector<LinearMap> k_maps, v_maps;
     std::size_t next = 0;
-    if (k.kind == Kind::map)
+    if (k.kind == Kind::map || k.kind == Kind::fed)
       for (std::int32_t i = 0; i < heads; ++i) k_maps.push_back(maps[next++].map);
-    if (v.kind == Kind::map)
+    if (v.kind == Kind::map || v.kind == Kind::fed)
       for (std::int32_t i = 0; i < heads; ++i) v_maps.push_back(maps[next++].map);
     auto const k_bits = mixed_bits(heads, k.rank, true), v_bits = mixed_bits(heads, v.rank, false);
     shape = std::make_unique<CodedShape>(plain.layout, PartSpec{k.element, k_maps, k.kind == Kind::own ? k.rank : 0, k_bits},

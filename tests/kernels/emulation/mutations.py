@@ -83,6 +83,8 @@ MUTATIONS = [
     ("attend_coded", "join.first_partial_row + n * join.step", "join.first_partial_row + n", "*", "Failure"),
     ("coded_pages", "  __syncthreads();   // the scales are complete\n", "", "*", "a race|nothing has written"),
     ("coded_pages", "    __syncthreads();   // the next tokens use the same memory\n", "", "*", "a race"),
+    ("coded_pages", "          __syncwarp();   // the next number is complete\n", "", "*CodedPages*", "a race"),
+    ("coded_pages", "int j = i + 1 + lane; j < rank", "int j = i + lane; j < rank", "*CodedPages*", "a race|Failure"),
     ("coded_pages", "width - group / tokens * CodedColumn::value_group)", "32)", "*", "Failure|a race|nothing has written|after the end"),
     ("coded_pages", "zero * size > lo && zero > least_zero", "zero * size > hi && zero > least_zero", "*", "Failure"),
     ("coded_pages", "if (along >= length) break;", "if (along > length) break;", "*", "Failure|after the end|nothing has written"),

@@ -211,6 +211,17 @@ __global__ void read_within_half_warps(float* out, unsigned other) {
   __syncwarp(threadIdx.x < 16 ? 0xFFFFu : 0xFFFF0000u);
   out[threadIdx.x] = kept[threadIdx.x ^ other];
 }
+/// Each round another lane changes a number; without the barrier the last one does so while others still read it.
+__global__ void add_in_turn(float* out, int barriers) {
+  auto* const kept = dynamic_shared<float>();
+  kept[threadIdx.x] = 1;
+  __syncwarp();
+  for (int round = 0; round < 4; ++round) {
+    if (threadIdx.x < 8) kept[(threadIdx.x + round) % 8] += 1;
+    if (round < barriers) __syncwarp();
+  }
+  out[threadIdx.x] = kept[threadIdx.x];
+}
 __global__ void overwrite_what_others_read(float* out) {
   auto* const kept = dynamic_shared<float>();
   if (threadIdx.x == 0) kept[0] = 1;
@@ -235,6 +246,8 @@ TEST_P(Emulation, OrdersTheLanesOfAMaskAndNoOthersBySyncwarp) {
   EXPECT_THAT(said({1, 32, 128}, read_within_half_warps, out.data(), 15u), IsEmpty());
   EXPECT_THAT(said({1, 32, 128}, read_within_half_warps, out.data(), 16u), ::testing::AnyOf(HasSubstr("a race:"), HasSubstr("nothing has written")));
   EXPECT_THAT(said({1, 64, 256}, read_a_neighbours, out.data()), ::testing::AnyOf(HasSubstr("a race:"), HasSubstr("nothing has written")));
+  EXPECT_THAT(said({1, 32, 128}, add_in_turn, out.data(), 4), IsEmpty());
+  for (int barriers = 0; barriers < 4; ++barriers) EXPECT_THAT(said({1, 32, 128}, add_in_turn, out.data(), barriers), HasSubstr("a race:")) << barriers;
 }
 
 TEST_P(Emulation, ReportsARaceOnGlobalMemory) {

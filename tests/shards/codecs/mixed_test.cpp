@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/coded.hpp"
 #include "moments_of.hpp"
 #include "shards/codecs/quantised_error.hpp"
 
@@ -65,6 +66,41 @@ TEST(MixedBits, KeysAreSortedByWhatTheyWeighAndNothingElseChanges) {
       EXPECT_EQ(map.encode[j * 8 + i], i == order[j] ? 1 : 0);
       EXPECT_EQ(map.decode[i * 8 + j], i == order[j] ? 1 : 0);
     }
+}
+
+TEST(MixedBits, AnErrorsShareOfALaterNumberIsWhatTheirQueriesShare) {
+  HeadMoments moments{.head_dim = 8, .tokens = 10, .queries = 10, .k_mean = std::vector<double>(8), .v_mean = std::vector<double>(8), .k_second = std::vector<double>(64), .v_second = std::vector<double>(64), .q_second = std::vector<double>(64), .o_gram = std::vector<double>(64)};
+  for (std::size_t i = 0; i < 8; ++i) moments.q_second[9 * i] = 2;
+  moments.q_second[2 * 8 + 5] = moments.q_second[5 * 8 + 2] = 1.5;   // numbers 2 and 5 of a query go together
+  auto const feedback = key_feedback(map_of_rank(identity_map(8), 8), moments);
+  for (std::size_t i = 0; i < 8; ++i)
+    for (std::size_t j = 0; j < 8; ++j) EXPECT_NEAR(feedback[i * 8 + j], i == 2 && j == 5 ? 1.5 / (2 + .01 * 2) : 0, 1e-6) << i << ' ' << j;
+}
+
+// As they are stored, by the reference: what the feedback is for.
+TEST(MixedBits, LogitsLoseLessWithFeedback) {
+  Eigen::Index const d = 32, tokens = 64;
+  Matrix const keys = gaussian(tokens, d, 1), queries = gaussian(200, 6, 2) * gaussian(6, d, 3) + .2 * gaussian(200, d, 4);
+  HeadMoments const moments = moments_of(keys, keys, queries, gaussian(d, 4, 5));
+  kernels::PageLayout const page{kernels::DType::f32, 1, static_cast<std::int32_t>(tokens), static_cast<std::int32_t>(d)};
+  auto const loss = [&](bool fed) {
+    RankMap map = map_of_rank(identity_map(32), 32);
+    auto weights = key_weights(map, moments);
+    sort_numbers(map, weights);
+    if (fed) map.feedback = key_feedback(map, moments);
+    kernels::LinearMap const view{map.rank, map.encode.data(), map.decode.data(), map.mean.data(), true, fed ? map.feedback.data() : nullptr};
+    auto const bits = key_bits(std::span{&weights, 1}, 3);
+    std::vector<Bits> const value{value_bits(32, 3)};
+    kernels::CodedShape const shape{page, {kernels::Element::mixed, std::span{&view, 1}, 0, bits}, {kernels::Element::mixed, {}, 0, value}};
+    std::vector<std::byte> plain(page.bytes()), coded(shape.layout().bytes);
+    kernels::PoolView const pool{plain.data(), plain.size(), page};
+    Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> stored{reinterpret_cast<float*>(plain.data()), tokens, d};
+    stored = keys.cast<float>();
+    kernels::reference::encode_page(pool, 0, shape.layout(), coded.data());
+    kernels::reference::decode_page(shape.layout(), coded.data(), pool, 0);
+    return ((keys - stored.cast<double>()) * queries.transpose()).squaredNorm();
+  };
+  EXPECT_LT(loss(true), .6 * loss(false));
 }
 
 }  // namespace
