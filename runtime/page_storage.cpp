@@ -28,8 +28,6 @@ auto& of(ByPart& parts, Part part) {
   return parts[static_cast<std::size_t>(part)];
 }
 
-constexpr std::string_view rotation = "rotate";   // the map that takes no calibration
-
 // ThinK leaves values as they are.
 bool has_maps(shards::CodecSpec const& spec, Part part) {
   return spec.map && !spec.has_own_basis() && (spec.map->name != "prune" || spec.map->parameter || part == Part::keys);
@@ -89,8 +87,8 @@ ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec cons
     for (std::int32_t layer = 0; layer < config.layers; ++layer)
       for (std::int32_t head = 0; head < config.kv_heads; ++head) {
         shards::CodecSpec const& spec = choice.of(part);
-        PartChoice one{.rank = config.head_dim, .element = (part == Part::keys ? same.k : same.v).element};
-        if (has_maps(spec, part)) one = {spec.map->name, rank_of(spec, part, layer, head, config.head_dim, calibration), one.element};
+        PartChoice one{.map = std::string{no_map}, .rank = config.head_dim, .element = (part == Part::keys ? same.k : same.v).element, .mean_bits = spec.mean_bits};
+        if (has_maps(spec, part)) one = {spec.map->name, rank_of(spec, part, layer, head, config.head_dim, calibration), one.element, spec.mean_bits};
         of(parts, part).push_back(std::move(one));
       }
   auto const spreads = [&](Part part) { return choice.of(part).map && choice.of(part).map->name == "lora_plus"; };
@@ -121,14 +119,9 @@ void add_bits(shards::StoredPart& stored, Part part, double mean, std::int32_t l
     return;
   }
   if (stored.maps.empty()) stored.maps.assign(static_cast<std::size_t>(page.kv_heads), shards::map_of_rank(shards::identity_map(page.head_dim), round_up(page.head_dim)));
-  std::vector<std::vector<double>> weights;
-  for (shards::RankMap& map : stored.maps) {
-    shards::HeadMoments const moments = calibration->moments(layer, first + static_cast<std::int32_t>(weights.size()));
-    weights.push_back(shards::key_weights(map, moments));
-    shards::sort_numbers(map, weights.back());
-    map.feedback = shards::key_feedback(map, moments);
-  }
-  stored.bits = shards::key_bits(weights, mean);
+  shards::MixedKeys keys = shards::mixed_keys(std::move(stored.maps), calibration->moments_of(layer, first, page.kv_heads), mean);
+  stored.maps = std::move(keys.maps);
+  stored.bits = std::move(keys.bits);
 }
 
 struct Stored {
@@ -136,13 +129,8 @@ struct Stored {
   ByHead<PartChoice> parts;   // empty without a calibration
 };
 
-// Of mixed.
-struct MeanBits {
-  double k = 0, v = 0;
-};
-
 // `same` in all tables, but for the maps that `parts` name, and bits. calibration: null unless these want one.
-Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, MeanBits const& mean, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
+Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   for (std::int32_t table = 0; table < tables.all; ++table) {
     shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
@@ -152,8 +140,8 @@ Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, MeanBits
       shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
       stored.element = heads.front().element;
       add_maps(stored, heads, part, layer, first, config.head_dim, calibration);
-      if (stored.element == kernels::Element::mixed) add_bits(stored, part, part == Part::keys ? mean.k : mean.v, layer, first, tables.layout, calibration);
-      for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
+      if (stored.element == kernels::Element::mixed) add_bits(stored, part, heads.front().mean_bits, layer, first, tables.layout, calibration);
+      for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}:{}", head.map, head.rank, static_cast<int>(head.element), head.mean_bits);
     }
   }
   if (calibration == nullptr) return {std::move(all), {}};
@@ -168,7 +156,7 @@ Stored stored(StorageChoice const& choice, char const* k_option, char const* v_o
   same.v = stored_part(choice.v, tables.layout, v_option);
   bool const mixed = same.k.element == kernels::Element::mixed || same.v.element == kernels::Element::mixed;
   if (mixed || has_maps(choice.k, Part::keys) || has_maps(choice.v, Part::values))
-    return stored(same, parts_of(choice, same, config, calibration), {choice.k.mean_bits, choice.v.mean_bits}, tables, config, calibration);
+    return stored(same, parts_of(choice, same, config, calibration), tables, config, calibration);
   return {std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same), {}};
 }
 
@@ -193,8 +181,8 @@ PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig cons
   PageTables const tables = page_tables(options, config);
   check_groups("--codec=auto", tables.layout);
   auto const made = [&](double bytes) {
-    auto choice = choose_codec(calibration, bytes, [&](Part part, std::int32_t rank, kernels::Element element) { return part_bytes(part, rank, element, options.page_tokens); });
-    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), {}, tables, config, &calibration);
+    auto choice = choose_codec(calibration, bytes, [&](Part part, PartChoice const& one) { return part_bytes(part, one, options.page_tokens); });
+    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, &calibration);
     return PageStorage{std::make_shared<shards::PageCodecs>(tables.layout, std::move(all.tables)), std::move(all.parts)};
   };
   double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;
@@ -210,6 +198,14 @@ PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig cons
   return best;
 }
 
+namespace {
+
+bool is_measured_mixed(Part part, PartChoice const& choice) {
+  return choice.element == kernels::Element::mixed && choice.map == (part == Part::keys ? no_map : rotation) && std::ranges::find(mixed_means, choice.mean_bits) != mixed_means.end();
+}
+
+}  // namespace
+
 ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration const& calibration) {
   CalibrationFacts const& facts = calibration.facts();
   ByHead<double> expected;
@@ -221,9 +217,10 @@ ByHead<double> expected_errors(ByHead<PartChoice> const& parts, Calibration cons
       bool const known = !codes || std::ranges::find(coded_bits, kernels::code_bits(choice.element)) != coded_bits.end();
       std::int32_t const rank = std::min(choice.rank, facts.head_dim);
       bool const measured = choice.map != rotation && known && !(fitted && codes) && (rank < facts.head_dim || codes);   // not: codes of fitted or rotated numbers, others than calibration has, and the rounding of maps that keep everything
-      double const lost = !measured ? 0
-                          : fitted  ? calibration.held_out(choice.map, part, layer, head, rank).squared
-                                    : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;
+      double const lost = is_measured_mixed(part, choice) ? held_out(calibration, part, layer, head, choice).squared
+                          : !measured                     ? 0
+                          : fitted                        ? calibration.held_out(choice.map, part, layer, head, rank).squared
+                                                          : calibration.held_out(choice.map, part, layer, head, rank, choice.element).squared;
       of(expected, part).push_back(lost / calibration.held_out_size(part, layer, head).squared);
     }
   return expected;

@@ -80,6 +80,12 @@ MapError Calibration::held_out(std::string_view name, Part part, std::int32_t la
   return error(errors, whole ? 0 : step_of(rank));
 }
 
+MapError Calibration::held_out_mixed(Part part, std::int32_t layer, std::int32_t head, double mean_bits) const {
+  auto const mean = std::ranges::find(mixed_means, mean_bits);
+  if (mean == mixed_means.end()) throw InputError(fmt::format("the calibration has errors of {} mixed bits, not of {}; choose one of these", fmt::join(mixed_means, ", "), mean_bits));
+  return error(data_.mixed[static_cast<std::size_t>(mean - mixed_means.begin())][index(part)][at(layer, head)], 0);
+}
+
 double Calibration::relative_error(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const {
   double const size = held_out_size(part, layer, head).squared;
   return size > 0 ? held_out(name, part, layer, head, rank, element).squared / size : 0;

@@ -63,6 +63,9 @@ inline constexpr std::string_view no_map = "none";
 /// Codes whose errors are measured, and those errors, the map's included: by rank_steps(head_dim), or of no map, one.
 inline constexpr std::array<int, 3> coded_bits{8, 4, 3};
 using CodedErrors = std::array<ByHead<HeldOut>, coded_bits.size()>;
+/// Mean bits whose errors are measured, the map's included: of keys as shards::mixed_keys stores them, of values turned (rotate+mixed).
+inline constexpr std::array<double, 4> mixed_means{2.5, 3, 3.5, 4};
+using MixedErrors = std::array<ByHead<HeldOut>, mixed_means.size()>;   // one entry each
 
 /// What a calibration file holds (docs/calibration.md).
 struct CalibrationData {
@@ -72,6 +75,7 @@ struct CalibrationData {
   std::map<std::string, CalibratedFamily, std::less<>> families;
   std::map<std::string, std::map<std::int32_t, CalibratedRank>, std::less<>> fitted;   // by name ("distill") and rank
   std::map<std::string, CodedErrors, std::less<>> coded;   // by name of a family
+  MixedErrors mixed;
 };
 
 /// A calibration that can be trusted: of one model, whole, finite. Look-ups throw InputError for a name or rank that it does not have, naming those it has.
@@ -87,6 +91,9 @@ class Calibration {
   CalibrationFacts const& facts() const { return data_.facts; }
   CalibrationData const& data() const { return data_; }
   HeadMoments const& moments(std::int32_t layer, std::int32_t head) const { return data_.moments[at(layer, head)]; }
+  std::span<HeadMoments const> moments_of(std::int32_t layer, std::int32_t first_head, std::int32_t heads) const {
+    return std::span{data_.moments}.subspan(at(layer, first_head), static_cast<std::size_t>(heads));
+  }
   /// Of a family that has maps of all ranks.
   FullMap const& map(std::string_view name, Part part, std::int32_t layer, std::int32_t head) const;
   /// Of any family, also one that was fitted for this rank. rank: a multiple of 8, at most head_dim rounded up to one.
@@ -95,6 +102,8 @@ class Calibration {
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank) const;
   /// With integer codes on top, of a family that has maps of all ranks, or of no map ("none", rank head_dim); any other element adds nothing.
   MapError held_out(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;
+  /// Of mixed bits, one of mixed_means.
+  MapError held_out_mixed(Part part, std::int32_t layer, std::int32_t head, double mean_bits) const;
   MapError held_out_size(Part part, std::int32_t layer, std::int32_t head) const { return error(data_.held_out_size[index(part)][at(layer, head)], 0); }
   /// |x - x^|^2 by |x|^2 of held-out tokens, what the drift check expects of pages; 0 where there is nothing.
   double relative_error(std::string_view name, Part part, std::int32_t layer, std::int32_t head, std::int32_t rank, kernels::Element element) const;

@@ -121,6 +121,7 @@ void pass(Archive const& archive, CalibrationData& data) {
   for (auto& [name, errors] : data.coded)
     for (std::size_t i = 0; i < coded_bits.size(); ++i)
       pass_held_out(archive, fmt::format("/coded/{}/int{}", name, coded_bits[i]), name == no_map ? 1 : steps, errors[i]);
+  for (std::size_t i = 0; i < mixed_means.size(); ++i) pass_held_out(archive, fmt::format("/mixed/{}", mixed_means[i]), 1, data.mixed[i]);
 }
 
 Attributes attributes_of(CalibrationFacts const& facts, std::string const& command) {
@@ -213,6 +214,7 @@ void make_room(hid_t file, CalibrationData& data) {
     }
   for (auto const& name : hdf5::members_of(file, "/coded"))
     for (auto& errors : data.coded[name]) make_room(errors, heads);
+  for (auto& errors : data.mixed) make_room(errors, heads);
 }
 
 }   // namespace

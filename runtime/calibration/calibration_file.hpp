@@ -9,7 +9,7 @@
 
 namespace pikv::runtime {
 
-inline constexpr std::int64_t calibration_format = 2;   // docs/calibration.md
+inline constexpr std::int64_t calibration_format = 3;   // docs/calibration.md
 
 /// Writes NAME.part and makes it NAME when it is whole; `data` stays as it is. For one rank. Throws RunError.
 void write_calibration(std::filesystem::path const& path, CalibrationData& data, std::string const& command);

@@ -38,8 +38,8 @@ Options options_of(Calibration const& calibration, Part part, std::int32_t layer
   Options options;
   double const counts = unit(calibration, part, layer, head);
   auto const add = [&](std::string_view name, std::int32_t rank) {
-    options.choices.push_back({std::string{name}, rank, element});
-    options.candidates.push_back({bytes_of(part, rank, element), counts * calibration.held_out(name, part, layer, head, rank, element).weighted});
+    options.choices.push_back({std::string{name}, rank, element, 0});
+    options.candidates.push_back({bytes_of(part, options.choices.back()), counts * held_out(calibration, part, layer, head, options.choices.back()).weighted});
   };
   std::int32_t const d = calibration.facts().head_dim;
   add(no_map, d);
@@ -54,6 +54,19 @@ struct Together {
   std::vector<std::vector<PartChoice>> choices;   // by way, head
   std::vector<shards::Candidate> candidates;
 };
+
+/// Bits are spent over all heads at once.
+void add_mixed(Calibration const& calibration, Part part, std::int32_t layer, PartBytes const& bytes_of, double mean, Together& ways) {
+  CalibrationFacts const& facts = calibration.facts();
+  PartChoice const mixed{std::string{part == Part::keys ? no_map : rotation}, facts.head_dim, Element::mixed, mean};
+  shards::Candidate sum{};
+  for (std::int32_t head = 0; head < facts.kv_heads; ++head) {
+    sum.bytes += bytes_of(part, mixed);
+    sum.error += unit(calibration, part, layer, head) * held_out(calibration, part, layer, head, mixed).weighted;
+  }
+  ways.choices.emplace_back(static_cast<std::size_t>(facts.kv_heads), mixed);
+  ways.candidates.push_back(sum);
+}
 
 Together together(Calibration const& calibration, Part part, std::int32_t layer, PartBytes const& bytes_of, bool maps) {
   Together ways;
@@ -71,6 +84,7 @@ Together together(Calibration const& calibration, Part part, std::int32_t layer,
       ways.candidates.push_back(choice.sum);
     }
   }
+  for (double const mean : mixed_means) add_mixed(calibration, part, layer, bytes_of, mean, ways);
   return ways;
 }
 
@@ -94,12 +108,18 @@ ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_ra
   return {std::vector<std::int32_t>{ranks.begin(), values}, std::vector<std::int32_t>{values, ranks.end()}};
 }
 
-double part_bytes(Part part, std::int32_t rank, Element element, std::int32_t page_tokens) {
-  constexpr double full = 2, pair = 4, group = 32;
-  int const bits = kernels::code_bits(element);
-  if (bits == 0) return full * rank;
-  double const codes = rank * bits / 8.0;
-  return codes + (part == Part::keys ? pair * rank / std::min<double>(page_tokens, group) : pair * ((rank + 31) / 32));
+MapError held_out(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, PartChoice const& choice) {
+  if (choice.element == Element::mixed) return calibration.held_out_mixed(part, layer, head, choice.mean_bits);
+  return calibration.held_out(choice.map, part, layer, head, choice.rank, choice.element);
+}
+
+double part_bytes(Part part, PartChoice const& choice, std::int32_t page_tokens) {
+  constexpr double full = 2, group = 32;
+  bool const mixed = choice.element == Element::mixed;
+  double const bits = mixed ? choice.mean_bits : kernels::code_bits(choice.element), pair = mixed ? 2 : 4;
+  if (bits == 0) return full * choice.rank;
+  double const groups = part == Part::keys ? choice.rank / std::min<double>(page_tokens, group) : (choice.rank + 31) / 32;
+  return choice.rank * bits / 8 + pair * groups;
 }
 
 namespace {

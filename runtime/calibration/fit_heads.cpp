@@ -6,6 +6,9 @@
 
 #include "runtime/calibration/split.hpp"
 #include "shards/codecs/maps/distill.hpp"
+#include "shards/codecs/maps/rotate.hpp"
+#include "shards/codecs/mixed.hpp"
+#include "shards/codecs/mixed_error.hpp"
 #include "shards/codecs/quantised_error.hpp"
 
 namespace pikv::runtime {
@@ -62,13 +65,42 @@ void add_code_errors(FullMap const& map, Matrix const& x, HeadMoments const& mom
     for (MapError const& error : shards::code_errors(map, x, weight, part, bits, ranks)) into.add(std::vector{error.squared, error.weighted});
 }
 
+// How a layer's keys and values are stored in mixed bits, by mixed_means.
+struct LayerBits {
+  std::array<shards::MixedKeys, mixed_means.size()> keys;
+  RankMap turned;   // of values, as all heads have it
+  std::array<std::vector<std::uint8_t>, mixed_means.size()> values;
+};
+
+LayerBits layer_bits(CalibrationData const& data, std::int32_t layer) {
+  std::int32_t const d = data.facts.head_dim, rank = (d + 7) / 8 * 8;
+  auto const heads = static_cast<std::size_t>(data.facts.kv_heads);
+  LayerBits bits;
+  bits.turned = shards::map_of_rank(shards::rotation_map(d), rank);
+  for (std::size_t i = 0; i < mixed_means.size(); ++i) {
+    auto const moments = std::span{data.moments}.subspan(static_cast<std::size_t>(layer) * heads, heads);
+    bits.keys[i] = shards::mixed_keys(std::vector(heads, shards::map_of_rank(shards::identity_map(d), rank)), moments, mixed_means[i]);
+    bits.values[i] = shards::value_bits(rank, mixed_means[i]);
+  }
+  return bits;
+}
+
+void add_mixed_errors(LayerBits const& bits, std::size_t head, Matrix const& x, HeadMoments const& moments, Part part, Numbers& into) {
+  Matrix const weight = shards::part_moments(moments, part).weight;
+  for (std::size_t i = 0; i < mixed_means.size(); ++i) {
+    shards::MixedKeys const& keys = bits.keys[i];
+    MapError const error = part == Part::keys ? shards::mixed_error(keys.maps[head], keys.bits[head], x, weight, part) : shards::mixed_error(bits.turned, bits.values[i], x, weight, part);
+    into.add(std::vector{error.squared, error.weighted});
+  }
+}
+
 struct Shape {
   std::int32_t head_dim;
   std::vector<std::int32_t> steps;
   std::span<std::int32_t const> distill_ranks;
 };
 
-Numbers fit_head(Shape const& shape, HeadSamples const& samples, CalibrationData const& data, std::size_t head) {
+Numbers fit_head(Shape const& shape, LayerBits const& bits, HeadSamples const& samples, CalibrationData const& data, std::size_t head) {
   Numbers numbers;
   for (Part const part : {Part::keys, Part::values}) {
     auto const at = static_cast<std::size_t>(part);
@@ -76,13 +108,15 @@ Numbers fit_head(Shape const& shape, HeadSamples const& samples, CalibrationData
     HeadMoments const& moments = data.moments[head];
     add_code_errors(shards::identity_map(shape.head_dim), x, moments, part, std::span{&shape.head_dim, 1}, numbers);
     for (auto const& [name, family] : data.families) add_code_errors(family.maps[at][head], x, moments, part, shape.steps, numbers);
+    add_mixed_errors(bits, head % static_cast<std::size_t>(data.facts.kv_heads), x, moments, part, numbers);
     for (std::int32_t const rank : shape.distill_ranks) distill(samples, moments, data.families.find("lora_plus")->second.maps[at][head], part, rank, numbers);
   }
   return numbers;
 }
 
 /// Adds them to what the map loses without codes (empty: nothing).
-void take_code_errors(Numbers& numbers, std::size_t part, std::size_t count, HeldOut const& of_map, CodedErrors& into) {
+template <typename Errors>
+void take_code_errors(Numbers& numbers, std::size_t part, std::size_t count, HeldOut const& of_map, Errors& into) {
   for (auto& by_head : into) {
     HeldOut errors;
     for (std::size_t step = 0; step < count; ++step) {
@@ -114,6 +148,7 @@ void take_head(Shape const& shape, Numbers numbers, std::size_t head, Calibratio
   for (std::size_t part = 0; part < 2; ++part) {
     take_code_errors(numbers, part, 1, {}, data.coded[std::string{no_map}]);
     for (auto const& [name, family] : data.families) take_code_errors(numbers, part, shape.steps.size(), family.held_out[part][head], data.coded[name]);
+    take_code_errors(numbers, part, 1, {}, data.mixed);
     for (std::int32_t const rank : shape.distill_ranks) take_distilled(numbers, part, rank, head, data);
   }
 }
@@ -125,11 +160,12 @@ void fit_heads(comm::World& world, double deadline_s, std::span<std::int32_t con
   std::int32_t const heads = data.facts.kv_heads;
   for (std::int32_t layer = 0; layer < data.facts.layers; ++layer) {
     auto const of_layer = samples.take(world, deadline_s, layer);
+    LayerBits const bits = layer_bits(data, layer);
     std::vector<Numbers> fitted(static_cast<std::size_t>(heads));
 #pragma omp parallel for schedule(dynamic)
     for (std::int32_t head = 0; head < heads; ++head) {
       std::size_t const at = static_cast<std::size_t>(layer * heads + head), in_layer = static_cast<std::size_t>(head);
-      if (static_cast<int>(at) % world.size() == world.rank()) fitted[in_layer] = fit_head(shape, of_layer[in_layer], data, at);
+      if (static_cast<int>(at) % world.size() == world.rank()) fitted[in_layer] = fit_head(shape, bits, of_layer[in_layer], data, at);
     }
     for (std::int32_t head = 0; head < heads; ++head) {
       std::size_t const at = static_cast<std::size_t>(layer * heads + head);

@@ -13,14 +13,15 @@ namespace {
 
 constexpr std::int32_t strip = kernels::strip_numbers, least = kernels::least_strip_bits, most = kernels::most_strip_bits;
 
+Matrix decode_of(RankMap const& map) { return FloatView{map.decode.data(), map.head_dim, map.rank}.cast<double>(); }
+
 double error_of(int bits) { return 1 / (std::exp2(bits) - 1) / (std::exp2(bits) - 1); }
 
 }  // namespace
 
 std::vector<double> key_weights(RankMap const& map, HeadMoments const& moments) {
   PartMoments const keys = part_moments(moments, Part::keys);
-  Eigen::Index const d = map.head_dim, rank = map.rank;
-  Matrix const encode = FloatView{map.encode.data(), rank, d}.cast<double>(), decode = FloatView{map.decode.data(), d, rank}.cast<double>();
+  Matrix const encode = FloatView{map.encode.data(), map.rank, map.head_dim}.cast<double>(), decode = decode_of(map);
   Vector const spread = (encode * keys.covariance()).cwiseProduct(encode).rowwise().sum();
   Vector const counts = (decode.transpose() * keys.weight).cwiseProduct(decode.transpose()).rowwise().sum();
   Vector const weights = spread.cwiseProduct(counts);
@@ -46,7 +47,7 @@ void sort_numbers(RankMap& map, std::vector<double>& weights) {
 std::vector<float> key_feedback(RankMap const& map, HeadMoments const& moments) {
   constexpr double damping = .01;
   Eigen::Index const rank = map.rank;
-  Matrix const decode = FloatView{map.decode.data(), map.head_dim, rank}.cast<double>();
+  Matrix const decode = decode_of(map);
   Matrix weight = decode.transpose() * part_moments(moments, Part::keys).weight * decode;
   double const mean = weight.diagonal().mean();
   weight.diagonal().array() += mean > 0 ? damping * mean : 1;   // queries that are all 0 weigh nothing
@@ -89,6 +90,17 @@ std::vector<std::uint8_t> value_bits(std::int32_t width, double mean) {
   std::vector<std::uint8_t> bits;
   for (std::int32_t number = 0; number < width; number += strip) bits.push_back(static_cast<std::uint8_t>(number / group < more ? whole + 1 : whole));
   return bits;
+}
+
+MixedKeys mixed_keys(std::vector<RankMap> maps, std::span<HeadMoments const> moments, double mean) {
+  std::vector<std::vector<double>> weights;
+  for (std::size_t head = 0; head < maps.size(); ++head) {
+    RankMap& map = maps[head];
+    weights.push_back(key_weights(map, moments[head]));
+    sort_numbers(map, weights.back());
+    map.feedback = key_feedback(map, moments[head]);
+  }
+  return {std::move(maps), key_bits(weights, mean)};
 }
 
 }  // namespace pikv::shards

@@ -65,6 +65,12 @@ TEST_F(CalibrationFile, GivesBackWhatWasWritten) {
       }
   }
   EXPECT_EQ(there.coded.size(), data.coded.size());
+  for (std::size_t i = 0; i < data.mixed.size(); ++i)
+    for (std::size_t part = 0; part < 2; ++part)
+      for (std::size_t head = 0; head < 4; ++head) {
+        EXPECT_EQ(there.mixed[i][part][head].squared, data.mixed[i][part][head].squared);
+        EXPECT_EQ(there.mixed[i][part][head].weighted, data.mixed[i][part][head].weighted);
+      }
 }
 
 TEST_F(CalibrationFile, LooksUpByNameRankAndElement) {
@@ -133,7 +139,7 @@ TEST_F(CalibrationFile, IsRefusedCutShortAnywhere) {
 }
 
 TEST_F(CalibrationFile, IsRefusedWithoutADataset) {
-  for (char const* const name : {"/moments/queries/second", "/maps/svd/keys/decode", "/held_out/lora/values/squared", "/coded/svd/int4", "/fitted/distill/8/loss"}) {
+  for (char const* const name : {"/moments/queries/second", "/maps/svd/keys/decode", "/held_out/lora/values/squared", "/coded/svd/int4", "/mixed/3.5", "/fitted/distill/8/loss"}) {
     runtime::write_calibration(path, data, "");
     change([&](hid_t file) { H5Ldelete(file, name, H5P_DEFAULT); });
     EXPECT_THAT(complaint(), ::testing::HasSubstr(std::string{"it has no "} + name));
@@ -172,7 +178,7 @@ TEST_F(CalibrationFile, IsRefusedOfAnotherFormat) {
     H5Awrite(attribute, H5T_NATIVE_INT64, &later);
     H5Aclose(attribute);
   });
-  EXPECT_THAT(complaint(), ::testing::HasSubstr("it is of format 3, this version reads 2"));
+  EXPECT_THAT(complaint(), ::testing::HasSubstr("it is of format 4, this version reads 3"));
 }
 
 TEST_F(CalibrationFile, IsRefusedWhereItIsSomethingElse) {

@@ -18,10 +18,10 @@ using runtime::CodecChoice;
 using runtime::PartChoice;
 using shards::Part;
 
-double bytes_of(Part part, std::int32_t rank, Element element) { return runtime::part_bytes(part, rank, element, 32); }
+double bytes_of(Part part, PartChoice const& choice) { return runtime::part_bytes(part, choice, 32); }
 
 double error_of(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, PartChoice const& choice) {
-  return runtime::output_error(calibration, part, layer, head, calibration.held_out(choice.map, part, layer, head, choice.rank, choice.element));
+  return runtime::output_error(calibration, part, layer, head, held_out(calibration, part, layer, head, choice));
 }
 
 /// Every way to store the two heads of one layer's part with one element.
@@ -31,11 +31,15 @@ struct Way {
 std::vector<Way> ways(Calibration const& calibration, Part part, std::int32_t layer) {
   std::vector<Way> all;
   for (Element const element : {Element::bf16, Element::int8, Element::int4, Element::int3}) {
-    std::vector<PartChoice> const choices{{"none", 16, element}, {"svd", 8, element}, {"lora_plus", 8, element}, {"svd", 16, element}, {"lora_plus", 16, element}};
+    std::vector<PartChoice> const choices{{"none", 16, element, 0}, {"svd", 8, element, 0}, {"lora_plus", 8, element, 0}, {"svd", 16, element, 0}, {"lora_plus", 16, element, 0}};
     for (PartChoice const& first : choices)
       for (PartChoice const& second : choices)
-        all.push_back({bytes_of(part, first.rank, element) + bytes_of(part, second.rank, element),
+        all.push_back({bytes_of(part, first) + bytes_of(part, second),
                        error_of(calibration, part, layer, 0, first) + error_of(calibration, part, layer, 1, second)});
+  }
+  for (double const mean : runtime::mixed_means) {
+    PartChoice const mixed{part == Part::keys ? "none" : "rotate", 16, Element::mixed, mean};
+    all.push_back({2 * bytes_of(part, mixed), error_of(calibration, part, layer, 0, mixed) + error_of(calibration, part, layer, 1, mixed)});
   }
   return all;
 }
@@ -82,7 +86,7 @@ TEST_F(CodecChoiceTest, AmountsToWhatItSays) {
     for (std::int32_t layer = 0; layer < 2; ++layer)
       for (std::int32_t head = 0; head < 2; ++head) {
         PartChoice const& of = choice.parts[static_cast<std::size_t>(part)][static_cast<std::size_t>(layer * 2 + head)];
-        bytes += bytes_of(part, of.rank, of.element);
+        bytes += bytes_of(part, of);
         error += error_of(calibration, part, layer, head, of);
       }
   EXPECT_NEAR(choice.bytes, bytes, 1e-9);
@@ -124,12 +128,14 @@ TEST_F(CodecChoiceTest, PooledRanksGoWhereOutputsNeedThem) {
 }
 
 TEST(PartBytes, AreCodesAndTheirScales) {
-  EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::bf16, 32), 128);
-  EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::int8, 32), 64 + 8);
-  EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::int4, 16), 32 + 16);
-  EXPECT_EQ(runtime::part_bytes(Part::values, 64, Element::int4, 32), 32 + 8);
-  EXPECT_EQ(runtime::part_bytes(Part::values, 40, Element::int8, 32), 40 + 8);
-  EXPECT_EQ(runtime::part_bytes(Part::keys, 64, Element::int3, 32), 24 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::bf16, 0}, 32), 128);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::int8, 0}, 32), 64 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::int4, 0}, 16), 32 + 16);
+  EXPECT_EQ(runtime::part_bytes(Part::values, {"none", 64, Element::int4, 0}, 32), 32 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::values, {"none", 40, Element::int8, 0}, 32), 40 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::mixed, 3.5}, 16), 28 + 8);
+  EXPECT_EQ(runtime::part_bytes(Part::values, {"rotate", 64, Element::mixed, 2.5}, 32), 20 + 4);
+  EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::int3, 0}, 32), 24 + 8);
 }
 
 /// What independent errors of tokens do to outputs, against attention itself.

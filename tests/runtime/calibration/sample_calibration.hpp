@@ -34,6 +34,7 @@ inline runtime::CalibrationData sample_calibration() {
         }
       }
       for (std::size_t i = 0; i < added.size(); ++i) data.coded[std::string{runtime::no_map}][i][part].emplace_back().add({.01, added[i]});
+      for (std::size_t i = 0; i < data.mixed.size(); ++i) data.mixed[i][part].emplace_back().add({.02, 2.0 / (1 + static_cast<double>(i))});
       auto& fitted = data.fitted["distill"][8];
       fitted.maps[part].push_back(shards::map_of_rank(data.families["lora_plus"].maps[part].back(), 8));
       fitted.held_out[part].emplace_back().add({.5, .25});

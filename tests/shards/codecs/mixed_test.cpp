@@ -8,6 +8,7 @@
 
 #include "kernels/coded.hpp"
 #include "moments_of.hpp"
+#include "shards/codecs/mixed_error.hpp"
 #include "shards/codecs/quantised_error.hpp"
 
 namespace pikv::test {
@@ -84,12 +85,9 @@ TEST(MixedBits, LogitsLoseLessWithFeedback) {
   HeadMoments const moments = moments_of(keys, keys, queries, gaussian(d, 4, 5));
   kernels::PageLayout const page{kernels::DType::f32, 1, static_cast<std::int32_t>(tokens), static_cast<std::int32_t>(d)};
   auto const loss = [&](bool fed) {
-    RankMap map = map_of_rank(identity_map(32), 32);
-    auto weights = key_weights(map, moments);
-    sort_numbers(map, weights);
-    if (fed) map.feedback = key_feedback(map, moments);
+    auto const [maps, bits] = mixed_keys({map_of_rank(identity_map(32), 32)}, std::span{&moments, 1}, 3);
+    RankMap const& map = maps.front();
     kernels::LinearMap const view{map.rank, map.encode.data(), map.decode.data(), map.mean.data(), true, fed ? map.feedback.data() : nullptr};
-    auto const bits = key_bits(std::span{&weights, 1}, 3);
     std::vector<Bits> const value{value_bits(32, 3)};
     kernels::CodedShape const shape{page, {kernels::Element::mixed, std::span{&view, 1}, 0, bits}, {kernels::Element::mixed, {}, 0, value}};
     std::vector<std::byte> plain(page.bytes()), coded(shape.layout().bytes);
@@ -98,7 +96,11 @@ TEST(MixedBits, LogitsLoseLessWithFeedback) {
     stored = keys.cast<float>();
     kernels::reference::encode_page(pool, 0, shape.layout(), coded.data());
     kernels::reference::decode_page(shape.layout(), coded.data(), pool, 0);
-    return ((keys - stored.cast<double>()) * queries.transpose()).squaredNorm();
+    double const lost = ((keys - stored.cast<double>()) * queries.transpose()).squaredNorm();
+    if (fed) {
+      EXPECT_NEAR(mixed_error(map, bits.front(), keys, part_moments(moments, Part::keys).weight, Part::keys).weighted * 64 * 200, lost, 1e-3 * lost);
+    }
+    return lost;
   };
   EXPECT_LT(loss(true), .6 * loss(false));
 }
