@@ -9,6 +9,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "comm/gpus.hpp"
 #include "comm/numa.hpp"
 
 namespace pikv::comm::test {
@@ -92,6 +93,15 @@ TEST(GpuPlacement, WhatTheKernelDoesNotSayIsNoComplaint) {
   PciDevice const unknown{"0000:01:00.0", -1};
   EXPECT_THAT(place_on_gpus(std::vector{site(0, {unknown}, {0}, {{"mlx5_0", 0}})}).complaints, IsEmpty());
   EXPECT_THAT(place_on_gpus(std::vector{site(0, {near_1}, {}, {{"mlx5_0", -1}})}).complaints, IsEmpty());
+}
+
+TEST(RankSites, AreReadByTheOthersAsTheyAre) {
+  for (auto const& sent : {site(0, {near_0, also_1}, {0, 1}, {{"mlx5_0", 1}}), site(0, {{"0000:01:00.0", -1}}), site(0, {})}) {
+    RankSite const read = site_in_json(site_as_json(sent));
+    EXPECT_EQ(read.gpus, sent.gpus);
+    EXPECT_EQ(read.core_nodes, sent.core_nodes);
+    EXPECT_EQ(read.cards, sent.cards);
+  }
 }
 
 TEST(CoreLists, AreReadAsTheKernelWritesThem) {
