@@ -31,7 +31,8 @@ struct GpuPlacement {
   bool any() const;                      // some rank has one
 };
 
-/// Ranks of a host take turns, those that see fewest GPUs first: each gets the first of its own that fewest have got. The same on every rank.
+/// What is best for each host as a whole: as few ranks as can be share a GPU, of these choices as few as can be have it on another node than their
+/// cores, and of these each comes as close as can be to the GPU of its turn there. The same on every rank.
 GpuPlacement place_on_gpus(std::span<RankSite const> sites);
 
 }  // namespace pikv::comm

@@ -10,7 +10,7 @@
 
 namespace pikv::comm {
 
-/// Collective, before anything else of CUDA: every rank takes a GPU of its host by its turn there, which is this process's from then on.
+/// Collective, before anything else of CUDA: every rank takes a GPU of its host as place_on_gpus() says, which is this process's from then on.
 /// The same on every rank, complaints included: one rank says them.
 GpuPlacement take_gpus(World& world, Deadline deadline, NumaNodes const& numa = NumaNodes{});
 

@@ -45,6 +45,19 @@ TEST(GpuPlacement, ThoseThatSeeFewestChooseFirst) {
   EXPECT_EQ(placement.why_shared, "");
 }
 
+TEST(GpuPlacement, NobodySharesWhereAllCanHaveTheirOwn) {   // the first must leave its first to the second, and that its own to the third
+  auto const placement = place_on_gpus(std::vector{site(0, {near_0, also_0}), site(0, {near_0, near_1}), site(0, {near_1, near_0})});
+  EXPECT_THAT(placement.gpus[0], 1);
+  EXPECT_EQ(placement.why_shared, "");
+}
+
+TEST(GpuPlacement, RanksGetGpusOfTheirCoresNodeWhateverTheirTurn) {
+  std::vector const all{near_0, also_0, near_1, also_1};
+  auto const placement = place_on_gpus(std::vector{site(0, all, {1}), site(0, all, {0}), site(0, all, {1}), site(0, all, {0})});
+  EXPECT_THAT(placement.gpus, ElementsAre(2, 0, 3, 1));
+  EXPECT_THAT(placement.complaints, IsEmpty());
+}
+
 TEST(GpuPlacement, SharingIsSaidOncePerHost) {
   auto const placement = place_on_gpus(std::vector{site(0, {near_0}), site(0, {near_0}), site(0, {near_0}), site(1, {near_0})});
   EXPECT_THAT(placement.gpus, ElementsAre(0, 0, 0, 0));
