@@ -16,8 +16,8 @@ struct NotConnected : RunError {
 /// is one rank's own, that waited for the others in vain for `patience_s`.
 void together(World& world, double patience_s, FunctionRef<void()> local);
 
-/// Collective: connects the ranks, or throws as together() if that was not done within some `patience_s`. `device` is this rank's, and null stands for
-/// make_nccl_device(), which is put there.
+/// Collective: connects the ranks, or throws as together() if that was not done within some `patience_s`. `device` is this rank's, and null stands
+/// for make_nccl_device(), which is put there.
 std::shared_ptr<NcclSession> connect_over_nccl(World& world, std::unique_ptr<NcclDevice>& device, double patience_s);
 
 }  // namespace pikv::comm

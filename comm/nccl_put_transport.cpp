@@ -83,9 +83,9 @@ class NcclPutTransport : public CheckedTransport, private NcclSession::Round {
   NcclWindows& windows_;
   std::size_t staging_bytes_;
   std::unique_ptr<Transport> inner_;
-  std::optional<Staging> staging_;        // from the first window on
-  std::vector<NcclWindow> of_regions_;    // [region] reaches nobody where there is none
-  std::vector<Waiting> waiting_;          // oldest first
+  std::optional<Staging> staging_;       // from the first window on
+  std::vector<NcclWindow> of_regions_;   // [region] reaches nobody where there is none
+  std::vector<Waiting> waiting_;         // oldest first
   std::uint64_t puts_ = 0, staged_ = 0, landed_ = 0;
   bool under_way_ = false;
   std::uint64_t lost_ = no_put;   // the first that was given up: no flush after it ends

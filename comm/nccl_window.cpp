@@ -15,7 +15,8 @@ class WindowMemory : public DeviceMemory {
   std::byte* allocate(std::size_t bytes) override {
     void* device = nullptr;
     ncclResult_t const result = ncclMemAlloc(&device, bytes);
-    if (result != ncclSuccess) throw RunError(fmt::format("NCCL could not allocate {} bytes of the GPU's memory: {}", bytes, ncclGetErrorString(result)));
+    if (result != ncclSuccess)
+      throw RunError(fmt::format("NCCL could not allocate {} bytes of the GPU's memory: {}", bytes, ncclGetErrorString(result)));
     cudaError_t cleared = cudaMemset(device, 0, bytes);
     if (cleared == cudaSuccess) cleared = cudaDeviceSynchronize();
     if (cleared != cudaSuccess) throw RunError(fmt::format("the GPU could not clear its memory: {}", cudaGetErrorString(cleared)));

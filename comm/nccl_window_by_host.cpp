@@ -12,13 +12,14 @@ std::string why_no_nccl_windows() { return {}; }
 
 std::vector<std::byte*> nccl_window_reach(ncclComm_t comm, void* window, cudaStream_t) {
   if (window == nullptr)   // and no error: docs/userguide/source/api/comms.rst, and NVIDIA/nccl issue 1963
-    throw RunError("NCCL makes no windows here: they want peer access between all GPUs of a host (nvidia-smi topo -p2p p), and neither NCCL_CUMEM_ENABLE=0 nor NCCL_WIN_ENABLE=0");
+    throw RunError(no_nccl_window);
   int ranks = 0;
   if (ncclCommCount(comm, &ranks) != ncclSuccess) throw RunError("NCCL could not tell how many ranks it has connected");
   std::vector<std::byte*> reach;
   for (int peer = 0; peer < ranks; ++peer) {
     void* part = nullptr;
-    if (ncclGetPeerDevicePointer(static_cast<ncclWindow_t>(window), 0, peer, &part) != ncclSuccess) throw RunError("NCCL could not tell where the GPU reaches another");
+    if (ncclGetPeerDevicePointer(static_cast<ncclWindow_t>(window), 0, peer, &part) != ncclSuccess)
+      throw RunError("NCCL could not tell where the GPU reaches another");
     reach.push_back(static_cast<std::byte*>(part));
   }
   return reach;

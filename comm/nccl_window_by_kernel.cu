@@ -32,13 +32,12 @@ bool is_window(void* window) {
 std::string why_no_nccl_windows() {
   int code = 0;
   if (ncclGetVersion(&code) == ncclSuccess && code == NCCL_VERSION_CODE) return {};
-  return "NCCL " + nccl_version() + " is loaded and kernels were compiled with " + std::to_string(NCCL_MAJOR) + "." + std::to_string(NCCL_MINOR) + "." +
-         std::to_string(NCCL_PATCH) + "; rebuild with the one that is loaded";
+  return "NCCL " + nccl_version() + " is loaded and kernels were compiled with " + std::to_string(NCCL_MAJOR) + "." + std::to_string(NCCL_MINOR) +
+         "." + std::to_string(NCCL_PATCH) + "; rebuild with the one that is loaded";
 }
 
 std::vector<std::byte*> nccl_window_reach(ncclComm_t comm, void* window, cudaStream_t stream) {
-  if (!is_window(window))
-    throw RunError("NCCL makes no windows here: they want peer access between all GPUs of a host (nvidia-smi topo -p2p p), and neither NCCL_CUMEM_ENABLE=0 nor NCCL_WIN_ENABLE=0");
+  if (!is_window(window)) throw RunError(no_nccl_window);
   int ranks = 0, rank = 0;
   bool const told = ncclCommCount(comm, &ranks) == ncclSuccess && ncclCommUserRank(comm, &rank) == ncclSuccess;
   if (!told) throw RunError("NCCL could not tell how many ranks it has connected");

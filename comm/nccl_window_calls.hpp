@@ -13,8 +13,10 @@ namespace pikv::comm {
 
 /// Collective. `*window` is written before the communicator has settled.
 ncclResult_t begin_nccl_window(ncclComm_t comm, std::span<std::byte> memory, void** window);
-/// [rank] where this GPU finds the rank's part; null: it does not. Waits for `stream`. RunError where there is no window.
+/// [rank] where this GPU finds the rank's part; null: it does not. Waits for `stream`. RunError where there is no window, in the words below.
 std::vector<std::byte*> nccl_window_reach(ncclComm_t comm, void* window, cudaStream_t stream);
+inline constexpr char const* no_nccl_window =
+    "NCCL makes no windows here: they want peer access between all GPUs of a host (nvidia-smi topo -p2p p), and neither NCCL_CUMEM_ENABLE=0 nor NCCL_WIN_ENABLE=0";
 ncclResult_t end_nccl_window(ncclComm_t comm, void* window);
 
 }  // namespace pikv::comm

@@ -41,7 +41,8 @@ NcclWindow NcclWindows::open(std::span<std::byte> memory) {
       session_->begin(opening);
       Status const status = world.wait(made, world.in(patience_s_));
       if (status == Status::peer_gone) throw RunError(gone_ranks_sentence(world));
-      if (status != Status::arrived) throw RunError(fmt::format("NCCL did not register memory of the GPU within {} s; NCCL_DEBUG=WARN shows its own messages", patience_s_));
+      if (status != Status::arrived)
+        throw RunError(fmt::format("NCCL did not register memory of the GPU within {} s; NCCL_DEBUG=WARN shows its own messages", patience_s_));
     });
   } catch (NotConnected const& error) {
     session_->give_up(opening);

@@ -23,15 +23,16 @@ namespace pikv::comm {
 ///   stream has passed has landed; NCCL's own puts to such peers are a copy of the bytes and then one of the signal (src/rma/rma_ce.cc).
 /// Transport::flush() must end without the other's help, since it may be busy with a collective call that waits for us in turn. So peers of the LSA
 /// team are put to by copies, and those that only a network reaches are left to the transport below.
-/// - Registering is collective and waits inside NCCL for all ranks. A size of 0 is not registered at all, and in 2.28 sizes that differ would give the
-///   ranks of a team different places for the windows that follow (src/dev_runtime.cc, symMemoryObtain), so parts must be equal.
+/// - Registering is collective and waits inside NCCL for all ranks. A size of 0 is not registered at all, and in 2.28 sizes that differ would give
+///   the ranks of a team different places for the windows that follow (src/dev_runtime.cc, symMemoryObtain), so parts must be equal.
 class NcclWindows {
  public:
-  NcclWindows(std::shared_ptr<NcclSession> session, NcclDevice& device, double patience_s) : session_{std::move(session)}, device_{device}, patience_s_{patience_s} {}
+  NcclWindows(std::shared_ptr<NcclSession> session, NcclDevice& device, double patience_s)
+      : session_{std::move(session)}, device_{device}, patience_s_{patience_s} {}
   NcclWindows(NcclWindows const&) = delete;   // transports refer to it
 
-  /// Collective: every rank brings memory of equal size. This rank's own part is not among what is reached. Nothing is reached where no window could be made: why_not() then says why, on every rank,
-  /// and no other is made. Throws RunError where this rank waited for others in vain.
+  /// Collective: every rank brings memory of equal size. This rank's own part is not among what is reached. Nothing is reached where no window could
+  /// be made: why_not() then says why, on every rank, and no other is made. Throws RunError where this rank waited for others in vain.
   NcclWindow open(std::span<std::byte> memory);
   void close(NcclWindow const& window) { device_.close_window(window); }
 

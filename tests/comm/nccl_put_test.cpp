@@ -29,7 +29,9 @@ struct Shape {
 class PutJob {
  public:
   explicit PutJob(Shape const& shape, std::uint64_t seed = 1)
-      : shape_{shape}, seed_{seed}, stand_in_{shape.ranks, shape.faults, static_cast<unsigned>(seed), NcclStandIn::Pace::at_once, {&memory_, shape.team}} {}
+      : shape_{shape},
+        seed_{seed},
+        stand_in_{shape.ranks, shape.faults, static_cast<unsigned>(seed), NcclStandIn::Pace::at_once, {&memory_, shape.team}} {}
 
   void run(FunctionRef<void(World&)> body) {
     device_under_test() = &memory_;
@@ -182,7 +184,8 @@ std::array<Ended, 3> put_to_the_next(Shape const& shape, std::size_t bytes) {
     }
     world.barrier(soon(world));
     throw RunError("the job ends");
-  }), RunError);
+  }),
+               RunError);
   return ended;
 }
 
