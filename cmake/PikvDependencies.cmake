@@ -38,6 +38,7 @@ if(PIKV_CUDA AND PIKV_NCCL)
     string(REGEX REPLACE "[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" nccl_version "${nccl_version}")
     if(nccl_version VERSION_GREATER_EQUAL 2.14)   # calls that do not wait
       set(PIKV_NCCL_FOUND ON)
+      set(PIKV_NCCL_VERSION ${nccl_version})
       set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)   # an installed pikv finds it where this build did
     endif()
   endif()

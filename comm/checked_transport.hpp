@@ -20,6 +20,7 @@ class CheckedTransport : public Transport {
   /// Collective. Tells every rank the size of everyone's part of the next region and returns that region's id.
   RegionId agree_on_region(std::size_t bytes);
   std::size_t region_count() const { return sizes_.size(); }
+  std::size_t part_bytes(Rank rank, RegionId region) const { return sizes_[region][static_cast<std::size_t>(rank)]; }
 
   /// check_inside and count.
   void check_put(Rank to, Offset at, std::size_t bytes);

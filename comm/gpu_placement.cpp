@@ -4,9 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
+
+#include "comm/assignment.hpp"
 
 namespace pikv::comm {
 namespace {
@@ -23,7 +27,7 @@ class Placing {
   }
 
   GpuPlacement run() {
-    for (auto const& [host, ranks] : hosts_) take_turns(ranks);
+    for (auto const& [host, ranks] : hosts_) choose(ranks);
     for (auto const& [host, ranks] : hosts_) look_for_sharing(ranks);
     if (placement_.any()) look_for_ranks_without();
     for (auto const& [host, ranks] : hosts_) {
@@ -41,15 +45,29 @@ class Placing {
     return chosen(rank) < 0 ? nullptr : &at(rank).gpus[static_cast<std::size_t>(chosen(rank))];
   }
 
-  void take_turns(Ranks ranks) {
-    std::map<std::string, int> takers;
-    std::ranges::stable_sort(ranks, {}, [&](Rank rank) { return at(rank).gpus.size(); });
-    for (Rank const rank : ranks) {
-      auto const& seen = at(rank).gpus;
-      auto const fewest = std::ranges::min_element(seen, {}, [&](PciDevice const& one) { return takers[one.name]; });
-      if (fewest == seen.end()) continue;
-      ++takers[fewest->name];
-      chosen(rank) = static_cast<int>(fewest - seen.begin());
+  // One column per GPU and taker. What counts most: how many others share a GPU, then whether it hangs on a node of the rank's cores, then the turn.
+  void choose(Ranks const& ranks) {
+    Ranks able;
+    std::ranges::copy_if(ranks, std::back_inserter(able), [&](Rank rank) { return !at(rank).gpus.empty(); });
+    std::map<std::string, std::size_t> number;   // of a GPU, by name
+    for (Rank const rank : able)
+      for (PciDevice const& one : at(rank).gpus) number.try_emplace(one.name, number.size());
+    constexpr std::int64_t unseen = std::int64_t{1} << 50, shared = std::int64_t{1} << 28, apart = std::int64_t{1} << 16;
+    std::vector<std::vector<std::int64_t>> costs(able.size(), std::vector<std::int64_t>(number.size() * able.size(), unseen));
+    for (std::size_t turn = 0; turn < able.size(); ++turn) {
+      auto const& seen = at(able[turn]).gpus;
+      for (std::size_t place = 0; place < seen.size(); ++place) {
+        auto const out_of_turn = static_cast<std::int64_t>(place) - static_cast<std::int64_t>(turn % seen.size());
+        std::int64_t const own = (cores_apart()(at(able[turn]), seen[place]) ? apart : 0) + out_of_turn * out_of_turn;
+        for (std::size_t taker = 0; taker < able.size(); ++taker)
+          costs[turn][number[seen[place].name] * able.size() + taker] = own + shared * static_cast<std::int64_t>(taker);
+      }
+    }
+    auto const columns = assign(costs);
+    for (std::size_t turn = 0; turn < able.size(); ++turn) {
+      auto const is_chosen = [&](PciDevice const& one) { return number[one.name] == static_cast<std::size_t>(columns[turn]) / able.size(); };
+      auto const& seen = at(able[turn]).gpus;
+      chosen(able[turn]) = static_cast<int>(std::ranges::find_if(seen, is_chosen) - seen.begin());
     }
   }
 
@@ -88,7 +106,7 @@ class Placing {
 
   static Judge cores_apart() {
     return [](RankSite const& site, PciDevice const& gpu) -> std::optional<std::string> {
-      if (site.core_nodes.empty() || std::ranges::find(site.core_nodes, gpu.numa_node) != site.core_nodes.end()) return std::nullopt;
+      if (gpu.numa_node < 0 || site.core_nodes.empty() || std::ranges::find(site.core_nodes, gpu.numa_node) != site.core_nodes.end()) return std::nullopt;
       return fmt::format("its cores on node {}", fmt::join(site.core_nodes, ", "));
     };
   }

@@ -12,15 +12,16 @@ namespace pikv::comm {
 struct PciDevice {
   std::string name;   // a GPU's bus id, "0000:65:00.0"; a card's name, "mlx5_0"
   int numa_node = -1;
+  bool operator==(PciDevice const&) const = default;
 };
 
 /// What one rank sees of where it runs.
 struct RankSite {
   int host = 0;
-  std::string host_name;
-  std::vector<PciDevice> gpus;    // in CUDA's order, which CUDA_VISIBLE_DEVICES has made
-  std::vector<int> core_nodes;    // NUMA nodes of the cores it may use
-  std::vector<PciDevice> cards;   // that UCX_NET_DEVICES names; none: UCX chooses near the memory it moves
+  std::string host_name = {};
+  std::vector<PciDevice> gpus = {};    // in CUDA's order, which CUDA_VISIBLE_DEVICES has made
+  std::vector<int> core_nodes = {};    // NUMA nodes of the cores it may use
+  std::vector<PciDevice> cards = {};   // that UCX_NET_DEVICES names; none: UCX chooses near the memory it moves
 };
 
 struct GpuPlacement {
@@ -30,7 +31,8 @@ struct GpuPlacement {
   bool any() const;                      // some rank has one
 };
 
-/// Ranks of a host take turns, those that see fewest GPUs first: each gets the first of its own that fewest have got. The same on every rank.
+/// What is best for each host as a whole: as few ranks as can be share a GPU, of these choices as few as can be have it on another node than their
+/// cores, and of these each comes as close as can be to the GPU of its turn there. The same on every rank.
 GpuPlacement place_on_gpus(std::span<RankSite const> sites);
 
 }  // namespace pikv::comm

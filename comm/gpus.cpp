@@ -45,17 +45,27 @@ std::vector<PciDevice> from_json(nlohmann::json const& list) {
 
 }  // namespace
 
+std::string site_as_json(RankSite const& site) {
+  nlohmann::json const told{{"gpus", to_json(site.gpus)}, {"nodes", site.core_nodes}, {"cards", to_json(site.cards)}};
+  return told.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+RankSite site_in_json(std::string_view text) {
+  auto const told = nlohmann::json::parse(text);
+  return {.gpus = from_json(told["gpus"]), .core_nodes = told["nodes"], .cards = from_json(told["cards"])};
+}
+
 GpuPlacement take_gpus(World& world, Deadline deadline, NumaNodes const& numa) {
-  std::vector<PciDevice> gpus;
-  for (std::string const& bus_id : gpus_seen()) gpus.push_back({bus_id, numa.of_pci(bus_id)});
-  nlohmann::json const mine{{"gpus", to_json(gpus)}, {"nodes", numa.of_cores(cores_allowed())}, {"cards", to_json(cards_named(numa))}};
-  std::string const text = mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  RankSite mine{.core_nodes = numa.of_cores(cores_allowed()), .cards = cards_named(numa)};
+  for (std::string const& bus_id : gpus_seen()) mine.gpus.push_back({bus_id, numa.of_pci(bus_id)});
+  std::string const text = site_as_json(mine);
   auto const all = world.all_gather(std::as_bytes(std::span{text}), deadline);
   std::vector<RankSite> sites;
   for (Rank rank = 0; rank < world.size(); ++rank) {
     Bytes const& theirs = all[static_cast<std::size_t>(rank)];
-    auto const told = nlohmann::json::parse(std::string_view{reinterpret_cast<char const*>(theirs.data()), theirs.size()});
-    sites.push_back({world.host(rank), world.host_name(rank), from_json(told["gpus"]), told["nodes"], from_json(told["cards"])});
+    RankSite& site = sites.emplace_back(site_in_json({reinterpret_cast<char const*>(theirs.data()), theirs.size()}));
+    site.host = world.host(rank);
+    site.host_name = world.host_name(rank);
   }
   GpuPlacement placement = place_on_gpus(sites);
   if (int const place = placement.gpus[static_cast<std::size_t>(world.rank())]; place >= 0) use_gpu(place);

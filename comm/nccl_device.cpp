@@ -12,6 +12,7 @@
 
 #include "comm/error.hpp"
 #include "comm/nccl.hpp"
+#include "comm/nccl_window_calls.hpp"
 
 namespace pikv::comm {
 namespace {
@@ -79,12 +80,20 @@ class RealNcclDevice : public NcclDevice {
     check(ncclGroupEnd(), "send and receive");
   }
 
+  void copy_across(std::byte* to, std::byte const* from, std::size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy to another GPU");
+  }
+
   void mark() override { check_cuda(cudaEventRecord(event_, stream_), "record an event"); }
   bool passed() override {
     cudaError_t const result = cudaEventQuery(event_);
     if (result != cudaErrorNotReady) check_cuda(result, "run what was queued");
     return result == cudaSuccess;
   }
+
+  void open_window(std::span<std::byte> memory) override { check(begin_nccl_window(comm_, memory, &opening_), "begin to register memory"); }
+  NcclWindow opened() override { return {opening_, nccl_window_reach(comm_, opening_, stream_)}; }
+  void close_window(NcclWindow const& window) override { check(end_nccl_window(comm_, window.registered), "forget memory that was registered"); }
 
   void finalize() override { check(ncclCommFinalize(comm_), "begin to end"); }
   void close() override { check(ncclCommDestroy(std::exchange(comm_, nullptr)), "end"); }
@@ -114,6 +123,7 @@ class RealNcclDevice : public NcclDevice {
   cudaStream_t stream_ = nullptr;
   cudaEvent_t event_ = nullptr;
   ncclComm_t comm_ = nullptr;
+  void* opening_ = nullptr;   // window; NCCL writes it
   bool aborted_ = false;
 };
 

@@ -13,7 +13,8 @@ namespace pikv::comm {
 
 /// This rank's communicator and stream, which all exchanges of a world share: making one takes seconds and memory of the GPU. The rounds of
 /// exchanges go over it one after another, in the order in which they were started, which must be the same on every rank: transfers between two
-/// ranks are matched by their order alone. (With a communicator each, kernels that wait for one another in different orders might never end.)
+/// ranks are matched by their order alone; rounds without transfers may come at any time. (With a communicator each, kernels that wait for one
+/// another in different orders might never end.)
 /// Every pair is connected when it is made, while the deadline of the set-up holds, since a first transfer may wait for its peer's processor.
 class NcclSession {
  public:

@@ -3,9 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "comm/error.hpp"
 #include "comm/gpu_placement.hpp"
-#include "comm/nccl_device.hpp"
+#include "comm/nccl_connect.hpp"
 #include "comm/setup.hpp"
 #include "comm/world.hpp"
 
@@ -16,12 +15,7 @@ class NcclWorld : public World {
  public:
   virtual World const& inner() const = 0;
 };
-/// Agreed on: thrown by every rank alike.
-struct NotConnected : RunError {
-  using RunError::RunError;
-};
-/// Collective; connects the ranks. Throws NotConnected, with the trouble of the lowest rank in trouble, if they were not connected within some
-/// `patience_s`: then `inner` carries exchanges as before. Any other RunError is one rank's own, that waited for the others in vain. `device` is this rank's, and null stands for make_nccl_device().
+/// Collective; connects the ranks, as connect_over_nccl(). Where that throws NotConnected, `inner` carries exchanges as before.
 std::unique_ptr<NcclWorld> make_nccl_world(World& inner, std::unique_ptr<NcclDevice> device = nullptr, double patience_s = setup_seconds);
 
 /// Why the exchanges of a world do not go over NCCL, for the end of a sentence; empty: they do. The same on every rank of one build.

@@ -17,7 +17,9 @@
 #include "comm/gpus.hpp"
 #include "comm/mpi_world.hpp"
 #include "comm/nccl.hpp"
+#include "comm/nccl_put_world.hpp"
 #include "comm/nccl_world.hpp"
+#include "comm/setup.hpp"
 #include "comm/transports.hpp"
 #include "runtime/agree.hpp"
 #include "runtime/log.hpp"
@@ -26,8 +28,8 @@
 namespace pikv::jobs {
 namespace {
 
-comm::WorldOptions world_options(JobShape const& shape) {
-  return {.threads_per_rank = shape.threads > 0 ? shape.threads : comm::usable_cores(), .progress = shape.progress, .silence_s = shape.deadline_s / 2};
+comm::WorldOptions world_options(JobShape const& shape, comm::DeviceMemory* device = nullptr) {
+  return {.threads_per_rank = shape.threads > 0 ? shape.threads : comm::usable_cores(), .progress = shape.progress, .silence_s = shape.deadline_s / 2, .device = device};
 }
 
 /// All ranks make the same one, also where one's options are bad: what they agree in.
@@ -36,10 +38,10 @@ std::unique_ptr<comm::World> make_first_world(JobShape const& shape) {
   return comm::make_mpi_world(world_options(shape));
 }
 
-/// The world of the transport that was asked for, beside the first; null where that one does.
-std::unique_ptr<comm::World> make_world(JobShape const& shape, comm::World& first) {
+/// The world of the transport that was asked for, beside the first; null where that one does. `device` null: the GPU's memory as CUDA allocates it.
+std::unique_ptr<comm::World> make_world(JobShape const& shape, comm::World& first, comm::DeviceMemory* device) {
   if (first.in_process() || comm::transports().at(shape.transport).make == comm::make_mpi_world) return nullptr;
-  return comm::transports().at(shape.transport).make(world_options(shape));
+  return comm::transports().at(shape.transport).make(world_options(shape, device));
 }
 
 void agree_on(comm::World& world, JobShape const& shape, std::string const& option, std::string const& mine, char const* variable) {
@@ -60,20 +62,53 @@ comm::GpuPlacement take_gpus(comm::World& world, JobShape const& shape) {
   return placement;
 }
 
-/// The same world with its exchanges over NCCL; null where they stay as they are, which is said where there are GPUs.
-std::unique_ptr<comm::World> make_nccl_world(comm::World& world, JobShape const& shape, comm::GpuPlacement const& placement) {
-  if (!shape.nccl || !placement.any() || world.size() == 1) return nullptr;
-  std::string why_not = comm::why_not_nccl(world, placement, comm::nccl_built_in());
-  if (why_not.empty()) {
+/// What goes over NCCL: exchanges and puts of pages, each in a world over the one before, or in none where that cannot be, which is said.
+class OverNccl {
+ public:
+  /// Collective. Asks for windows, if they are wanted: then `device` is the memory that the transport is to have.
+  OverNccl(comm::World& first, JobShape const& shape, comm::GpuPlacement const& placement) : pages_{shape.nccl == "pages"} {
+    if (shape.nccl == "off" || (!placement.any() && !pages_) || first.size() == 1) return;
+    std::string const why_not = comm::why_not_nccl(first, placement, comm::nccl_built_in());
+    exchanges_ = why_not.empty();
+    if (!exchanges_) say(first, pages_ ? "neither exchanges nor puts of pages go" : "exchanges do not go", why_not);
+    pages_ = pages_ && exchanges_ && all_have(first, comm::why_no_nccl_windows());
+    if (pages_) device = &comm::nccl_memory();
+  }
+
+  comm::World& over(comm::World& world) {
+    comm::World* at = &world;
+    if (exchanges_ && tried(world, "exchanges do not go", [&] { with_exchanges_ = comm::make_nccl_world(*at); })) at = with_exchanges_.get();
+    if (pages_ && all_have(world, world.why_no_device_memory()) && tried(world, without_puts, [&] { with_puts_ = comm::make_nccl_put_world(*at); }))
+      at = with_puts_.get();
+    return *at;
+  }
+
+  comm::DeviceMemory* device = nullptr;
+
+ private:
+  static constexpr char const* without_puts = "puts of pages do not go";
+
+  static void say(comm::World const& world, char const* what, std::string const& why) {
+    if (world.rank() == 0) spdlog::warn("{} over NCCL: {}", what, why);
+  }
+  static bool all_have(comm::World& world, std::string const& mine) {
+    auto const none = world.first_trouble(mine, world.in(comm::setup_seconds));
+    if (none) say(world, without_puts, fmt::format("rank {} on {}: {}", none->rank, world.host_name(none->rank), none->text));
+    return !none;
+  }
+  static bool tried(comm::World const& world, char const* what, comm::FunctionRef<void()> make) {
     try {
-      return comm::make_nccl_world(world);
+      make();
+      return true;
     } catch (comm::NotConnected const& error) {
-      why_not = error.what();
+      say(world, what, error.what());
+      return false;
     }
   }
-  if (world.rank() == 0) spdlog::warn("exchanges do not go over NCCL: {}", why_not);
-  return nullptr;
-}
+
+  bool exchanges_ = false, pages_;
+  std::unique_ptr<comm::World> with_exchanges_, with_puts_;
+};
 
 void check_stdout_took_all() {
   errno = 0;
@@ -127,12 +162,12 @@ int run_command(comm::FunctionRef<JobShape()> parse, comm::FunctionRef<int(comm:
     });
     if (!shape.log_level.empty()) runtime::start_log(shape.log_level, all.rank());
     agree_on(all, shape, "--transport", shape.transport, "PIKV_TRANSPORT");
-    agree_on(all, shape, "--nccl", shape.nccl ? "auto" : "off", "PIKV_NCCL");
+    agree_on(all, shape, "--nccl", shape.nccl, "PIKV_NCCL");
     auto const placement = take_gpus(all, shape);
-    auto const other = make_world(shape, all);
-    comm::World& moving = other ? *other : all;
-    auto const nccl = make_nccl_world(moving, shape, placement);
-    return body(nccl ? *nccl : moving);
+    std::unique_ptr<comm::World> other;   // outlives what goes over it
+    OverNccl nccl{all, shape, placement};
+    other = make_world(shape, all, nccl.device);
+    return body(nccl.over(other ? *other : all));
   });
 }
 

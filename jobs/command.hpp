@@ -31,7 +31,7 @@ struct JobShape {
   std::string transport = "mpi";
   comm::ProgressThread progress;
   bool gpus = false;       // each rank takes a GPU, where there are any, and what goes wrong with that is said
-  bool nccl = false;       // and exchanges go over NCCL, where each has one of its own
+  std::string nccl = "off";   // as --nccl says, where each has one of its own
   std::string log_level;   // empty: no log
 };
 /// Of the sub-commands that decode.

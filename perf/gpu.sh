@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU (not run on one yet, so its time is not known): builds with CUDA, runs the kernels' conformance tests natively, a part of them
 # once more under compute-sanitizer, then the tests of pages and steps on a device, decodes with the embedded model and with a real one where build/models has it,
-# measures attention, and exchanges messages over NCCL where there are several GPUs. What was said goes to one file too.
+# measures attention, and exchanges messages and puts pages over NCCL where there are several GPUs. What was said goes to one file too.
 # Run it from anywhere: perf/gpu.sh [RESULTS]   (default: gpu-HOST.txt in the folder where you are). The code is 0 only if everything passed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../jobs/setup.sh
@@ -24,9 +24,9 @@ step() {
 
 tokens_in() { grep -o '"tokens": *[[][^]]*' "$1"; }
 
-# On one GPU the exchanges are skipped, since they need two, and a rank sends to itself.
+# On one GPU the exchanges and puts are skipped, since they need two, and a rank sends to itself and copies into a window of its own.
 nccl_steps() {
-  local build=$1 gpus ranks scratch each
+  local build=$1 gpus ranks scratch each way
   gpus=$(nvidia-smi -L | grep -c GPU)
   ranks=$((gpus < 4 ? gpus : 4))
   each=(mpirun --bind-to none -n "$ranks")
@@ -34,8 +34,9 @@ nccl_steps() {
   if [ $ranks -eq 1 ]; then return; fi
   scratch=$(mktemp -d)
   step "decode with exchanges over NCCL" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/nccl.jsonl"
+  step "decode with pages put over NCCL too" 90 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/pages.jsonl" --nccl pages
   step "decode without" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/off.jsonl" --nccl off
-  step "the same tokens" 10 diff <(tokens_in "$scratch/nccl.jsonl") <(tokens_in "$scratch/off.jsonl")
+  for way in nccl pages; do step "the same tokens" 10 diff <(tokens_in "$scratch/$way.jsonl") <(tokens_in "$scratch/off.jsonl"); done
   rm -r "$scratch"
   step "exchanges by transport" 60 "${each[@]}" "$build/perf/exchange_bench"
 }

@@ -103,7 +103,7 @@ Attributes option_attributes(GenerateOptions const& options) {
       {"scheduler", options.scheduler},
       {"transport", options.transport},
       {"progress-thread", !options.progress.on ? "off" : options.progress.core < 0 ? "on" : std::to_string(options.progress.core)},
-      {"nccl", options.nccl ? "auto" : "off"},
+      {"nccl", options.nccl},
       {"fault-plan", options.fault_plan},
       {"scrub", whole(options.scrub)},
       {"active-ranks", whole(options.active_ranks)},

@@ -63,7 +63,7 @@ std::map<std::string_view, kernels::DType> const dtypes{
     {"f32", kernels::DType::f32}, {"bf16", kernels::DType::bf16}, {"f16", kernels::DType::f16}};
 std::map<std::string_view, StoreMode> const stores{{"sharded", StoreMode::sharded}, {"local", StoreMode::local}};
 std::map<std::string_view, Move> const moves{{"query", Move::query}, {"page", Move::page}, {"auto", Move::automatic}};
-std::map<std::string_view, bool> const nccl_choices{{"auto", true}, {"off", false}};
+std::map<std::string_view, bool> const nccl_choices{{"auto", true}, {"off", true}, {"pages", true}};
 std::map<std::string_view, bool> const prompt_formats{{"auto", true}, {"jsonl", true}, {"text", true}};
 std::map<std::string_view, bool> const attentions{{"exact", true}, {"routed", true}, {"certified", true}};
 std::map<std::string_view, bool> const log_levels{{"error", true}, {"warning", true}, {"info", true}, {"debug", true}};
@@ -118,7 +118,7 @@ Row const rows[] = {
      [](Options& o, Given const& g) { o.transport = name_in(g, comm::transports()); }},
     {"progress-thread", "on|off|CORE", "on", "UCX's progress beside computation: once a millisecond, not at all, or all the time on that core",
      [](Options& o, Given const& g) { o.progress = progress_thread(g); }},
-    {"nccl", "auto|off", "auto", "exchanges over NCCL where every rank has a GPU of its own; off: the transport carries them there too", [](Options& o, Given const& g) { o.nccl = choice(g, nccl_choices); }},
+    {"nccl", "auto|off|pages", "auto", "exchanges over NCCL where every rank has a GPU of its own; off: the transport carries them there too; pages: NCCL also puts pages into GPUs that reach one another", [](Options& o, Given const& g) { o.nccl = name_in(g, nccl_choices); }},
     {"fault-plan", "FILE", "", "JSON with probabilities per operation, for tests", [](Options& o, Given const& g) { o.fault_plan = file(g); }},
     {"scrub", "SIZE", "16KiB", "stored pages that each step verifies in the background, bytes per rank; 0: none", [](Options& o, Given const& g) { o.scrub = g.value == "0" ? 0 : size_bytes(g); }},
     {"active-ranks", "N", "all of them", "ranks that store pages from the start, the first N; all decode", [](Options& o, Given const& g) { o.active_ranks = count(g, 1, 1 << 16); }},

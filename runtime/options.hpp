@@ -58,7 +58,7 @@ struct GenerateOptions {
   std::optional<Selection> selection;       // the stage of the codec that selects tokens
   std::uint64_t scrub = shards::default_scrub_bytes;   // bytes per step and rank; 0: off
   comm::ProgressThread progress;            // --progress-thread
-  bool nccl = true;                         // --nccl auto
+  std::string nccl = "auto";                // auto, off, pages
   int in_process = 0;                       // ranks as threads of this process; 0: off
   std::uint64_t schedule_seed = 1;          // --schedule-seed, in process
   bool reproducible = false;

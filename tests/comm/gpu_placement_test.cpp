@@ -9,6 +9,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "comm/gpus.hpp"
 #include "comm/numa.hpp"
 
 namespace pikv::comm::test {
@@ -42,6 +43,19 @@ TEST(GpuPlacement, ThoseThatSeeFewestChooseFirst) {
   auto const placement = place_on_gpus(std::vector{site(0, {near_0, also_0}), site(0, {near_0}), site(0, {also_0, near_1})});
   EXPECT_THAT(placement.gpus, ElementsAre(1, 0, 1));
   EXPECT_EQ(placement.why_shared, "");
+}
+
+TEST(GpuPlacement, NobodySharesWhereAllCanHaveTheirOwn) {   // the first must leave its first to the second, and that its own to the third
+  auto const placement = place_on_gpus(std::vector{site(0, {near_0, also_0}), site(0, {near_0, near_1}), site(0, {near_1, near_0})});
+  EXPECT_THAT(placement.gpus[0], 1);
+  EXPECT_EQ(placement.why_shared, "");
+}
+
+TEST(GpuPlacement, RanksGetGpusOfTheirCoresNodeWhateverTheirTurn) {
+  std::vector const all{near_0, also_0, near_1, also_1};
+  auto const placement = place_on_gpus(std::vector{site(0, all, {1}), site(0, all, {0}), site(0, all, {1}), site(0, all, {0})});
+  EXPECT_THAT(placement.gpus, ElementsAre(2, 0, 3, 1));
+  EXPECT_THAT(placement.complaints, IsEmpty());
 }
 
 TEST(GpuPlacement, SharingIsSaidOncePerHost) {
@@ -92,6 +106,15 @@ TEST(GpuPlacement, WhatTheKernelDoesNotSayIsNoComplaint) {
   PciDevice const unknown{"0000:01:00.0", -1};
   EXPECT_THAT(place_on_gpus(std::vector{site(0, {unknown}, {0}, {{"mlx5_0", 0}})}).complaints, IsEmpty());
   EXPECT_THAT(place_on_gpus(std::vector{site(0, {near_1}, {}, {{"mlx5_0", -1}})}).complaints, IsEmpty());
+}
+
+TEST(RankSites, AreReadByTheOthersAsTheyAre) {
+  for (auto const& sent : {site(0, {near_0, also_1}, {0, 1}, {{"mlx5_0", 1}}), site(0, {{"0000:01:00.0", -1}}), site(0, {})}) {
+    RankSite const read = site_in_json(site_as_json(sent));
+    EXPECT_EQ(read.gpus, sent.gpus);
+    EXPECT_EQ(read.core_nodes, sent.core_nodes);
+    EXPECT_EQ(read.cards, sent.cards);
+  }
 }
 
 TEST(CoreLists, AreReadAsTheKernelWritesThem) {

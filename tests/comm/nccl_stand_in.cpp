@@ -14,7 +14,7 @@
 namespace pikv::comm::test {
 namespace {
 
-constexpr std::size_t most_bytes = 80'000, most_queued = 64;
+constexpr std::size_t most_bytes = 80'000, most_queued = 128;
 
 /// A GPU's memory, which knows what is pinned.
 class Gpu : public FencedMemory {
@@ -51,6 +51,8 @@ struct Communicator {
   }
   std::vector<std::vector<Wire>> wires;   // [from][to]
   std::size_t opened = 0, finalized = 0;
+  std::vector<std::vector<std::span<std::byte>>> windows;   // [in the order in which they were made][rank] empty: not yet, or closed
+  std::vector<std::size_t> registered;                      // [window] ranks
 };
 
 struct Transfer {
@@ -60,7 +62,7 @@ struct Transfer {
 };
 
 struct Work {
-  enum class Kind { in, out, group, mark };
+  enum class Kind { in, out, group, across, mark };
   Kind kind = Kind::mark;
   std::byte* device = nullptr;
   std::byte const* from = nullptr;
@@ -77,9 +79,14 @@ struct Stream {
   int groups_queued = 0, groups_begun = 0;
   bool group_begun = false;
   int asked_in_error = 0;
+  int looks = 0;            // for the mark, that have not seen it
+  bool copies_now = false;  // to windows
+  std::vector<std::byte> scratch;
+  int copies = 0, copies_queued = 0;
+  std::size_t windows = 0;  // that it has begun to make
   std::shared_ptr<Communicator> communicator;
   bool aborted = false;
-  enum class Awaits { nothing, launch, others_to_open, others_to_finalize };
+  enum class Awaits { nothing, launch, others_to_open, others_to_register, others_to_finalize };
   Awaits awaits = Awaits::nothing;
   int polls_to_settle = 0;
   std::mt19937 random;
@@ -88,7 +95,8 @@ struct Stream {
 }  // namespace
 
 struct NcclStandIn::Hub {
-  Hub(int ranks, NcclFaults const& given, unsigned seed, Pace its_pace) : faults{given}, pace{its_pace}, sends_end_early{seed % 2 == 0}, streams(static_cast<std::size_t>(ranks)) {
+  Hub(int ranks, NcclFaults const& given, unsigned seed, Pace its_pace, WindowsInOne const& its_windows)
+      : faults{given}, pace{its_pace}, windows{its_windows}, sends_end_early{seed % 2 == 0}, streams(static_cast<std::size_t>(ranks)) {
     for (Stream& stream : streams) {
       stream.random.seed(seed++);
       stream.work.resize(most_queued);
@@ -117,10 +125,42 @@ struct NcclStandIn::Hub {
     Work& work = stream.work[stream.done % most_queued];
     if (work.kind == Work::Kind::in) stream.gpu.copy_in(work.device, {work.from, work.bytes});
     if (work.kind == Work::Kind::out) stream.gpu.copy_out({work.into, work.bytes}, work.device);
+    if (work.kind == Work::Kind::across) return copy_some(rank, stream);
     if (work.kind == Work::Kind::group && !run_group(rank, stream, work)) return false;
     ++stream.done;
     return true;
   }
+
+  /// One of the copies to windows that are next in the stream.
+  bool copy_some(Rank rank, Stream& stream) {
+    if (stream.aborted) return faults.abort_ends && skip(stream);
+    bool const stopped = faults.stops_copying == rank && stream.copies >= faults.at_copy;
+    if (stopped || !stream.copies_now) return false;
+    std::uint64_t end = stream.done;
+    while (end < stream.launched && stream.work[end % most_queued].kind == Work::Kind::across) ++end;
+    Work& next = stream.work[stream.done % most_queued];
+    std::swap(next, stream.work[(stream.done + stream.random() % (end - stream.done)) % most_queued]);
+    expect_reached(rank, stream, {next.into, next.bytes});
+    stream.scratch.resize(next.bytes);
+    stream.gpu.copy_out(stream.scratch, next.device);
+    windows.memory->copy_in(next.into, stream.scratch);
+    ++stream.copies;
+    return skip(stream);
+  }
+  static bool skip(Stream& stream) {
+    ++stream.done;
+    return true;
+  }
+
+  void expect_reached(Rank rank, Stream& stream, std::span<std::byte> memory) {
+    for (auto const& window : stream.communicator->windows)
+      for (Rank peer = 0; peer < static_cast<Rank>(window.size()); ++peer) {
+        auto const part = window[static_cast<std::size_t>(peer)];
+        if (reaches(rank, peer) && memory.data() >= part.data() && memory.data() + memory.size() <= part.data() + part.size()) return;
+      }
+    throw std::logic_error("a copy to what is in no window");
+  }
+  bool reaches(Rank rank, Rank peer) const { return rank / windows.team == peer / windows.team; }
 
   bool run_group(Rank rank, Stream& stream, Work& work) {
     if (stream.aborted) return faults.abort_ends;
@@ -165,6 +205,7 @@ struct NcclStandIn::Hub {
 
   NcclFaults faults;
   Pace pace;
+  WindowsInOne windows;
   bool sends_end_early;   // as small ones do: they are on their way before their peer is there
   std::mutex mutex;
   std::deque<Stream> streams;   // [rank]
@@ -192,7 +233,8 @@ class NcclStandIn::Device : public NcclDevice {
     if (communicator == nullptr) communicator = std::make_shared<Communicator>(hub_.streams.size());
     mine_.communicator = communicator;
     mine_.aborted = false;
-    mine_.groups_queued = mine_.groups_begun = 0;
+    mine_.groups_queued = mine_.groups_begun = mine_.looks = mine_.copies = mine_.copies_queued = 0;
+    mine_.windows = 0;
     if (hub_.faults.never_opens != rank_) ++communicator->opened;
     begin(Stream::Awaits::others_to_open);
   }
@@ -208,6 +250,7 @@ class NcclStandIn::Device : public NcclDevice {
       return false;
     }
     if (mine_.awaits == Stream::Awaits::others_to_open && mine_.communicator->opened < hub_.streams.size()) return false;
+    if (mine_.awaits == Stream::Awaits::others_to_register && mine_.communicator->registered[mine_.windows - 1] < hub_.streams.size()) return false;
     if (mine_.awaits == Stream::Awaits::others_to_finalize && mine_.communicator->finalized < hub_.streams.size()) return false;
     mine_.awaits = Stream::Awaits::nothing;
     mine_.launched = mine_.queued;
@@ -235,10 +278,49 @@ class NcclStandIn::Device : public NcclDevice {
     queue(Work::Kind::mark, nullptr, nullptr, nullptr, 0);
     mine_.marked = mine_.queued;
   }
+  void copy_across(std::byte* to, std::byte const* from, std::size_t bytes) override {
+    queue(Work::Kind::across, const_cast<std::byte*>(from), nullptr, to, bytes);
+    ++mine_.copies_queued;
+  }
   bool passed() override {
     std::lock_guard const lock{hub_.mutex};
+    if (hub_.faults.fails_copying == rank_ && mine_.copies_queued > hub_.faults.at_copy)
+      throw RunError("the GPU could not run what was queued: an illegal memory access was encountered");
+    mine_.copies_now = mine_.looks > 0 && mine_.random() % 2 == 0;
     hub_.run();
-    return mine_.done >= mine_.marked;
+    mine_.copies_now = false;
+    bool const there = mine_.done >= mine_.marked;
+    mine_.looks = there ? 0 : mine_.looks + 1;
+    return there;
+  }
+
+  void open_window(std::span<std::byte> memory) override {
+    std::lock_guard const lock{hub_.mutex};
+    auto& windows = mine_.communicator->windows;
+    auto& registered = mine_.communicator->registered;
+    std::size_t const window = mine_.windows++;
+    if (windows.size() == window) {
+      windows.emplace_back(hub_.streams.size());
+      registered.push_back(0);
+    }
+    for (auto const part : windows[window])
+      if (!part.empty() && part.size() != memory.size()) throw std::logic_error("a window's parts differ in size");
+    windows[window][static_cast<std::size_t>(rank_)] = memory;
+    if (hub_.faults.never_registers != rank_) ++registered[window];
+    begin(Stream::Awaits::others_to_register);
+  }
+  NcclWindow opened() override {
+    std::lock_guard const lock{hub_.mutex};
+    expect_settled();
+    if (hub_.faults.no_windows == rank_) throw RunError("NCCL makes no windows here");
+    NcclWindow window{reinterpret_cast<void*>(mine_.windows), {}};   // its number, from 1 on
+    for (Rank peer = 0; peer < static_cast<Rank>(hub_.streams.size()); ++peer)
+      window.reach.push_back(hub_.reaches(rank_, peer) ? mine_.communicator->windows[mine_.windows - 1][static_cast<std::size_t>(peer)].data() : nullptr);
+    return window;
+  }
+  void close_window(NcclWindow const& window) override {
+    std::lock_guard const lock{hub_.mutex};
+    mine_.communicator->windows[reinterpret_cast<std::size_t>(window.registered) - 1][static_cast<std::size_t>(rank_)] = {};
   }
 
   void finalize() override {
@@ -292,12 +374,14 @@ class NcclStandIn::Device : public NcclDevice {
   Stream& mine_;
 };
 
-NcclStandIn::NcclStandIn(int ranks, NcclFaults const& faults, unsigned seed, Pace pace) : hub_{std::make_unique<Hub>(ranks, faults, seed, pace)} {}
+NcclStandIn::NcclStandIn(int ranks, NcclFaults const& faults, unsigned seed, Pace pace, WindowsInOne const& windows) : hub_{std::make_unique<Hub>(ranks, faults, seed, pace, windows)} {}
 NcclStandIn::~NcclStandIn() = default;
 
 std::unique_ptr<NcclDevice> NcclStandIn::device(Rank rank) { return std::make_unique<Device>(*hub_, rank); }
 
 int NcclStandIn::groups(Rank rank) const { return hub_->of(rank).groups_begun - 1; }
+
+int NcclStandIn::copies(Rank rank) const { return hub_->of(rank).copies; }
 
 std::size_t NcclStandIn::in_use() const {
   std::size_t sum = 0;

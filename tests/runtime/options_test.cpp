@@ -208,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"--codec=int8>int4@9", "--cold-codec=int4"}, "leave out --cold-codec and --cold-after"},
         BadArguments{{"--codec=int8>int4@9", "--exact-window=10"}, "raise --cold-after to 10 or more"},
         BadArguments{{"--transport=tcp"}, "choose one of: auto, mpi"}, BadArguments{{"--progress-thread=x"}, "--progress-thread=x is neither on, off, nor"},
-        BadArguments{{"--nccl=on"}, "choose one of: auto, off"}, BadArguments{{"--nccl=off", "--in-process=2"}, "inside one process"},
+        BadArguments{{"--nccl=on"}, "choose one of: auto, off, pages"}, BadArguments{{"--nccl=off", "--in-process=2"}, "inside one process"},
         BadArguments{{"--progress-thread=99999"}, "is not a whole number from 0"}, BadArguments{{"--attention=sparse"}, "choose one of: certified, exact, routed"},
         BadArguments{{"--in-process=0"}, "is not a whole number"}, BadArguments{{"--output", ""}, "names no file"},
         BadArguments{{"--checkpoint-every=5"}, "--checkpoint-every=5 has no effect where nothing is saved; add --checkpoint DIR"},
