@@ -5,6 +5,8 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
+[ $# -eq 0 ] || stop "it takes no arguments, and '$*' were given; once it has built, run build/pikv generate with options of your own"
+
 install_missing_packages build
 say "building in $repo/build"
 configure default build

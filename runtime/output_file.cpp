@@ -35,6 +35,8 @@ void open_part(fs::path const& name, std::string const& option) {
   std::error_code ignored;
   if (auto const there = fs::status(name, ignored); fs::exists(there) && !fs::is_regular_file(there))
     throw InputError(fmt::format("{}={} is there and is not a regular file; give another name", option, name.string()));
+  if (!fs::is_directory(folder_of(name), ignored))
+    throw InputError(fmt::format("{}={}: there is no folder {}; make it, or give another name", option, name.string(), folder_of(name).string()));
   int const file = ::open(part_of(name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0)
     throw InputError(fmt::format("{}={}: {} cannot be made ({}); give another name", option, name.string(), part_of(name).string(),

@@ -7,6 +7,7 @@
 #   on GPUs   sbatch --nodes=4 --ntasks-per-node=8 --gpus-per-node=8 slurm/generate.sh --model /models/mixtral --prompts prompts.jsonl
 # MODULES and PIKV: see setup.sh. Results, in the folder it is submitted from, by job id: pikv-generate-ID.jsonl (text), .json (report), .log
 # (messages, errors), and by start of the job, from 0, pikv-generate-ID.START.h5 (trace).
+# Its time limit is an hour unless you give another, as --time=08:00:00.
 # The job saves itself into pikv-generate-ID.checkpoints (or --checkpoint DIR). 120 s before its time limit, and when it is preempted, it saves
 # itself once more, goes back into the queue, and goes on from there. While it waits it may be given another size, as in
 # scontrol update JobId=ID NumTasks=2 NumNodes=1: any number of ranks will do. Otherwise it ends with the exit code of pikv.

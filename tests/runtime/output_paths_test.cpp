@@ -50,7 +50,7 @@ TEST_F(OutputPathsTest, AnOldResultMayBeReplacedAndIsThereUntilThen) {
   EXPECT_EQ(fs::file_size(folder / "out.jsonl"), 3u);
 }
 
-TEST_F(OutputPathsTest, AMissingFolderIsNamed) { EXPECT_THAT(complaint_about(folder / "no" / "out"), HasSubstr("No such file or directory")); }
+TEST_F(OutputPathsTest, AMissingFolderIsNamed) { EXPECT_THAT(complaint_about(folder / "no" / "out"), HasSubstr("there is no folder " + (folder / "no").string() + "; make it")); }
 
 TEST_F(OutputPathsTest, AFolderIsNoFile) {
   EXPECT_THAT(complaint_about(folder), HasSubstr("not a regular file"));

@@ -90,7 +90,7 @@ TEST_F(CheckpointWriterMpi, ADiskThatIsFullForOneRankIsTheSameErrorOnEveryRankAn
 }
 
 TEST_F(CheckpointWriterMpi, AFolderThatHasGoneSinceTheJobBeganIsAnErrorOfTheRun) {
-  EXPECT_THAT(error_of_writing(folder + "/gone/here.h5"), AllOf(StartsWith("--checkpoint="), HasSubstr("cannot be made (No such file or directory)")));
+  EXPECT_THAT(error_of_writing(folder + "/gone/here.h5"), AllOf(StartsWith("--checkpoint="), HasSubstr("there is no folder " + folder + "/gone; make it")));
 }
 
 TEST_F(CheckpointWriterMpi, AFileThatOneRankDoesNotSeeIsTheSameErrorOnEveryRank) {
