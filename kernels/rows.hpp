@@ -9,7 +9,7 @@ namespace pikv::kernels {
 
 /// Rows of `n` floats that are listed by where they begin.
 ///
-/// gather_rows: out [count][n] = the rows of from [count], one after the other. They may lie in several arrays, and one may be listed twice; none is part of out.
+/// gather_rows: out [count][n] = the rows of from [count], one after the other. They may lie in several arrays, one may be listed twice; none is in out.
 /// add_weighted: x [rows][n]; of each row x += weights[i] * y[i], for i = 0 .. k - 1 in this order, each product and each sum rounded.
 ///   weights [rows][k]; y [rows][k], rows apart from x
 namespace reference {
