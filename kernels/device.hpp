@@ -35,8 +35,8 @@ struct FormedPool {
 
 /// Where a step is computed: this machine's processors, or a GPU. It has the operations of a step, each as the header of its name describes it.
 /// Numbers and pages lie in the device's memory; lists that a rank makes for one call (a plan, slots, positions, where rows begin) in the processor's. What
-/// a call reads of those may change when it returns. Work is done in the order of the calls; wait(), copy_out and checksums return when it is done. Failures
-/// of a GPU: std::runtime_error. A GPU's is for one thread at a time.
+/// a call reads of those may change when it returns. Work is done in the order of the calls; wait(), copy_out and checksums return when it is done.
+/// Failures of a GPU: std::runtime_error. A GPU's is for one thread at a time.
 class Device {
  public:
   virtual ~Device() = default;
@@ -54,7 +54,7 @@ class Device {
   virtual void free_host(std::byte* at) noexcept = 0;
   /// Of all that was allocated, what should have been pinned and is not: its copies are slower.
   virtual std::uint64_t unpinned_bytes() const = 0;
-  /// With any memory of the processor's, of which a copy in leaves nothing to be read.
+  /// Of any memory of the processor's, which may change on return. Who reads the device's memory past it (a transport) must wait first.
   virtual void copy_in(std::byte* to, std::span<std::byte const> host) = 0;
   virtual void copy_out(std::span<std::byte> host, std::byte const* from) = 0;
   /// With memory of allocate_host(), which is read or written at any time up to the next wait.
