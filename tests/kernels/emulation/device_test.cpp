@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/buffer.hpp"
@@ -84,6 +85,11 @@ TEST_F(DeviceCopies, MemoryThatCannotBePinnedWillDo) {
   float const* const here = on_host(filled.data(), 1000);
   EXPECT_EQ(std::vector(here, here + 1000), counting(1000, 1));
   EXPECT_GE(device->unpinned_bytes(), 2 * 1000 * sizeof(float));
+}
+
+TEST_F(DeviceCopies, AFormOfCodedPagesThatAnotherDeviceMadeIsRefused) {
+  auto const form = host_device().form(CodedLayout{});
+  EXPECT_THROW(device->decode(*form, nullptr, {}, 0), std::logic_error);
 }
 
 }  // namespace
