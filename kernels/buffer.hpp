@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "kernels/device.hpp"
 
@@ -51,19 +52,50 @@ void copy_out(Device& device, std::span<T> host, T const* from) {
   device.copy_out(std::as_writable_bytes(host), reinterpret_cast<std::byte const*>(from));
 }
 
+/// Host memory for copies with a device that is kept from use to use and grows as a vector does, without keeping its values. The device outlives it.
+template <class T>
+class HostBuffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  explicit HostBuffer(Device& device) : device_{&device} {}
+  HostBuffer(HostBuffer&& from) noexcept : device_{from.device_}, values_{std::exchange(from.values_, {})}, room_{std::exchange(from.room_, 0)} {}
+  HostBuffer(HostBuffer const&) = delete;   // a copy of it would be pinned too
+  ~HostBuffer() { device_->free_host(reinterpret_cast<std::byte*>(values_.data())); }
+
+  std::span<T> resize(std::size_t size) {
+    T* data = values_.data();
+    if (size > room_) {
+      device_->free_host(reinterpret_cast<std::byte*>(std::exchange(values_, {}).data()));
+      std::size_t const room = std::max(size, 2 * std::exchange(room_, 0));
+      data = reinterpret_cast<T*>(device_->allocate_host(room * sizeof(T)));
+      room_ = room;
+    }
+    return values_ = {data, size};
+  }
+  std::span<T> values() const { return values_; }
+
+ private:
+  Device* device_;
+  std::span<T> values_;
+  std::size_t room_ = 0;
+};
+
 /// Memory of a device that the processor fills: what resize() gives is written, and is where the device works on it after send(). On the host they are one.
 template <class T>
 class Filled {
  public:
-  explicit Filled(Device& device) : device_{device}, there_{device} {}
+  explicit Filled(Device& device) : device_{device}, there_{device}, here_{device} {}
   T* resize(std::size_t size) {
     T* const there = there_.resize(size);
     if (device_.is_host()) return there;
-    here_.resize(size);
-    return here_.data();
+    if (sent_ == device_.waits()) device_.wait();   // it may still be read
+    return here_.resize(size).data();
   }
   T* send() {
-    if (!device_.is_host()) copy_in<T>(device_, there_.data(), here_);
+    if (device_.is_host()) return there_.data();
+    device_.send(reinterpret_cast<std::byte*>(there_.data()), std::as_bytes(here_.values()));
+    sent_ = device_.waits();
     return there_.data();
   }
   T* data() const { return there_.data(); }   // once it was sent
@@ -72,7 +104,8 @@ class Filled {
  private:
   Device& device_;
   Buffer<T> there_;
-  std::vector<T> here_;
+  HostBuffer<T> here_;
+  std::uint64_t sent_ = std::numeric_limits<std::uint64_t>::max();   // waits before it
 };
 
 /// Values of the processor where a device reads them: the same, or a copy that is good until the next.
@@ -95,17 +128,23 @@ class OnDevice {
 template <class T>
 class OnHost {
  public:
-  explicit OnHost(Device& device) : device_{device} {}
+  explicit OnHost(Device& device) : device_{device}, copy_{device} {}
   T const* operator()(T const* at, std::size_t size) {
+    T const* const here = fetch(at, size);
+    if (size > 0) device_.wait();
+    return here;
+  }
+  /// The same, but read only after the next wait() of the device: one will do for several.
+  T const* fetch(T const* at, std::size_t size) {
     if (device_.is_host()) return at;
-    copy_.resize(size);
-    copy_out<T>(device_, copy_, at);
-    return copy_.data();
+    auto const here = copy_.resize(size);
+    device_.fetch(std::as_writable_bytes(here), reinterpret_cast<std::byte const*>(at));
+    return here.data();
   }
 
  private:
   Device& device_;
-  std::vector<T> copy_;
+  HostBuffer<T> copy_;
 };
 
 }  // namespace pikv::kernels

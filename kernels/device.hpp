@@ -34,9 +34,9 @@ struct FormedPool {
 };
 
 /// Where a step is computed: this machine's processors, or a GPU. It has the operations of a step, each as the header of its name describes it.
-/// Numbers and pages lie in the device's memory; lists of numbers that a rank makes for one call (a plan, slots, positions) in the processor's. What
-/// a call reads of those may change when it returns. Work is done in the order of the calls; copy_out and checksums wait for it. Failures of a GPU:
-/// std::runtime_error. A GPU's is for one thread at a time.
+/// Numbers and pages lie in the device's memory; lists that a rank makes for one call (a plan, slots, positions, where rows begin) in the processor's. What
+/// a call reads of those may change when it returns. Work is done in the order of the calls; wait(), copy_out and checksums return when it is done.
+/// Failures of a GPU: std::runtime_error. A GPU's is for one thread at a time.
 class Device {
  public:
   virtual ~Device() = default;
@@ -49,8 +49,20 @@ class Device {
   /// Aligned to 256 bytes; nothing is written there yet. Null for 0 bytes.
   virtual std::byte* allocate(std::size_t bytes) = 0;
   virtual void free(std::byte* at) noexcept = 0;
+  /// The processor's memory for send() and fetch(): a GPU's is pinned, or plain where the system grants no more. As allocate().
+  virtual std::byte* allocate_host(std::size_t bytes) = 0;
+  virtual void free_host(std::byte* at) noexcept = 0;
+  /// Of all that was allocated, what should have been pinned and is not: its copies are slower.
+  virtual std::uint64_t unpinned_bytes() const = 0;
+  /// Of any memory of the processor's, which may change on return. Who reads the device's memory past it (a transport) must wait first.
   virtual void copy_in(std::byte* to, std::span<std::byte const> host) = 0;
   virtual void copy_out(std::span<std::byte> host, std::byte const* from) = 0;
+  /// With memory of allocate_host(), which is read or written at any time up to the next wait.
+  virtual void send(std::byte* to, std::span<std::byte const> host) = 0;
+  virtual void fetch(std::span<std::byte> host, std::byte const* from) = 0;
+  virtual void wait() = 0;
+  /// How often the processor has waited for it, in any call.
+  virtual std::uint64_t waits() const = 0;
 
   virtual void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows) = 0;
   virtual void attend(PoolView const& pool, AttendPlan const& plan, float const* q, std::int32_t q_heads, float scale, PartialView out, float* page_lse) = 0;
@@ -73,6 +85,8 @@ class Device {
   virtual void gate(float const* logits, std::int32_t rows, std::int32_t experts, std::int32_t k, GateWeights rule, std::int32_t* ids, float* weights,
                     float* probability) = 0;
   virtual void swiglu(float* gate, float const* up, std::size_t count) = 0;
+  virtual void gather_rows(std::span<float const* const> from, std::int32_t n, float* out) = 0;
+  virtual void add_weighted(float* x, float const* weights, float const* const* y, std::int32_t rows, std::int32_t k, std::int32_t n) = 0;
 };
 
 /// This machine's processors. From any thread.

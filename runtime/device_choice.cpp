@@ -39,15 +39,15 @@ DeviceChoice choose_device(comm::World& world, MakeDevice make, kernels::PageLay
   return choice;
 }
 
-std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device, std::uint64_t reserved, double deadline_s) {
-  std::string const mine = device.identity();
-  auto const all = world.all_gather(std::as_bytes(std::span{mine}), world.in(deadline_s));
+std::uint64_t share_of_memory(comm::World& world, std::string_view device, std::uint64_t free_bytes, std::uint64_t reserved, double deadline_s) {
+  auto const mine = std::as_bytes(std::span{device});
+  auto const all = world.all_gather(mine, world.in(deadline_s));
   std::uint64_t sharing = 0;
   for (comm::Rank rank = 0; rank < world.size(); ++rank) {
     comm::Bytes const& theirs = all[static_cast<std::size_t>(rank)];
-    if (world.host(rank) == world.host(world.rank()) && std::ranges::equal(theirs, std::as_bytes(std::span{mine}))) ++sharing;
+    if (world.host(rank) == world.host(world.rank()) && std::ranges::equal(theirs, mine)) ++sharing;
   }
-  std::uint64_t const share = device.free_bytes() / sharing;
+  std::uint64_t const share = free_bytes / sharing;
   return share - std::min(share, reserved);
 }
 

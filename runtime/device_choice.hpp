@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "comm/world.hpp"
 #include "kernels/device.hpp"
@@ -24,8 +25,9 @@ struct DeviceChoice {
 /// Collective: a GPU on every rank, or the host on every rank, and then why. `pages`: their type and head_dim, which a GPU's attention has limits for.
 DeviceChoice choose_device(comm::World& world, MakeDevice make, kernels::PageLayout const& pages, double deadline_s);
 
-/// Collective: of a device's free memory what a rank may take, `reserved` bytes of its own put aside, those that share the device counted alike.
-std::uint64_t share_of_memory(comm::World& world, kernels::Device const& device, std::uint64_t reserved, double deadline_s);
+/// Collective: of a device's free memory what a rank may take, `reserved` bytes of its own put aside. Ranks of a host that name the same device (identity(),
+/// any bytes) share it alike.
+std::uint64_t share_of_memory(comm::World& world, std::string_view device, std::uint64_t free_bytes, std::uint64_t reserved, double deadline_s);
 
 /// Says once, where GPUs were found, that this command leaves them alone.
 void say_gpus_unused(comm::World const& world);

@@ -55,9 +55,17 @@ void Forward::embed(Batch const& batch) {
     copy_row(model_.embedding(), batch.tokens[static_cast<std::size_t>(row)], x + static_cast<std::size_t>(row) * hidden);
   x_.send();
   normed_.resize(x_.size());
+  if (!config_.moe()) weigh_by_one(product(rows_, config_.experts_per_token));
   cos_.resize(product(rows_, config_.head_dim / 2));
   sin_.resize(cos_.size());
   device_.rotary_table(batch.positions.data(), rows_, config_.head_dim, config_.rope_theta, cos_.data(), sin_.data());
+}
+
+// Of one expert.
+void Forward::weigh_by_one(std::size_t chosen) {
+  if (gate_weights_.size() == chosen) return;
+  std::vector<float> const ones(chosen, 1.0f);
+  kernels::copy_in<float>(device_, gate_weights_.resize(chosen), ones);
 }
 
 void Forward::attention_start(std::int32_t layer) {
@@ -104,37 +112,32 @@ void Forward::ffn_start(std::int32_t layer) {
   device_.rms_norm(x_.data(), weights.ffn_norm.data(), config_.rms_eps, normed_.data(), rows_, config_.hidden);
   std::size_t const chosen = product(rows_, config_.experts_per_token);
   std::int32_t const* ids = nullptr;
-  float const* gate_weights = nullptr;
   if (config_.moe()) {
     gate_logits_.resize(product(rows_, config_.experts));
     device_.linear(normed_.data(), weights.gate, gate_logits_.data(), rows_);
     float* const probability = store_.wants_gate() ? probability_.resize(gate_logits_.size()) : nullptr;
     device_.gate(gate_logits_.data(), rows_, config_.experts, config_.experts_per_token, config_.gate_weights, ids_.resize(chosen),
                  gate_weights_.resize(chosen), probability);
-    if (store_.wants_gate()) store_.gated(layer, probability_on_host_(probability, probability_.size()), config_.experts);
-    ids = ids_on_host_(ids_.data(), chosen);
-    gate_weights = gate_weights_on_host_(gate_weights_.data(), chosen);
+    float const* const seen = store_.wants_gate() ? probability_on_host_.fetch(probability, probability_.size()) : nullptr;
+    ids = ids_on_host_(ids_.data(), chosen);   // one wait for both
+    if (store_.wants_gate()) store_.gated(layer, seen, config_.experts);
   } else {
     zeros_.assign(chosen, 0);
-    ones_.assign(chosen, 1.0f);
     ids = zeros_.data();
-    gate_weights = ones_.data();
   }
-  float const* const normed = normed_on_host_(normed_.data(), normed_.size());
   clock_.enter(Stage::communication);
-  experts_.start(normed, ids, gate_weights, rows_);
+  experts_.start(normed_.data(), ids, gate_weights_.data(), rows_);
 }
 
 void Forward::ffn_finish(shards::Step step, std::int32_t layer) { experts_.finish(step, layer, x_.data()); }
 
 void Forward::head(Batch const& batch) {
   auto const wanted = static_cast<std::int32_t>(batch.logit_rows.size());
-  std::size_t const hidden = static_cast<std::size_t>(config_.hidden);
-  float* const to = last_.resize(product(wanted, config_.hidden));
+  last_rows_.clear();
+  for (std::int32_t const row : batch.logit_rows) last_rows_.push_back(x_.data() + product(row, config_.hidden));
+  float* const last = last_.resize(product(wanted, config_.hidden));
   logits_.resize(product(wanted, config_.vocab));
-  float const* const x = x_on_host_(x_.data(), wanted > 0 ? x_.size() : 0);
-  for (std::size_t i = 0; i < batch.logit_rows.size(); ++i) std::copy_n(x + static_cast<std::size_t>(batch.logit_rows[i]) * hidden, hidden, to + i * hidden);
-  float* const last = last_.send();
+  device_.gather_rows(last_rows_, config_.hidden, last);
   device_.rms_norm(last, weights_.final_norm().data(), config_.rms_eps, last, wanted, config_.hidden);
   device_.linear(last, weights_.head(), logits_.data(), wanted);
 }

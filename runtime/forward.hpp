@@ -29,6 +29,7 @@ class Forward {
 
  private:
   void embed(Batch const& batch);
+  void weigh_by_one(std::size_t chosen);
   void attention_start(std::int32_t layer);
   void qk_norm(std::span<float const> weight, kernels::Buffer<float>& x);
   void attention_finish(std::int32_t layer, Batch const& batch);
@@ -51,11 +52,11 @@ class Forward {
   kernels::Buffer<float> cos_{device_}, sin_{device_};   // [rows][head_dim / 2]
   kernels::Buffer<float> gate_logits_{device_}, probability_{device_}, gate_weights_{device_};   // [rows][experts], [rows][k]
   kernels::Buffer<std::int32_t> ids_{device_};   // [rows][k]
-  std::vector<float> ones_;   // the same where there is one expert
-  std::vector<std::int32_t> zeros_;
-  kernels::Filled<float> last_{device_};   // [logit rows][hidden]
+  std::vector<std::int32_t> zeros_;        // the same where there is one expert
+  std::vector<float const*> last_rows_;    // of x_, that logits are wanted of
+  kernels::Buffer<float> last_{device_};   // [logit rows][hidden]
   kernels::Buffer<float> logits_{device_};   // [logit rows][vocab]
-  kernels::OnHost<float> x_on_host_{device_}, normed_on_host_{device_}, gate_weights_on_host_{device_}, probability_on_host_{device_}, logits_on_host_{device_};
+  kernels::OnHost<float> probability_on_host_{device_}, logits_on_host_{device_};
   kernels::OnHost<std::int32_t> ids_on_host_{device_};
   kernels::OnHost<float> q_seen_{device_}, k_seen_{device_}, v_seen_{device_}, attended_seen_{device_};   // by the probe
 };

@@ -189,6 +189,18 @@ void say_transport(comm::World& world, GenerateOptions const& options, std::stri
       spdlog::info("transport of rank {}: {}", path - paths.begin(), std::string_view{reinterpret_cast<char const*>(path->data()), path->size()});
 }
 
+// Collective. Says so once where copies between hosts and GPUs are slower than they could be.
+void say_unpinned(Job const& job) {
+  if (job.device == nullptr) return;   // on no rank
+  std::uint64_t const bytes = job.device->unpinned_bytes();
+  std::string mine;
+  if (bytes > 0)
+    mine = fmt::format("{} KiB of host memory could not be pinned, so copies between it and the GPU are slower; leave more of the host's memory free",
+                       (bytes + 1023) / 1024);
+  auto const first = job.world.first_trouble(mine, job.world.in(job.options.deadline_s));
+  if (first && job.world.rank() == 0) spdlog::warn("rank {}: {}", first->rank, first->text);
+}
+
 int run_generate(comm::World& inner, GenerateOptions const& given, std::string const& command_line, MakeDevice make) {
   if (!given.checkpoint.empty() || !given.resume.empty()) catch_stop_signals();   // what comes while the model is read is heard in the first step
   std::unique_ptr<Continuation> continued;
@@ -257,6 +269,7 @@ int run_generate(comm::World& inner, GenerateOptions const& given, std::string c
   std::optional<Shadow> shadow;
   if (options.fidelity) engine.watch(&shadow.emplace(engine.store()));
   engine.run();
+  say_unpinned(job);
   watcher.close(engine, engine.stopped() ? "stopped: " + to_string(*engine.stopped()) : "finished");
   if (engine.stopped()) {
     if (world.rank() == 0)

@@ -104,7 +104,8 @@ int ranks_on_host(comm::World const& world) {
 
 void size_job(Job& job) {
   std::uint64_t const of_host = free_memory() / static_cast<std::uint64_t>(ranks_on_host(job.world));
-  std::uint64_t const mine = job.device ? share_of_memory(job.world, *job.device, weight_bytes(*job.model), job.options.deadline_s) : of_host;   // hosts may differ: the least counts
+  std::uint64_t mine = of_host;   // hosts may differ: the least counts
+  if (job.device) mine = share_of_memory(job.world, job.device->identity(), job.device->free_bytes(), weight_bytes(*job.model), job.options.deadline_s);
   std::array<std::uint64_t, 2> const both{mine, of_host};
   auto const free = job.world.all_gather(std::as_bytes(std::span{both}), job.world.in(job.options.deadline_s));
   std::uint64_t least = mine, least_of_host = of_host;

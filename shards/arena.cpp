@@ -145,9 +145,9 @@ Verdict Arena::verify_arrived(PageHeader const& header, Slot slot, std::uint64_t
 std::span<std::byte const> Arena::read(Slot slot, std::size_t bytes) {
   std::span<std::byte const> const there = payload(slot).first(bytes);
   if (device_.is_host()) return there;
-  read_.resize(bytes);
-  device_.copy_out(read_, there.data());
-  return read_;
+  std::span<std::byte> const here = read_.resize(bytes);
+  device_.copy_out(here, there.data());
+  return here;
 }
 
 void Arena::copy_out(Slot slot, std::span<std::byte> to) const { device_.copy_out(to, pool(slot).payloads.data + payload_at(slot).byte); }
@@ -155,17 +155,17 @@ void Arena::copy_out(Slot slot, std::span<std::byte> to) const { device_.copy_ou
 bool Arena::fill(Slot slot, std::size_t bytes, comm::FunctionRef<bool(std::span<std::byte> into)> bring) {
   std::span<std::byte> const there = payload(slot).first(bytes);
   if (device_.is_host()) return bring(there);
-  read_.resize(bytes);
-  if (!bring(read_)) return false;
-  device_.copy_in(there.data(), read_);
+  std::span<std::byte> const here = read_.resize(bytes);
+  if (!bring(here)) return false;
+  device_.copy_in(there.data(), here);
   return true;
 }
 
 Arena::HostPage Arena::host_page(Slot slot) {
   if (device_.is_host()) return {view(0), place(slot)};
-  host_page_.resize(payload(slot).size());
-  copy_out(slot, host_page_);
-  return {{host_page_.data(), host_page_.size(), pool(slot).shape.layout}, 0};
+  std::span<std::byte> const here = host_page_.resize(payload(slot).size());
+  copy_out(slot, here);
+  return {{here.data(), here.size(), pool(slot).shape.layout}, 0};
 }
 
 kernels::CodedErrors Arena::errors(Slot slot, kernels::CodedLayout const& layout) {

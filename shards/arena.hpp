@@ -7,7 +7,7 @@
 
 #include "comm/function_ref.hpp"
 #include "comm/transport.hpp"
-#include "kernels/device.hpp"
+#include "kernels/buffer.hpp"
 #include "shards/account.hpp"
 #include "shards/epoch.hpp"
 #include "shards/events.hpp"
@@ -135,7 +135,7 @@ class Arena {
   void take_checksums_of(Slot slot, std::size_t bytes, std::size_t slices, std::uint64_t* out);
 
   kernels::Device& device_;
-  std::vector<std::byte> read_, host_page_;   // copies of what a device has
+  kernels::HostBuffer<std::byte> read_{device_}, host_page_{device_};   // copies of what a device has
   MemoryAccount account_;
   PageEvents events_;
   std::vector<Pool> pools_;

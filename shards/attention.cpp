@@ -73,12 +73,12 @@ bool Attention::shuffles() const {
 namespace {
 
 // of [rows][tables][width] the place of [tables][rows][width] in each segment, and back.
-template <typename Copy>
-void for_each_row(std::span<Segment const> segments, std::int32_t tables, Copy const& copy) {
+template <typename Put>
+void for_each_row(std::span<Segment const> segments, std::int32_t tables, Put const& put) {
   std::size_t first = 0;
   for (Segment const& segment : segments) {
     for (std::int32_t r = 0; r < segment.rows; ++r)
-      for (std::int32_t table = 0; table < tables; ++table) copy(first + index(r * tables + table), first + index(table * segment.rows + r));
+      for (std::int32_t table = 0; table < tables; ++table) put(first + index(r * tables + table), first + index(table * segment.rows + r));
     first += index(segment.rows * tables);
   }
 }
@@ -87,11 +87,12 @@ void for_each_row(std::span<Segment const> segments, std::int32_t tables, Copy c
 
 float const* Attention::by_table(float const* q) {
   if (!shuffles()) return q;
-  std::size_t const n = index(width()), floats = index(rows_) * n;
-  float const* const from = rows_on_host_(q, floats);
-  float* const to = shuffled_q_.resize(floats);
-  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_row * n, n, to + by_table * n); });
-  return shuffled_q_.send();
+  std::size_t const n = index(width());
+  ordered_.resize(index(rows_));
+  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { ordered_[by_table] = q + by_row * n; });
+  float* const shuffled = shuffled_q_.resize(index(rows_) * n);
+  device_.gather_rows(ordered_, width(), shuffled);
+  return shuffled;
 }
 
 float const* Attention::q_on_host() {
@@ -101,13 +102,11 @@ float const* Attention::q_on_host() {
 
 void Attention::write_out(kernels::PartialView partial, float* out) {
   if (!shuffles()) return device_.finish(partial, out, rows_, options_.q_heads, options_.layout.head_dim);
-  std::size_t const n = index(width()), floats = index(rows_) * n;
-  device_.finish(partial, shuffled_out_.resize(floats), rows_, options_.q_heads, options_.layout.head_dim);
-  float const* const from = rows_on_host_(shuffled_out_.data(), floats);
-  ordered_out_.resize(device_.is_host() ? 0 : floats);
-  float* const to = device_.is_host() ? out : ordered_out_.data();
-  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { std::copy_n(from + by_table * n, n, to + by_row * n); });
-  if (to != out) kernels::copy_in<float>(device_, out, ordered_out_);
+  std::size_t const n = index(width());
+  float* const shuffled = shuffled_out_.resize(index(rows_) * n);
+  device_.finish(partial, shuffled, rows_, options_.q_heads, options_.layout.head_dim);
+  for_each_row(segments_, options_.tables_per_layer, [&](std::size_t by_row, std::size_t by_table) { ordered_[by_row] = shuffled + by_table * n; });
+  device_.gather_rows(ordered_, width(), out);
 }
 
 void Attention::start(std::int32_t layer, float const* q) {
@@ -369,7 +368,7 @@ void Attention::read_more(std::int32_t layer, kernels::PartialView partial, std:
 void Attention::total_lse(kernels::PartialView partial) {
   std::size_t const n = index(rows_) * index(options_.q_heads);
   lse_.resize(n);
-  float const *const max = max_on_host_(partial.max, n), *const denom = denom_on_host_(partial.denom, n);
+  float const *const max = max_on_host_.fetch(partial.max, n), *const denom = denom_on_host_(partial.denom, n);   // one wait for both
   for (std::size_t i = 0; i < n; ++i) lse_[i] = denom[i] > 0 ? max[i] + std::log(denom[i]) : nothing;
 }
 

@@ -91,10 +91,9 @@ class Attention {
   std::int32_t rows_ = 0;                            // of tables
   float const* q_ = nullptr;                         // [rows_][q_heads][head_dim]
   float const* host_q_ = nullptr;                    // the same for the processor, once it was asked for
-  kernels::Filled<float> shuffled_q_{device_};
-  kernels::Buffer<float> shuffled_out_{device_};
-  std::vector<float> ordered_out_;
-  kernels::OnHost<float> rows_on_host_{device_}, q_copy_{device_}, max_on_host_{device_}, denom_on_host_{device_};
+  kernels::Buffer<float> shuffled_q_{device_}, shuffled_out_{device_};
+  std::vector<float const*> ordered_;                // their rows in the other's order
+  kernels::OnHost<float> q_copy_{device_}, max_on_host_{device_}, denom_on_host_{device_};
   std::vector<Read> reads_, more_;
   std::vector<Block> blocks_, chosen_, unread_;
   std::vector<std::int32_t> here_;                   // of the plan's pages: index among their read's blocks

@@ -201,7 +201,7 @@ class Home {
     PageHeader header;
   };
   std::vector<Started> started_;
-  Staging outgoing_;   // payloads of puts, copied out of the device
+  Staging outgoing_{arena_.device()};   // payloads of puts, copied out of the device
   std::vector<Header> headers_;
   std::vector<comm::Rank> touched_;
   std::vector<Left> left_;

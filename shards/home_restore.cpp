@@ -81,8 +81,9 @@ bool Home::restore(Stream& stream, ReadPage const& read) {
     header.push = 0;
     header.home = static_cast<std::uint16_t>(world_.rank());
     header.epoch = placement_.epoch();
-    bool const is_coded = arena_.size_class(entry.local) > 0;
-    Arena::HostPage const page = is_coded ? Arena::HostPage{decoded(layer, entry.local), 0} : arena_.host_page(entry.local);
+    Arena::HostPage page;
+    if (experts_.wants_keys())
+      page = arena_.size_class(entry.local) > 0 ? Arena::HostPage{decoded(layer, entry.local), 0} : arena_.host_page(entry.local);
     header.expert = entry.expert = experts_.adopt(stream, layer, block, page.pool, page.slot, header.expert);
     stamp(header);
     entry.life = PageLife::sealed;

@@ -53,14 +53,24 @@ class Plan {
 /// Partials of some rows, in memory of a device that is kept.
 class PartialBuffer {
  public:
-  explicit PartialBuffer(kernels::Device& device) : sum_{device}, max_{device}, denom_{device} {}
-  kernels::PartialView resize(std::int32_t rows, std::int32_t heads, std::int32_t d) {
-    auto const n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads);
-    return {sum_.resize(n * static_cast<std::size_t>(d)), max_.resize(n), denom_.resize(n)};
+  explicit PartialBuffer(kernels::Device& device) : floats_{device} {}
+  kernels::PartialView resize(std::int32_t rows, std::int32_t heads, std::int32_t d) { return view(floats_.resize(floats(rows, heads, d)), rows, heads, d); }
+
+  /// Of the last: sum [rows][heads][d], then max and denom [rows][heads].
+  float const* data() const { return floats_.data(); }
+  std::size_t size() const { return floats_.size(); }
+  static std::size_t floats(std::int32_t rows, std::int32_t heads, std::int32_t d) {
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads) * (static_cast<std::size_t>(d) + 2);
+  }
+  /// Of floats in this order, anywhere. (Views are of mutable floats.)
+  static kernels::PartialView view(float const* floats, std::int32_t rows, std::int32_t heads, std::int32_t d) {
+    float* const sum = const_cast<float*>(floats);
+    std::size_t const n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads);
+    return {sum, sum + n * static_cast<std::size_t>(d), sum + n * static_cast<std::size_t>(d + 1)};
   }
 
  private:
-  kernels::Buffer<float> sum_, max_, denom_;
+  kernels::Buffer<float> floats_;
 };
 
 }  // namespace pikv::shards

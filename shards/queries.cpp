@@ -92,7 +92,7 @@ void Queries::answer(Step step, std::int32_t layer) {
   if (wanted) plan_lse_.resize(lse_floats_);
   kernels::PartialView const partial = answers_.resize(plan_.rows(), options_.q_heads, options_.layout.head_dim);
   if (plan_.rows() > 0) plan_.attend(q_on_device_(q_.data(), q_.size()), partial, wanted ? plan_lse_.data() : nullptr);
-  write_answers(partial);
+  write_answers();
   partials_->start();
 }
 
@@ -130,17 +130,19 @@ bool Queries::read_queries(comm::Rank from) {
   return wanted;
 }
 
-void Queries::write_answers(kernels::PartialView partial) {
+void Queries::write_answers() {
   std::size_t const heads = heads_of(options_), width = width_of(options_);
+  float const* const answers = answers_on_host_(answers_.data(), answers_.size());
+  kernels::PartialView const partial = PartialBuffer::view(answers, plan_.rows(), options_.q_heads, options_.layout.head_dim);
   std::size_t row = 0;
   for (Query const& query : to_answer_) {
     comm::MessageWriter out{partials_->outgoing(query.from)};
     auto const rows = static_cast<std::size_t>(query.rows);
     out.value(AnswerHeader{query.rows, static_cast<std::int32_t>(query.stale)});
     out.array(std::span<std::int32_t const>{stale_}.subspan(query.first_stale, query.stale));
-    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * heads), partial.max + row * heads);
-    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * heads), partial.denom + row * heads);
-    kernels::copy_out<float>(arena_.device(), out.reserve<float>(rows * width), partial.sum + row * width);
+    out.array(std::span<float const>{partial.max + row * heads, rows * heads});
+    out.array(std::span<float const>{partial.denom + row * heads, rows * heads});
+    out.array(std::span<float const>{partial.sum + row * width, rows * width});
     out.array(std::span<float const>{plan_lse_}.subspan(query.lse > 0 ? query.first_lse : 0, query.lse));
     row += rows;
   }
@@ -148,16 +150,42 @@ void Queries::write_answers(kernels::PartialView partial) {
 
 void Queries::finish(Step step, std::int32_t layer, kernels::PartialView partial, std::span<float> page_lse, std::vector<Damage>& damages) {
   finish_or_throw(world_, *partials_, options_.deadline_s, step, layer);
+  came_.clear();
   for (comm::Rank from = 0; from < world_.size(); ++from) {
     comm::MessageReader in{partials_->incoming(from)};
-    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) merge_answer(from, asked, in, partial, page_lse, damages);
+    for (Asked const& asked : asked_[static_cast<std::size_t>(from)]) read_answer(from, asked, in, page_lse, damages);
     asked_[static_cast<std::size_t>(from)].clear();
   }
   asked_pages_.clear();
+  bring_in();
+  std::int32_t const d = options_.layout.head_dim;
+  for (Answer const& answer : came_) {
+    kernels::PartialView const rows = partial.from_row(static_cast<std::size_t>(answer.first_row), heads_of(options_), static_cast<std::size_t>(d));
+    arena_.device().merge(rows, answer.part, answer.rows, options_.q_heads, d);
+  }
 }
 
-void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial,
-                           std::span<float> page_lse, std::vector<Damage>& damages) {
+// Answers where the device reads them: in the messages on the host, else by one copy.
+void Queries::bring_in() {
+  if (arena_.device().is_host() || came_.empty()) return;
+  std::int32_t const heads = options_.q_heads, d = options_.layout.head_dim;
+  std::size_t floats = 0;
+  for (Answer const& answer : came_) floats += PartialBuffer::floats(answer.rows, heads, d);
+  float* to = came_on_device_.resize(floats);
+  for (Answer const& answer : came_) {
+    std::size_t const n = static_cast<std::size_t>(answer.rows) * heads_of(options_);
+    to = std::copy_n(answer.part.sum, n * static_cast<std::size_t>(d), to);
+    to = std::copy_n(answer.part.max, n, to);
+    to = std::copy_n(answer.part.denom, n, to);
+  }
+  float* at = came_on_device_.send();
+  for (Answer& answer : came_) {
+    answer.part = PartialBuffer::view(at, answer.rows, heads, d);
+    at += PartialBuffer::floats(answer.rows, heads, d);
+  }
+}
+
+void Queries::read_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, std::span<float> page_lse, std::vector<Damage>& damages) {
   std::size_t const heads = heads_of(options_);
   auto const rows = static_cast<std::size_t>(asked.rows);
   auto const answer = in.value<AnswerHeader>();
@@ -187,9 +215,7 @@ void Queries::merge_answer(comm::Rank from, Asked const& asked, comm::MessageRea
     damages.push_back({asked.stream, pages.front().block, true});
     return;
   }
-  kernels::PartialView const placed{const_cast<float*>(sum_on_device_(part.sum, sum.size())), const_cast<float*>(max_on_device_(part.max, max.size())),
-                                    const_cast<float*>(denom_on_device_(part.denom, denom.size()))};
-  arena_.device().merge(partial.from_row(static_cast<std::size_t>(asked.first_row), heads, static_cast<std::size_t>(d)), placed, asked.rows, options_.q_heads, d);
+  came_.push_back({asked.first_row, asked.rows, part});
   if (page_floats == 0) return;
   std::size_t next = 0;
   for (std::size_t i = 0, missing = 0; i < pages.size(); ++i) {

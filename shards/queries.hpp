@@ -66,9 +66,9 @@ class Queries {
     std::size_t first_lse, lse;   // floats of plan_lse_ that are wanted; 0: none
   };
   bool read_queries(comm::Rank from);
-  void write_answers(kernels::PartialView partial);
-  void merge_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, kernels::PartialView partial, std::span<float> page_lse,
-                    std::vector<Damage>& damages);
+  void write_answers();
+  void read_answer(comm::Rank from, Asked const& asked, comm::MessageReader& in, std::span<float> page_lse, std::vector<Damage>& damages);
+  void bring_in();
 
   comm::World& world_;
   Arena& arena_;
@@ -82,8 +82,15 @@ class Queries {
   std::vector<std::int32_t> stale_;
   PageReader plan_;
   std::vector<float> q_, plan_lse_;
-  kernels::OnDevice<float> q_on_device_{arena_.device()}, sum_on_device_{arena_.device()}, max_on_device_{arena_.device()}, denom_on_device_{arena_.device()};
+  kernels::OnDevice<float> q_on_device_{arena_.device()};
   PartialBuffer answers_{arena_.device()};
+  kernels::OnHost<float> answers_on_host_{arena_.device()};
+  struct Answer {   // to be merged
+    std::int32_t first_row, rows;
+    kernels::PartialView part;
+  };
+  std::vector<Answer> came_;   // in the order of ranks
+  kernels::Filled<float> came_on_device_{arena_.device()};
   std::size_t lse_floats_ = 0;
   double attention_seconds_ = 0;
 };

@@ -76,7 +76,7 @@ class Replicas {
   std::vector<Queue<Copy>> held_;   // by queue()
   std::vector<std::size_t> pages_;   // by size class
   std::vector<Get> started_, again_;
-  Staging landing_;
+  Staging landing_{arena_.device()};
 };
 
 }  // namespace pikv::shards

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,11 +10,13 @@
 #include "kernels/append.hpp"
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/coded.hpp"
+#include "kernels/cuda/host_memory.hpp"
 #include "kernels/cuda/stream.hpp"
 #include "kernels/merge.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/pages.hpp"
 #include "kernels/rotary.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/split.hpp"
 #include "kernels/swiglu.hpp"
 
@@ -40,7 +43,11 @@ class DeviceForm final : public CodedForm {
   DeviceCodedLayout on_device_;
 };
 
-DeviceCodedLayout const& on_device(CodedForm const& form) { return static_cast<DeviceForm const&>(form).on_device(); }
+DeviceCodedLayout const& on_device(CodedForm const& form) {
+  auto const* const ours = dynamic_cast<DeviceForm const*>(&form);
+  if (ours == nullptr) throw std::logic_error("a GPU was handed a form of coded pages that another device made");
+  return ours->on_device();
+}
 
 /// Lists of the processor's on their way to a call: laid out one after the other, then copied in one go to memory that the calls of a stream use in turn.
 /// They may change once send() returns.
@@ -51,11 +58,16 @@ class Lists {
   ~Lists() { device_.free(memory_); }
 
   void clear() { host_.clear(); }
-  /// Its place, for at().
+  /// Room for results. Its place, for at().
   template <class T>
-  std::size_t add(T const* list, std::size_t count) {
+  std::size_t room(std::size_t count) {
     std::size_t const place = (host_.size() + 15) / 16 * 16;
     host_.resize(place + count * sizeof(T));
+    return place;
+  }
+  template <class T>
+  std::size_t add(T const* list, std::size_t count) {
+    std::size_t const place = room<T>(count);
     if (count > 0) std::memcpy(host_.data() + place, list, count * sizeof(T));
     return place;
   }
@@ -69,8 +81,8 @@ class Lists {
     device_.copy_in(memory_, host_);
   }
   template <class T>
-  T const* at(std::size_t place) const {
-    return reinterpret_cast<T const*>(memory_ + place);
+  T* at(std::size_t place) const {
+    return reinterpret_cast<T*>(memory_ + place);
   }
 
  private:
@@ -91,14 +103,16 @@ class CudaDevice final : public Device {
     check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "keeping the GPU's memory pool");
   }
 
+  ~CudaDevice() override { static_cast<void>(cudaStreamSynchronize(stream_.handle())); }   // before memory goes that a copy may be reading
+
   bool is_host() const override { return false; }
 
   std::string identity() const override {
     int gpu = 0;
-    char bus[32] = {};
+    cudaDeviceProp properties{};
     check(cudaGetDevice(&gpu), "asking for the current GPU");
-    check(cudaDeviceGetPCIBusId(bus, sizeof bus, gpu), "asking where the GPU is");
-    return bus;
+    check(cudaGetDeviceProperties(&properties, gpu), "asking which GPU it is");
+    return {properties.uuid.bytes, sizeof properties.uuid.bytes};   // slices of one GPU, which share its place on the bus, have one each
   }
   std::uint64_t free_bytes() const override {
     std::size_t free = 0, total = 0;
@@ -113,15 +127,38 @@ class CudaDevice final : public Device {
   void free(std::byte* at) noexcept override {
     if (at != nullptr) static_cast<void>(cudaFreeAsync(at, stream_.handle()));
   }
+  std::byte* allocate_host(std::size_t bytes) override { return host_memory_.allocate(bytes); }
+  void free_host(std::byte* at) noexcept override {
+    if (at == nullptr) return;
+    static_cast<void>(cudaStreamSynchronize(stream_.handle()));   // a copy may be under way
+    host_memory_.free(at);
+  }
+  std::uint64_t unpinned_bytes() const override { return host_memory_.plain_bytes(); }
   void copy_in(std::byte* to, std::span<std::byte const> host) override {
     if (host.empty()) return;
-    check(cudaMemcpyAsync(to, host.data(), host.size(), cudaMemcpyHostToDevice, stream_.handle()), "copying to the GPU");
-    stream_.synchronize();   // CUDA may read the processor's memory after the call has returned
+    if (staged_.takes(host.size())) {
+      if (!staged_.has_room(host.size())) wait();
+      return send(to, {staged_.put(host), host.size()});
+    }
+    send(to, host);
+    wait();   // CUDA may read the processor's memory after the call has returned
   }
   void copy_out(std::span<std::byte> host, std::byte const* from) override {
-    if (!host.empty()) check(cudaMemcpyAsync(host.data(), from, host.size(), cudaMemcpyDeviceToHost, stream_.handle()), "copying from the GPU");
-    stream_.synchronize();
+    fetch(host, from);
+    wait();
   }
+  void send(std::byte* to, std::span<std::byte const> host) override {
+    if (!host.empty()) check(cudaMemcpyAsync(to, host.data(), host.size(), cudaMemcpyHostToDevice, stream_.handle()), "copying to the GPU");
+  }
+  void fetch(std::span<std::byte> host, std::byte const* from) override {
+    if (!host.empty()) check(cudaMemcpyAsync(host.data(), from, host.size(), cudaMemcpyDeviceToHost, stream_.handle()), "copying from the GPU");
+  }
+  void wait() override {
+    stream_.synchronize();
+    staged_.clear();
+    ++waits_;
+  }
+  std::uint64_t waits() const override { return waits_; }
 
   void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows) override {
     auto const count = static_cast<std::size_t>(rows);
@@ -155,11 +192,10 @@ class CudaDevice final : public Device {
   bool checksums(std::byte const* at, std::size_t slice_bytes, std::size_t slices, std::uint64_t* out) override {
     if (slice_bytes < least_checksum_bytes || slice_bytes % 4 != 0) return false;
     std::int32_t const slot = 0;
-    std::vector<std::uint64_t> const none(slices);   // room for the results, behind the slot
     lists_.clear();
-    std::size_t const of_slot = lists_.add(&slot, 1), of_sums = lists_.add(none.data(), slices);
+    std::size_t const of_slot = lists_.add(&slot, 1), of_sums = lists_.room<std::uint64_t>(slices);
     lists_.send();
-    auto* const sums = const_cast<std::uint64_t*>(lists_.at<std::uint64_t>(of_sums));
+    auto* const sums = lists_.at<std::uint64_t>(of_sums);
     cuda::checksum({const_cast<std::byte*>(at), slice_bytes * slices, slice_bytes * slices}, lists_.at<std::int32_t>(of_slot), 1, slice_bytes,
                    static_cast<std::int32_t>(slices), sums, stream_);
     copy_out(std::as_writable_bytes(std::span{out, slices}), reinterpret_cast<std::byte const*>(sums));
@@ -185,6 +221,18 @@ class CudaDevice final : public Device {
     cuda::gate(logits, rows, experts, k, rule, ids, weights, probability, stream_);
   }
   void swiglu(float* gate, float const* up, std::size_t count) override { cuda::swiglu(gate, up, count, stream_); }
+  void gather_rows(std::span<float const* const> from, std::int32_t n, float* out) override {
+    lists_.clear();
+    std::size_t const rows = lists_.add(from.data(), from.size());
+    lists_.send();
+    cuda::gather_rows(lists_.at<float const*>(rows), static_cast<std::int32_t>(from.size()), n, out, stream_);
+  }
+  void add_weighted(float* x, float const* weights, float const* const* y, std::int32_t rows, std::int32_t k, std::int32_t n) override {
+    lists_.clear();
+    std::size_t const of_y = lists_.add(y, static_cast<std::size_t>(rows) * static_cast<std::size_t>(k));
+    lists_.send();
+    cuda::add_weighted(x, weights, lists_.at<float const*>(of_y), rows, k, n, stream_);
+  }
 
  private:
   /// The plan with its split, good until the next list is sent.
@@ -220,6 +268,9 @@ class CudaDevice final : public Device {
 
   OwnedStream queue_;
   CudaStream stream_;
+  HostMemory host_memory_;
+  Staged staged_{host_memory_};
+  std::uint64_t waits_ = 0;
   Lists lists_;
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/norm.hpp"
 #include "kernels/pages.hpp"
 #include "kernels/rotary.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/summary.hpp"
 #include "kernels/swiglu.hpp"
 
@@ -28,6 +29,7 @@ void DeviceBuffer::copy_in(std::span<std::byte const>, std::size_t) { refuse(); 
 void DeviceBuffer::copy_out(std::span<std::byte>) const { refuse(); }
 
 void add(float*, float const*, std::size_t, Stream&) { refuse(); }
+void add_weighted(float*, float const*, float const* const*, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
 void append(PoolView const&, std::int32_t const*, std::int32_t const*, float const*, float const*, std::int32_t, Stream&) { refuse(); }
 void attend(PoolView const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
 void attend_coded(DeviceCodedPool const&, AttendPlan const&, float const*, std::int32_t, float, PartialView, float*, Stream&) { refuse(); }
@@ -37,6 +39,7 @@ void encode_pages(PoolView const&, DeviceCodedPool const&, SlotPairs const&, Str
 void finish(PartialView, float*, std::int32_t, std::int32_t, std::int32_t, Stream&) { refuse(); }
 void gate(float const*, std::int32_t, std::int32_t, std::int32_t, GateWeights, std::int32_t*, float*, float*, Stream&) { refuse(); }
 void gather(SlotsView const&, std::int32_t const*, std::int32_t, std::byte*, Stream&) { refuse(); }
+void gather_rows(float const* const*, std::int32_t, std::int32_t, float*, Stream&) { refuse(); }
 void linear(float const*, MatrixView const&, float*, std::int32_t, Stream&) { refuse(); }
 void linear_tiled(float const*, MatrixView const&, float*, std::int32_t, Stream&) { refuse(); }
 std::unique_ptr<Device> make_device() { refuse(); }

@@ -21,6 +21,7 @@
 // whose cudaGetErrorString is one sentence with block and thread:
 //   an access outside an allocation, to freed or to host memory, or misaligned; a read of global or shared memory that nothing has written;
 //   a race: two threads of a launch, at least one writes, not both by atomics, and no barrier (or __syncwarp, within a warp) between;
+//   host memory that is to be copied to the device and changes before its stream was waited for (what is copied from it to pinned memory comes only then);
 //   a barrier that not all threads reach, or that they reach at different lines; a warp function that a lane of its mask does not reach, whose
 //   mask leaves out the caller, or that reads a lane outside its mask.
 // What it does not see: memcpy of more than 16 bytes and calls into the C library; memory ordering weaker than a barrier (__threadfence does
@@ -32,5 +33,8 @@ void set_seed(std::uint64_t seed);
 
 /// From here on the processor cannot touch device memory, as with a GPU (a fault ends the program), but in kernels, copies and fills.
 void fence_device_memory();
+
+/// From here on an allocation of pinned host memory that is larger fails, as where the system grants a process no more.
+void limit_pinned_memory(std::size_t bytes);
 
 }  // namespace pikv::kernels::emulation

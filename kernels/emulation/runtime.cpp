@@ -1,14 +1,16 @@
-// The CUDA runtime's functions, as far as we call them, over the emulated device. All work is done when a call returns.
+// The CUDA runtime's functions, as far as we call them, over the emulated device. All work is done when a call returns, but for copies with pinned memory.
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
 #include <cstring>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string>
 
 #include "kernels/emulation/block.hpp"
 #include "kernels/emulation/block_run.cuh"
+#include "kernels/emulation/copies.hpp"
 #include "kernels/emulation/launch.cuh"
 #include "kernels/emulation/memory.hpp"
 
@@ -21,6 +23,7 @@ std::recursive_mutex device_mutex;
 std::string last_report = "an emulated kernel failed";
 cudaError_t last_error = cudaSuccess;
 std::map<void const*, std::size_t> shared_limits;   // raised by cudaFuncSetAttribute
+std::size_t most_pinned = std::numeric_limits<std::size_t>::max();
 
 cudaError_t fail(cudaError_t error, std::string const& what) {
   last_report = what;
@@ -54,11 +57,17 @@ cudaError_t run_grid(cudaLaunchConfig_t const& config, void const* kernel, void 
   return cudaSuccess;
 }
 
+void limit_pinned_memory(std::size_t bytes) { most_pinned = bytes; }
+
 }  // namespace pikv::kernels::emulation
 
 using namespace pikv::kernels::emulation;
 
 namespace {
+
+std::uintptr_t streams = 0;
+
+cudaError_t waited_for(std::string const& trouble) { return trouble.empty() ? cudaSuccess : fail(cudaErrorUnknown, trouble); }
 
 bool reaches_out(void const* at, std::size_t bytes) { return is_device(at) && bytes > 0 && !holds(at, bytes); }
 
@@ -87,8 +96,25 @@ cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpy
   if (is_device(to)) mark_written(to, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
+cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  std::scoped_lock const lock{device_mutex};
+  if (bytes > 0 && is_device(from) && holds(from, bytes) && is_pinned(to)) {
+    Opened const opened;
+    copy_out_later(stream, static_cast<std::byte*>(to), static_cast<std::byte const*>(from), bytes);
+    return cudaSuccess;
+  }
+  cudaError_t const made = cudaMemcpy(to, from, bytes, kind);
+  if (made == cudaSuccess && bytes > 0 && is_device(to) && is_pinned(from)) expect_unchanged(stream, static_cast<std::byte const*>(from), bytes);
+  return made;
+}
+cudaError_t cudaHostAlloc(void** at, std::size_t bytes, unsigned) {
+  std::scoped_lock const lock{device_mutex};
+  if (bytes > most_pinned) return fail(cudaErrorMemoryAllocation, "no more host memory may be pinned");
+  return *at = bytes == 0 ? nullptr : allocate_pinned(bytes), cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* at) {
+  std::scoped_lock const lock{device_mutex};
+  return !at || free_pinned(at) ? cudaSuccess : fail(cudaErrorInvalidValue, "a pointer was freed that no pinned host memory starts at");
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
   *pool = nullptr;
@@ -117,9 +143,9 @@ cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute attribute
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice, "there is one emulated device, number 0"); }
-cudaError_t cudaDeviceGetPCIBusId(char* bus, int length, int) {
-  if (length < 16) return fail(cudaErrorInvalidValue, "no room for the place of the emulated device");
-  std::strcpy(bus, "0000:00:00.0");
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::memcpy(properties->uuid.bytes, "emulated device", sizeof properties->uuid.bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -128,15 +154,24 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = *free;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return *stream = nullptr, cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  std::scoped_lock const lock{device_mutex};
+  return waited_for(finish_all_copies());
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  std::scoped_lock const lock{device_mutex};
+  return *stream = reinterpret_cast<cudaStream_t>(++streams), cudaSuccess;
+}
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  std::scoped_lock const lock{device_mutex};
+  return waited_for(finish_copies(stream));
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaDeviceSynchronize(); }
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaPeekAtLastError() { return last_error; }

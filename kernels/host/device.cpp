@@ -7,6 +7,7 @@
 #include "kernels/merge.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/rotary.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/swiglu.hpp"
 
 namespace pikv::kernels {
@@ -22,8 +23,15 @@ class HostDevice final : public Device {
   std::uint64_t free_bytes() const override { return 0; }
   std::byte* allocate(std::size_t bytes) override { return bytes == 0 ? nullptr : static_cast<std::byte*>(::operator new(bytes, alignment)); }
   void free(std::byte* at) noexcept override { ::operator delete(at, alignment); }
+  std::byte* allocate_host(std::size_t bytes) override { return allocate(bytes); }
+  void free_host(std::byte* at) noexcept override { free(at); }
+  std::uint64_t unpinned_bytes() const override { return 0; }   // none was to be
   void copy_in(std::byte* to, std::span<std::byte const> host) override { copy(to, host.data(), host.size()); }
   void copy_out(std::span<std::byte> host, std::byte const* from) override { copy(host.data(), from, host.size()); }
+  void send(std::byte* to, std::span<std::byte const> host) override { copy_in(to, host); }
+  void fetch(std::span<std::byte> host, std::byte const* from) override { copy_out(host, from); }
+  void wait() override {}
+  std::uint64_t waits() const override { return 0; }
 
   void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows) override {
     host::append(pool, slots, at, k, v, rows, stream_);
@@ -61,6 +69,12 @@ class HostDevice final : public Device {
     host::gate(logits, rows, experts, k, rule, ids, weights, probability, stream_);
   }
   void swiglu(float* gate, float const* up, std::size_t count) override { host::swiglu(gate, up, count, stream_); }
+  void gather_rows(std::span<float const* const> from, std::int32_t n, float* out) override {
+    host::gather_rows(from.data(), static_cast<std::int32_t>(from.size()), n, out, stream_);
+  }
+  void add_weighted(float* x, float const* weights, float const* const* y, std::int32_t rows, std::int32_t k, std::int32_t n) override {
+    host::add_weighted(x, weights, y, rows, k, n, stream_);
+  }
 
  private:
   static void copy(std::byte* to, std::byte const* from, std::size_t bytes) {

@@ -1,6 +1,7 @@
 #include "runtime/model/placed_weights.hpp"
 
 #include <set>
+#include <utility>
 
 namespace pikv::runtime {
 
@@ -13,10 +14,10 @@ std::size_t bytes_of(kernels::MatrixView const& matrix) {
 }  // namespace
 
 std::uint64_t weight_bytes(Model const& model) {
-  std::set<void const*> counted;
+  std::set<std::pair<void const*, std::size_t>> counted;   // as PlacedWeights copies them
   std::uint64_t bytes = 0;
   auto const add = [&](void const* data, std::size_t size) {
-    if (data != nullptr && counted.insert(data).second) bytes += size;
+    if (data != nullptr && counted.emplace(data, size).second) bytes += size;
   };
   auto const add_matrix = [&](kernels::MatrixView const& matrix) { add(matrix.data, bytes_of(matrix)); };
   for (std::int32_t l = 0; l < model.config().layers; ++l) {
@@ -52,7 +53,7 @@ PlacedWeights::PlacedWeights(Model const& model, kernels::Device& device) : devi
 
 std::byte const* PlacedWeights::placed(std::span<std::byte const> values) {
   if (device_.is_host() || values.empty()) return values.data();
-  auto const [copy, is_new] = copies_.try_emplace(values.data(), device_);
+  auto const [copy, is_new] = copies_.try_emplace({values.data(), values.size()}, device_);
   if (is_new) kernels::copy_in<std::byte>(device_, copy->second.resize(values.size()), values);
   return copy->second.data();
 }

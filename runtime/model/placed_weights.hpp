@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/buffer.hpp"
@@ -39,7 +40,8 @@ class PlacedWeights {
   kernels::MatrixView placed(kernels::MatrixView matrix);
 
   kernels::Device& device_;
-  std::map<std::byte const*, kernels::Buffer<std::byte>> copies_;   // by where they are copied from: equal experts, tied embeddings are one
+  // By what they are copied from: equal experts are one, and tied embeddings.
+  std::map<std::pair<std::byte const*, std::size_t>, kernels::Buffer<std::byte>> copies_;
   std::vector<PlacedLayer> layers_;
   std::span<float const> final_norm_;
   kernels::MatrixView head_;

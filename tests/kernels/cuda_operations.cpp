@@ -39,6 +39,8 @@ Operations const cuda_operations{
     .finish = cuda::finish,
     .rms_norm = cuda::rms_norm,
     .add = cuda::add,
+    .gather_rows = cuda::gather_rows,
+    .add_weighted = cuda::add_weighted,
     .rotary_table = cuda::rotary_table,
     .rotary = cuda::rotary,
     .append = cuda::append,

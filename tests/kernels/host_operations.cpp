@@ -42,6 +42,8 @@ Operations const host_operations{
     .finish = host::finish,
     .rms_norm = host::rms_norm,
     .add = host::add,
+    .gather_rows = host::gather_rows,
+    .add_weighted = host::add_weighted,
     .rotary_table = host::rotary_table,
     .rotary = host::rotary,
     .append = host::append,

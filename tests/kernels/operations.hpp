@@ -14,6 +14,7 @@
 #include "kernels/norm.hpp"
 #include "kernels/pages.hpp"
 #include "kernels/rotary.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/summary.hpp"
 #include "kernels/swiglu.hpp"
 
@@ -30,6 +31,8 @@ struct Operations {
   decltype(&host::finish) finish;
   decltype(&host::rms_norm) rms_norm;
   decltype(&host::add) add;
+  decltype(&host::gather_rows) gather_rows;
+  decltype(&host::add_weighted) add_weighted;
   decltype(&host::rotary_table) rotary_table;
   decltype(&host::rotary) rotary;
   decltype(&host::append) append;

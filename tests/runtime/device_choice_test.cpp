@@ -56,5 +56,21 @@ TEST(DeviceChoice, SaysInASentenceWhyTheStepRunsOnTheHost) {
   EXPECT_THAT(said(&there, none, large), HasSubstr("runs on the GPU of each rank"));
 }
 
+std::vector<std::uint64_t> shares(std::uint64_t reserved) {
+  std::vector<std::string> const devices{"one", "one", "another", "one"};   // the last is on a host of its own
+  std::vector<std::uint64_t> shares(devices.size());
+  comm::run_inprocess({.ranks = 4, .ranks_per_host = 3}, [&](comm::World& world) {
+    auto const rank = static_cast<std::size_t>(world.rank());
+    shares[rank] = runtime::share_of_memory(world, devices[rank], 900, reserved, 10);
+  });
+  return shares;
+}
+
+TEST(ShareOfMemory, IsAlikeForRanksOfAHostThatShareADevice) { EXPECT_EQ(shares(0), (std::vector<std::uint64_t>{450, 450, 900, 900})); }
+TEST(ShareOfMemory, IsWhatWasPutAsideLess) {
+  EXPECT_EQ(shares(100), (std::vector<std::uint64_t>{350, 350, 800, 800}));
+  EXPECT_EQ(shares(500), (std::vector<std::uint64_t>{0, 0, 400, 400}));
+}
+
 }  // namespace
 }  // namespace pikv::test

@@ -54,6 +54,7 @@ void flip_a_byte(Store& store, Slot slot, std::size_t at) {
   store.arena().copy_out(slot, payload);
   payload[at] ^= std::byte{4};
   store.arena().device().copy_in(store.arena().payload(slot).data(), payload);
+  store.arena().device().wait();   // a transport may read it next
 }
 
 TEST(OnDevice, ARankAttendsItsOwnPages) {

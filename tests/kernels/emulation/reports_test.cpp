@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <dynamic_shared.cuh>
+#include <cmath>
 #include <stdexcept>
 
 #include "kernels/cuda/launch.cuh"
@@ -324,6 +325,29 @@ TEST_P(Emulation, RefusesCopiesThatReachOut) {
   std::vector<float> five(5);
   EXPECT_THROW(x.copy_out(five), std::runtime_error);
   EXPECT_THROW((DeviceArray<float>{std::size_t{1} << 40, stream}), std::runtime_error);
+}
+
+TEST_P(Emulation, CopiesToPinnedMemoryComeWithTheWaitAndThoseFromItMustNotChange) {
+  void* pinned = nullptr;
+  ASSERT_EQ(cudaHostAlloc(&pinned, 4 * sizeof(float), cudaHostAllocDefault), cudaSuccess);
+  auto* const host = static_cast<float*>(pinned);
+  auto x = written(4);
+  ASSERT_EQ(cudaMemcpyAsync(host, x.data(), 4 * sizeof(float), cudaMemcpyDeviceToHost, nullptr), cudaSuccess);
+  EXPECT_TRUE(std::isnan(host[3]));
+  stream.synchronize();
+  EXPECT_EQ(host[3], 1);
+  for (float const change : {0.0f, 5.0f}) {
+    ASSERT_EQ(cudaMemcpyAsync(x.data(), host, 4 * sizeof(float), cudaMemcpyHostToDevice, nullptr), cudaSuccess);
+    host[2] += change;
+    std::string said;
+    try {
+      stream.synchronize();
+    } catch (std::runtime_error const& error) {
+      said = error.what();
+    }
+    EXPECT_THAT(said, change == 0 ? ::testing::Matcher<std::string>{IsEmpty()} : HasSubstr("has changed since it was to be copied"));
+  }
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
 }
 
 TEST(EmulationDeathTest, TheProcessorCannotTouchAFencedDevice) {
