@@ -66,7 +66,7 @@ TEST_F(OutputFileTest, ReplacesAnOlderFile) {
 }
 
 TEST_F(OutputFileTest, RefusesAMissingFolderByName) {
-  EXPECT_THAT(error_of(folder / "none/out"), ::testing::AllOf(::testing::StartsWith("--output="), ::testing::HasSubstr("No such file")));
+  EXPECT_THAT(error_of(folder / "none/out"), ::testing::AllOf(::testing::StartsWith("--output="), ::testing::HasSubstr("there is no folder")));
 }
 
 TEST_F(OutputFileTest, RefusesAFolderAndADeviceForRenamingWouldReplaceThem) {
