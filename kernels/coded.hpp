@@ -13,7 +13,7 @@ namespace pikv::kernels {
 
 /// Type of the numbers of a coded page (methods 3.9).
 ///   f32, bf16, f16   as they are, or rounded to it
-///   int8, int4, int3, int2   codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair
+///   int8, int4, int3, int2   codes 0 .. 2^bits - 1 of a group with a lower end and a step: x = lo + step * code, |error| <= step / 2 of the stored pair, unless fed back (LinearMap)
 ///   mixed   the same with 2, 3 or 4 bits for each strip of 8 numbers, and lower end and step in a byte each: lo = zero * step
 ///   fp8              e4m3 times a scale per KV head and page, amax / 448; saturates
 enum class Element : std::uint8_t { f32, bf16, f16, int8, int4, fp8, int3, int2, mixed };

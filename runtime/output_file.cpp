@@ -35,7 +35,7 @@ void open_part(fs::path const& name, std::string const& option) {
   std::error_code ignored;
   if (auto const there = fs::status(name, ignored); fs::exists(there) && !fs::is_regular_file(there))
     throw InputError(fmt::format("{}={} is there and is not a regular file; give another name", option, name.string()));
-  if (!fs::is_directory(folder_of(name), ignored))
+  if (std::error_code why; !fs::is_directory(folder_of(name), why) && (!why || why == std::errc::no_such_file_or_directory || why == std::errc::not_a_directory))
     throw InputError(fmt::format("{}={}: there is no folder {}; make it, or give another name", option, name.string(), folder_of(name).string()));
   int const file = ::open(part_of(name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <span>
 #include <string>
@@ -87,8 +88,12 @@ ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec cons
     for (std::int32_t layer = 0; layer < config.layers; ++layer)
       for (std::int32_t head = 0; head < config.kv_heads; ++head) {
         shards::CodecSpec const& spec = choice.of(part);
-        PartChoice one{.map = std::string{no_map}, .rank = config.head_dim, .element = (part == Part::keys ? same.k : same.v).element, .mean_bits = spec.mean_bits};
-        if (has_maps(spec, part)) one = {spec.map->name, rank_of(spec, part, layer, head, config.head_dim, calibration), one.element, spec.mean_bits};
+        PartChoice one{.map = std::string{no_map}, .rank = config.head_dim, .element = (part == Part::keys ? same.k : same.v).element, .mean_bits = 0};
+        if (one.element == kernels::Element::mixed) one.mean_bits = spec.mean_bits;
+        if (has_maps(spec, part)) {
+          one.map = spec.map->name;
+          one.rank = rank_of(spec, part, layer, head, config.head_dim, calibration);
+        }
         of(parts, part).push_back(std::move(one));
       }
   auto const spreads = [&](Part part) { return choice.of(part).map && choice.of(part).map->name == "lora_plus"; };
@@ -99,29 +104,58 @@ ByHead<PartChoice> parts_of(StorageChoice const& choice, shards::TableCodec cons
   return parts;
 }
 
-void add_maps(shards::StoredPart& stored, std::span<PartChoice const> heads, Part part, std::int32_t layer, std::int32_t first, std::int32_t head_dim, Calibration const* calibration) {
-  if (std::ranges::all_of(heads, [](PartChoice const& head) { return head.map == no_map; })) return;
+std::vector<shards::RankMap> maps_of(std::span<PartChoice const> heads, Part part, std::int32_t layer, std::int32_t first, std::int32_t head_dim, Calibration const* calibration) {
+  std::vector<shards::RankMap> maps;
   for (std::size_t i = 0; i < heads.size(); ++i) {
     std::int32_t const rank = round_up(heads[i].rank);
-    stored.maps.push_back(heads[i].map == no_map     ? shards::map_of_rank(shards::identity_map(head_dim), rank)
-                          : heads[i].map == rotation ? shards::map_of_rank(shards::rotation_map(head_dim), rank)
-                                                     : calibration->map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), rank));
+    maps.push_back(heads[i].map == no_map     ? shards::map_of_rank(shards::identity_map(head_dim), rank)
+                   : heads[i].map == rotation ? shards::map_of_rank(shards::rotation_map(head_dim), rank)
+                                              : calibration->map_of_rank(heads[i].map, part, layer, first + static_cast<std::int32_t>(i), rank));
   }
+  return maps;
 }
 
-// Numbers of keys are put in order, so that those of a strip weigh alike; those of values and of a page's own basis are in order.
-void add_bits(shards::StoredPart& stored, Part part, double mean, std::int32_t layer, std::int32_t first, kernels::PageLayout const& page, Calibration const* calibration) {
-  if (part == Part::values || stored.own_rank > 0) {
-    for (std::size_t head = 0; head < static_cast<std::size_t>(page.kv_heads); ++head) {
-      std::int32_t const rank = stored.own_rank > 0 ? stored.own_rank : stored.maps.empty() ? page.head_dim : stored.maps[head].rank;
-      stored.bits.push_back(shards::value_bits(round_up(rank), mean));
-    }
-    return;
+std::string maps_text(std::span<PartChoice const> heads) {
+  std::string text;
+  for (PartChoice const& head : heads) text += fmt::format(" {}:{}", head.map, head.rank);
+  return text;
+}
+
+// Keys of layers with their numbers in order, made once: bits do not change them.
+class KeyOrders {
+ public:
+  explicit KeyOrders(Calibration const* calibration) : calibration_{calibration} {}
+  shards::OrderedKeys const& of(std::span<PartChoice const> heads_of_layer, std::int32_t layer, std::int32_t head_dim) {
+    auto const [at, is_new] = made_.try_emplace({layer, maps_text(heads_of_layer)});
+    if (is_new)
+      at->second = shards::ordered_keys(maps_of(heads_of_layer, Part::keys, layer, 0, head_dim, calibration_),
+                                        calibration_->moments_of(layer, 0, static_cast<std::int32_t>(heads_of_layer.size())));
+    return at->second;
   }
-  if (stored.maps.empty()) stored.maps.assign(static_cast<std::size_t>(page.kv_heads), shards::map_of_rank(shards::identity_map(page.head_dim), round_up(page.head_dim)));
-  shards::MixedKeys keys = shards::mixed_keys(std::move(stored.maps), calibration->moments_of(layer, first, page.kv_heads), mean);
-  stored.maps = std::move(keys.maps);
-  stored.bits = std::move(keys.bits);
+
+ private:
+  Calibration const* calibration_;
+  std::map<std::pair<std::int32_t, std::string>, shards::OrderedKeys> made_;
+};
+
+template <class T>
+std::vector<T> some(std::vector<T> const& all, std::int32_t first, std::int32_t count) {
+  return {all.begin() + first, all.begin() + first + count};
+}
+
+// Bits are spent over all heads of a layer, also where a table has one of them.
+void add_key_bits(shards::StoredPart& stored, std::span<PartChoice const> heads_of_layer, std::int32_t layer, std::int32_t first, kernels::PageLayout const& page, KeyOrders& orders) {
+  shards::OrderedKeys const& keys = orders.of(heads_of_layer, layer, page.head_dim);
+  stored.maps = some(keys.maps, first, page.kv_heads);
+  stored.bits = some(shards::key_bits(keys.weights, heads_of_layer[static_cast<std::size_t>(first)].mean_bits), first, page.kv_heads);
+}
+
+// Numbers of values and of a page's own basis are in order.
+void add_bits_in_groups(shards::StoredPart& stored, double mean, kernels::PageLayout const& page) {
+  for (std::size_t head = 0; head < static_cast<std::size_t>(page.kv_heads); ++head) {
+    std::int32_t const rank = stored.own_rank > 0 ? stored.own_rank : stored.maps.empty() ? page.head_dim : stored.maps[head].rank;
+    stored.bits.push_back(shards::value_bits(round_up(rank), mean));
+  }
 }
 
 struct Stored {
@@ -130,18 +164,24 @@ struct Stored {
 };
 
 // `same` in all tables, but for the maps that `parts` name, and bits. calibration: null unless these want one.
-Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const* calibration) {
+Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTables const& tables, ModelConfig const& config, Calibration const* calibration, KeyOrders& orders) {
   std::vector<shards::TableCodec> all(static_cast<std::size_t>(tables.all), same);
   for (std::int32_t table = 0; table < tables.all; ++table) {
     shards::TableCodec& codec = all[static_cast<std::size_t>(table)];
     std::int32_t const layer = table / tables.per_layer, first = table % tables.per_layer * tables.layout.kv_heads;
     for (Part const part : both) {
-      auto const heads = std::span{of(parts, part)}.subspan(static_cast<std::size_t>(layer * config.kv_heads + first), static_cast<std::size_t>(tables.layout.kv_heads));
+      auto const of_layer = std::span<PartChoice const>{of(parts, part)}.subspan(static_cast<std::size_t>(layer * config.kv_heads), static_cast<std::size_t>(config.kv_heads));
+      auto const heads = of_layer.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(tables.layout.kv_heads));
       shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
       stored.element = heads.front().element;
-      add_maps(stored, heads, part, layer, first, config.head_dim, calibration);
-      if (stored.element == kernels::Element::mixed) add_bits(stored, part, heads.front().mean_bits, layer, first, tables.layout, calibration);
-      for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}:{}", head.map, head.rank, static_cast<int>(head.element), head.mean_bits);
+      bool const mixed = stored.element == kernels::Element::mixed;
+      if (std::ranges::any_of(heads, [](PartChoice const& head) { return head.map != no_map; })) stored.maps = maps_of(heads, part, layer, first, config.head_dim, calibration);
+      if (mixed && part == Part::keys && stored.own_rank == 0)
+        add_key_bits(stored, of_layer, layer, first, tables.layout, orders);
+      else if (mixed)
+        add_bits_in_groups(stored, heads.front().mean_bits, tables.layout);
+      for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
+      if (mixed) codec.name += fmt::format(":{}", heads.front().mean_bits);
     }
   }
   if (calibration == nullptr) return {std::move(all), {}};
@@ -154,9 +194,10 @@ Stored stored(StorageChoice const& choice, char const* k_option, char const* v_o
   same.name = choice.k.text == choice.v.text ? choice.k.text : choice.k.text + "/" + choice.v.text;
   same.k = stored_part(choice.k, tables.layout, k_option);
   same.v = stored_part(choice.v, tables.layout, v_option);
+  KeyOrders orders{calibration};
   bool const mixed = same.k.element == kernels::Element::mixed || same.v.element == kernels::Element::mixed;
   if (mixed || has_maps(choice.k, Part::keys) || has_maps(choice.v, Part::values))
-    return stored(same, parts_of(choice, same, config, calibration), tables, config, calibration);
+    return stored(same, parts_of(choice, same, config, calibration), tables, config, calibration, orders);
   return {std::vector<shards::TableCodec>(static_cast<std::size_t>(tables.all), same), {}};
 }
 
@@ -180,9 +221,10 @@ PageStorage make_page_storage(GenerateOptions const& options, ModelConfig const&
 PageStorage choose_page_storage(GenerateOptions const& options, ModelConfig const& config, Calibration const& calibration, FitsBudget const& fits) {
   PageTables const tables = page_tables(options, config);
   check_groups("--codec=auto", tables.layout);
+  KeyOrders orders{&calibration};
   auto const made = [&](double bytes) {
     auto choice = choose_codec(calibration, bytes, [&](Part part, PartChoice const& one) { return part_bytes(part, one, options.page_tokens); });
-    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, &calibration);
+    Stored all = stored({.name = "auto", .k = {}, .v = {}}, std::move(choice.parts), tables, config, &calibration, orders);
     return PageStorage{std::make_shared<shards::PageCodecs>(tables.layout, std::move(all.tables)), std::move(all.parts)};
   };
   double least = 0, most = 2.0 * static_cast<double>(tables.all) * static_cast<double>(tables.layout.bytes()) / options.page_tokens;

@@ -5,7 +5,7 @@
 
 #include "comm/checksum.hpp"
 #include "comm/error.hpp"
-#include "shards/codecs/maps/matrix.hpp"
+#include "shards/codecs/map_view.hpp"
 #include "shards/header.hpp"
 #include "shards/mix.hpp"
 
@@ -17,17 +17,9 @@ kernels::Element element_of(kernels::DType type) {
   return type == kernels::DType::f32 ? kernels::Element::f32 : type == kernels::DType::bf16 ? kernels::Element::bf16 : kernels::Element::f16;
 }
 
-bool is_orthonormal(RankMap const& map) {
-  constexpr float rounding = 1e-6f;   // of a matrix made in fp64 and kept as fp32
-  FloatView const encode{map.encode.data(), map.rank, map.head_dim}, decode{map.decode.data(), map.head_dim, map.rank};
-  if (map.rank > map.head_dim || encode != decode.transpose()) return false;
-  return ((encode * decode).eval() - FloatMatrix::Identity(map.rank, map.rank)).cwiseAbs().maxCoeff() <= rounding;
-}
-
 std::vector<kernels::LinearMap> views_of(StoredPart const& part) {
   std::vector<kernels::LinearMap> views;
-  for (RankMap const& map : part.maps)
-    views.push_back({map.rank, map.encode.data(), map.decode.data(), map.mean.data(), is_orthonormal(map), map.feedback.empty() ? nullptr : map.feedback.data()});
+  for (RankMap const& map : part.maps) views.push_back(view_of(map));
   return views;
 }
 

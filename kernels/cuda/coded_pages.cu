@@ -232,22 +232,28 @@ __global__ void __launch_bounds__(threads) encode_part(Job job) {
   });
   __syncthreads();   // the numbers are what the codes stand for
 
-  float most = 0;
+  float most = 0, size = 0;
   for (int token = thread / warp; token < tokens; token += warps) {
-    float squared = 0;
+    float squared = 0, size_squared = 0;
     for (int i = lane; i < d; i += warp) {
       float back = column.identity() ? numbers[token * width + i] : column.map.mean[i];
       for (int j = 0; !column.identity() && j < rank; ++j) back += column.map.decode[static_cast<std::size_t>(i) * rank + j] * numbers[token * width + j];
       float const off = vector(token, i) - back;
       squared += off * off;
+      size_squared += back * back;
     }
-    for (int step = 1; step < warp; step *= 2) squared += __shfl_xor_sync(all_lanes, squared, step);
+    for (int step = 1; step < warp; step *= 2) {
+      squared += __shfl_xor_sync(all_lanes, squared, step);
+      size_squared += __shfl_xor_sync(all_lanes, size_squared, step);
+    }
     most = fmaxf(most, squared);
+    size = fmaxf(size, size_squared);
   }
   most = largest(most);
-  if (thread == 0)   // the host's error_from
-    reinterpret_cast<float*>(page)[blockIdx.z * layout.kv_heads + blockIdx.y] =
-        static_cast<float>(sqrt(static_cast<double>(most)) * 1.0001) + (most > 0 ? 1e-30f : 0.0f);
+  size = largest(size);
+  auto const error_from = [](float x) { return static_cast<float>(sqrt(static_cast<double>(x)) * 1.0001) + (x > 0 ? 1e-30f : 0.0f); };   // the host's
+  float const rounding = column.identity() ? 0.0f : static_cast<float>(d) * 0x1p-24f;   // of the sums that map and rebuild a vector, as a share of it
+  if (thread == 0) reinterpret_cast<float*>(page)[blockIdx.z * layout.kv_heads + blockIdx.y] = error_from(most) + rounding * error_from(size);
 }
 
 /// One block per (page, KV head, keys or values): 32 tokens at a time, their numbers in shared memory, a vector's numbers in neighbouring threads.

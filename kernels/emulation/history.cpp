@@ -23,7 +23,7 @@ bool is_in_order_after_reads(Cell const& cell, Place me, History const& history)
   return true;
 }
 
-// Lanes that read it before `me` need not be remembered: what comes after `me` comes after them.
+// Lanes that read it at this moment before `me` need not be remembered: what comes after `me` comes after them.
 void note_read(Cell& cell, Place me, History const& history) {
   auto const warp = static_cast<std::uint8_t>(me.warp());
   if (cell.read != history.now()) {

@@ -291,7 +291,7 @@ float encode_vectors(CodedLayout const& layout, Part part, std::int32_t kv_head,
   }
   float const* const decode = head.basis != 0 ? own.decode.data() : map.decode;
   if (!decode) return largest_distance(vectors, numbers, width, tokens, d);
-  constexpr float rounding = 5e-7f;   // of the sums that map and rebuild a vector, as a share of it
+  float const rounding = static_cast<float>(d) * 0x1p-24f;   // of the sums of d products that map and rebuild a vector, as a share of it
   if (all_kept) {
     std::fill_n(work, d, 0.0f);
     return largest_distance(were, numbers, width, tokens, d) + rounding * largest_distance(were, work, 0, tokens, d);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "shards/codecs/auto_choice.hpp"
 #include "shards/codecs/maps/matrix.hpp"
+#include "shards/codecs/mixed.hpp"
 #include "shards/codecs/rank_allocation.hpp"
 
 namespace pikv::runtime {
@@ -116,7 +118,12 @@ MapError held_out(Calibration const& calibration, Part part, std::int32_t layer,
 double part_bytes(Part part, PartChoice const& choice, std::int32_t page_tokens) {
   constexpr double full = 2, group = 32;
   bool const mixed = choice.element == Element::mixed;
-  double const bits = mixed ? choice.mean_bits : kernels::code_bits(choice.element), pair = mixed ? 2 : 4;
+  double bits = mixed ? choice.mean_bits : kernels::code_bits(choice.element);
+  double const pair = mixed ? 2 : 4;
+  if (mixed && part == Part::values) {   // at most the mean
+    auto const strips = shards::value_bits((choice.rank + 7) / 8 * 8, choice.mean_bits);
+    bits = std::accumulate(strips.begin(), strips.end(), 0.0) / static_cast<double>(strips.size());
+  }
   if (bits == 0) return full * choice.rank;
   double const groups = part == Part::keys ? choice.rank / std::min<double>(page_tokens, group) : (choice.rank + 31) / 32;
   return choice.rank * bits / 8 + pair * groups;

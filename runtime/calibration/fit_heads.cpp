@@ -42,7 +42,7 @@ Matrix coded_tokens(std::vector<shards::AttentionWindow> const& windows, Part pa
   Matrix all(0, windows.front().k.cols());
   for (auto const& window : windows) {
     Matrix const& x = part == Part::keys ? window.k : window.v;
-    Eigen::Index const begin = x.rows() > group ? group : 0, count = std::max<Eigen::Index>((x.rows() - begin) / group * group, std::min(x.rows(), group));
+    Eigen::Index const begin = x.rows() >= 2 * group ? group : 0, count = std::max<Eigen::Index>((x.rows() - begin) / group * group, std::min(x.rows(), group));
     all.conservativeResize(all.rows() + count, Eigen::NoChange);
     all.bottomRows(count) = x.middleRows(begin, count);
   }
@@ -67,20 +67,20 @@ void add_code_errors(FullMap const& map, Matrix const& x, HeadMoments const& mom
 
 // How a layer's keys and values are stored in mixed bits, by mixed_means.
 struct LayerBits {
-  std::array<shards::MixedKeys, mixed_means.size()> keys;
+  shards::OrderedKeys keys;
   RankMap turned;   // of values, as all heads have it
-  std::array<std::vector<std::uint8_t>, mixed_means.size()> values;
+  std::array<std::vector<std::vector<std::uint8_t>>, mixed_means.size()> of_keys;   // by head
+  std::array<std::vector<std::uint8_t>, mixed_means.size()> of_values;
 };
 
 LayerBits layer_bits(CalibrationData const& data, std::int32_t layer) {
   std::int32_t const d = data.facts.head_dim, rank = (d + 7) / 8 * 8;
   auto const heads = static_cast<std::size_t>(data.facts.kv_heads);
-  LayerBits bits;
-  bits.turned = shards::map_of_rank(shards::rotation_map(d), rank);
+  auto const moments = std::span{data.moments}.subspan(static_cast<std::size_t>(layer) * heads, heads);
+  LayerBits bits{shards::ordered_keys(std::vector(heads, shards::map_of_rank(shards::identity_map(d), rank)), moments), shards::map_of_rank(shards::rotation_map(d), rank), {}, {}};
   for (std::size_t i = 0; i < mixed_means.size(); ++i) {
-    auto const moments = std::span{data.moments}.subspan(static_cast<std::size_t>(layer) * heads, heads);
-    bits.keys[i] = shards::mixed_keys(std::vector(heads, shards::map_of_rank(shards::identity_map(d), rank)), moments, mixed_means[i]);
-    bits.values[i] = shards::value_bits(rank, mixed_means[i]);
+    bits.of_keys[i] = shards::key_bits(bits.keys.weights, mixed_means[i]);
+    bits.of_values[i] = shards::value_bits(rank, mixed_means[i]);
   }
   return bits;
 }
@@ -88,8 +88,7 @@ LayerBits layer_bits(CalibrationData const& data, std::int32_t layer) {
 void add_mixed_errors(LayerBits const& bits, std::size_t head, Matrix const& x, HeadMoments const& moments, Part part, Numbers& into) {
   Matrix const weight = shards::part_moments(moments, part).weight;
   for (std::size_t i = 0; i < mixed_means.size(); ++i) {
-    shards::MixedKeys const& keys = bits.keys[i];
-    MapError const error = part == Part::keys ? shards::mixed_error(keys.maps[head], keys.bits[head], x, weight, part) : shards::mixed_error(bits.turned, bits.values[i], x, weight, part);
+    MapError const error = part == Part::keys ? shards::mixed_error(bits.keys.maps[head], bits.of_keys[i][head], x, weight, part) : shards::mixed_error(bits.turned, bits.of_values[i], x, weight, part);
     into.add(std::vector{error.squared, error.weighted});
   }
 }

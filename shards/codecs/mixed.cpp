@@ -92,15 +92,14 @@ std::vector<std::uint8_t> value_bits(std::int32_t width, double mean) {
   return bits;
 }
 
-MixedKeys mixed_keys(std::vector<RankMap> maps, std::span<HeadMoments const> moments, double mean) {
+OrderedKeys ordered_keys(std::vector<RankMap> maps, std::span<HeadMoments const> moments) {
   std::vector<std::vector<double>> weights;
   for (std::size_t head = 0; head < maps.size(); ++head) {
-    RankMap& map = maps[head];
-    weights.push_back(key_weights(map, moments[head]));
-    sort_numbers(map, weights.back());
-    map.feedback = key_feedback(map, moments[head]);
+    weights.push_back(key_weights(maps[head], moments[head]));
+    sort_numbers(maps[head], weights.back());
+    maps[head].feedback = key_feedback(maps[head], moments[head]);
   }
-  return {std::move(maps), key_bits(weights, mean)};
+  return {std::move(maps), std::move(weights)};
 }
 
 }  // namespace pikv::shards

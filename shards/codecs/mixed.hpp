@@ -28,11 +28,11 @@ std::vector<std::vector<std::uint8_t>> key_bits(std::span<std::vector<double> co
 /// Of values, whose strips share a group of 32 numbers: as many whole bits as `mean` has, the first groups one more. At most `mean` on average.
 std::vector<std::uint8_t> value_bits(std::int32_t width, double mean);
 
-/// Mixed keys of the heads of a page table, in maps of their own: in order, with feedback, and their bits.
-struct MixedKeys {
+/// Mixed keys of heads in maps of their own: numbers in order, with feedback, and their weights, which key_bits() spends bits by.
+struct OrderedKeys {
   std::vector<RankMap> maps;
-  std::vector<std::vector<std::uint8_t>> bits;
+  std::vector<std::vector<double>> weights;
 };
-MixedKeys mixed_keys(std::vector<RankMap> maps, std::span<HeadMoments const> moments, double mean);
+OrderedKeys ordered_keys(std::vector<RankMap> maps, std::span<HeadMoments const> moments);
 
 }  // namespace pikv::shards

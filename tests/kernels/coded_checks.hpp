@@ -55,6 +55,9 @@ inline Problem problem_of(CodedCase const& s, std::int32_t long_pages = 3) {
 /// How far attention on codes may be off: with VNNI queries and weights have 16 bits of the largest of a unit, times its steps, which mixed bits make unlike.
 inline double attention_tolerance(Element element, bool on_host) { return !on_host || !has_steps(element) ? 3e-5 : element == Element::mixed ? 2e-3 : 6e-4; }
 
+/// What a page's error may be above the true one for: fp32 sums of d products there and back, of vectors as long as problem_of's.
+inline double rounding_allowed(std::int32_t d) { return 1e-5 + 30 * d * 0x1p-24; }
+
 inline std::vector<Codec> codecs_of(CodedCase const& s) {
   std::vector<Codec> codecs;
   for (Element element : elements) {

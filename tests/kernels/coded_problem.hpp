@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -51,6 +53,15 @@ struct OwnedMap {
       }
     }
     map = {rank, encode.data(), decode.data(), mean.data(), exact};   // no feedback
+  }
+
+  /// Becomes the first rows of a Hadamard matrix, mean 0. Views of it stay good, but say what they said of orthonormal.
+  void be_hadamard(std::int32_t d) {
+    std::ranges::fill(mean, 0.0f);
+    for (std::int32_t j = 0; j < map.rank; ++j)
+      for (std::int32_t i = 0; i < d; ++i)
+        encode[static_cast<std::size_t>(j * d + i)] = decode[static_cast<std::size_t>(i * map.rank + j)] =
+            (std::popcount(static_cast<std::uint32_t>(i & j)) % 2 == 0 ? 1.0f : -1.0f) / std::sqrt(static_cast<float>(d));
   }
 };
 

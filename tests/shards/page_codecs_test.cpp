@@ -6,6 +6,8 @@
 
 #include "comm/error.hpp"
 
+#include "shards/codecs/map_view.hpp"
+#include "shards/codecs/maps/rotate.hpp"
 #include "shards/header.hpp"
 
 namespace pikv::test {
@@ -28,6 +30,18 @@ StoredPart cut(std::int32_t rank, Element element = Element::bf16) {
     part.maps.push_back(map);
   }
   return part;
+}
+
+TEST(ViewOf, IsOrthonormalWhereTurningThereAndBackChangesNoLength) {
+  RankMap turned = map_of_rank(rotation_map(64), 64), longer = turned, sheared = turned;
+  EXPECT_TRUE(view_of(turned).orthonormal);
+  EXPECT_TRUE(view_of(map_of_rank(rotation_map(64), 32)).orthonormal);
+  EXPECT_FALSE(view_of(map_of_rank(rotation_map(60), 64)).orthonormal) << "numbers that are always 0";
+  for (auto* numbers : {&longer.encode, &longer.decode})
+    for (float& x : *numbers) x *= 1.0001f;
+  EXPECT_FALSE(view_of(longer).orthonormal);
+  sheared.decode[5] += 1e-4f;
+  EXPECT_FALSE(view_of(sheared).orthonormal);
 }
 
 TEST(PageCodecs, TablesThatStayAsTheyAreHaveNoClassOfTheirOwn) {

@@ -85,8 +85,9 @@ TEST(MixedBits, LogitsLoseLessWithFeedback) {
   HeadMoments const moments = moments_of(keys, keys, queries, gaussian(d, 4, 5));
   kernels::PageLayout const page{kernels::DType::f32, 1, static_cast<std::int32_t>(tokens), static_cast<std::int32_t>(d)};
   auto const loss = [&](bool fed) {
-    auto const [maps, bits] = mixed_keys({map_of_rank(identity_map(32), 32)}, std::span{&moments, 1}, 3);
-    RankMap const& map = maps.front();
+    OrderedKeys const ordered = ordered_keys({map_of_rank(identity_map(32), 32)}, std::span{&moments, 1});
+    auto const bits = key_bits(ordered.weights, 3);
+    RankMap const& map = ordered.maps.front();
     kernels::LinearMap const view{map.rank, map.encode.data(), map.decode.data(), map.mean.data(), true, fed ? map.feedback.data() : nullptr};
     std::vector<Bits> const value{value_bits(32, 3)};
     kernels::CodedShape const shape{page, {kernels::Element::mixed, std::span{&view, 1}, 0, bits}, {kernels::Element::mixed, {}, 0, value}};
