@@ -64,7 +64,7 @@ inline constexpr std::string_view no_map = "none";
 inline constexpr std::array<int, 3> coded_bits{8, 4, 3};
 using CodedErrors = std::array<ByHead<HeldOut>, coded_bits.size()>;
 /// Mean bits whose errors are measured, the map's included: of keys as shards::mixed_keys stores them, of values turned (rotate+mixed).
-inline constexpr std::array<double, 4> mixed_means{2.5, 3, 3.5, 4};
+inline constexpr std::array<double, 5> mixed_means{2, 2.5, 3, 3.5, 4};
 using MixedErrors = std::array<ByHead<HeldOut>, mixed_means.size()>;   // one entry each
 
 /// What a calibration file holds (docs/calibration.md).
