@@ -126,7 +126,8 @@ void NcclPutTransport::make_window(Region const& region) {
 Op NcclPutTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
   check_put(to, at, bytes.size());
   auto const& reach = of_regions_[at.region].reach;
-  std::byte* const part = reach.empty() ? nullptr : reach[static_cast<std::size_t>(to)];
+  bool const none = reach.empty() || !windows_.why_not().empty();
+  std::byte* const part = none ? nullptr : reach[static_cast<std::size_t>(to)];
   if (part == nullptr || bytes.empty()) return ops_.take({.inner = inner_->put(to, at, bytes)});
   waiting_.push_back({++puts_, part + at.byte, bytes});
   Op const op = ops_.take({.put = puts_});

@@ -230,5 +230,35 @@ TEST(NcclPuts, PartsThatDifferInSizeGoWithout) {
   });
 }
 
+/// A second region gets no window: the put that is under way then arrives, and so does the next, by the transport below.
+void expect_puts_go_on_without(NcclFaults const& faults, FunctionRef<std::size_t(Rank)> second_bytes, std::string const& because) {
+  PutJob job{{.faults = faults}};
+  job.run([&](World& world) {
+    auto const transport = world.make_transport();
+    Region const inbox = transport->allocate(2000, Space::device);
+    Rank const next = (world.rank() + 1) % 3, previous = (world.rank() + 2) % 3;
+    auto const before = pattern(1000, world.rank(), next, 1), after = pattern(1000, world.rank(), next, 2);
+    Op const early = transport->put(next, inbox.at(0), before);
+    (void)transport->allocate(second_bytes(world.rank()), Space::device);
+    EXPECT_THAT(world.data_path(), HasSubstr("puts into GPU memory not over NCCL: " + because));
+    Op const late = transport->put(next, inbox.at(1000), after);
+    for (Op const op : {early, late, transport->flush(next)}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived);
+    world.barrier(soon(world));
+    for (int i = 0; i < 2; ++i) {
+      std::vector<std::byte> came(1000);
+      job.memory().copy_out(came, inbox.data + 1000 * i);
+      EXPECT_EQ(came, pattern(1000, previous, world.rank(), 1 + i));
+    }
+    world.barrier(soon(world));
+  });
+  for (Rank rank = 0; rank < 3; ++rank) EXPECT_EQ(job.copies(rank), 1) << "of the put before";
+}
+TEST(NcclPuts, WhereALaterWindowFailsAllGoOnWithout) {
+  expect_puts_go_on_without({.no_windows = 1, .from_window = 1}, [](Rank) { return std::size_t{1000}; }, "rank 1 on host0: NCCL makes no windows here");
+}
+TEST(NcclPuts, WhereLaterPartsDifferInSizeAllGoOnWithout) {
+  expect_puts_go_on_without({}, [](Rank rank) { return static_cast<std::size_t>(1 + rank); }, "the ranks' parts of it differ in size");
+}
+
 }  // namespace
 }  // namespace pikv::comm::test

@@ -312,7 +312,7 @@ class NcclStandIn::Device : public NcclDevice {
   NcclWindow opened() override {
     std::lock_guard const lock{hub_.mutex};
     expect_settled();
-    if (hub_.faults.no_windows == rank_) throw RunError("NCCL makes no windows here");
+    if (hub_.faults.no_windows == rank_ && mine_.windows > hub_.faults.from_window) throw RunError("NCCL makes no windows here");
     NcclWindow window{reinterpret_cast<void*>(mine_.windows), {}};   // its number, from 1 on
     for (Rank peer = 0; peer < static_cast<Rank>(hub_.streams.size()); ++peer)
       window.reach.push_back(hub_.reaches(rank_, peer) ? mine_.communicator->windows[mine_.windows - 1][static_cast<std::size_t>(peer)].data() : nullptr);
@@ -320,6 +320,7 @@ class NcclStandIn::Device : public NcclDevice {
   }
   void close_window(NcclWindow const& window) override {
     std::lock_guard const lock{hub_.mutex};
+    if (mine_.aborted) throw std::logic_error("a window closed after its communicator has ended");
     mine_.communicator->windows[reinterpret_cast<std::size_t>(window.registered) - 1][static_cast<std::size_t>(rank_)] = {};
   }
 
