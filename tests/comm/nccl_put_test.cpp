@@ -120,8 +120,8 @@ TEST(NcclPuts, ThatAreLongerThanTheStagingMemoryGoInPieces) {
 }
 
 TEST(NcclPuts, AFlushWaitsForThePutsBeforeItAlone) {
-  PutJob job{{.ranks = 2}};
-  job.run([&](World& world) {
+  PutJob job{{.ranks = 2, .faults = {.stops_copying = 1, .at_copy = 1}}};
+  auto const body = [&](World& world) {
     auto const transport = world.make_transport();
     Region const inbox = transport->allocate(2000, Space::device);
     Rank const other = 1 - world.rank();
@@ -130,13 +130,16 @@ TEST(NcclPuts, AFlushWaitsForThePutsBeforeItAlone) {
     Op const flush = transport->flush(other);
     Op const later = transport->put(other, inbox.at(1000), second);
     EXPECT_EQ(transport->wait(flush, soon(world)), Status::arrived);
-    for (Op const op : {put, later, transport->flush(other)}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived);
     world.barrier(soon(world));
     std::vector<std::byte> came(1000);
-    job.memory().copy_out(came, inbox.data + 1000);
-    EXPECT_EQ(came, pattern(1000, other, world.rank(), 2));
+    job.memory().copy_out(came, inbox.data);
+    EXPECT_EQ(came, pattern(1000, other, world.rank(), 1));
+    for (Op const op : {put, later}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived) << "staged";
+    EXPECT_EQ(transport->wait(transport->flush(other), world.in(1)), world.rank() == 1 ? Status::timeout : Status::arrived);
     world.barrier(soon(world));
-  });
+    throw RunError("the job ends");
+  };
+  EXPECT_THROW(job.run(body), RunError);
 }
 
 TEST(NcclPuts, TransportsOfAWorldShareItsStream) {
@@ -169,7 +172,7 @@ std::array<Ended, 3> put_to_the_next(Shape const& shape, std::size_t bytes) {
   std::array<Ended, 3> ended;
   PutJob job{shape};
   EXPECT_THROW(job.run([&](World& world) {
-    auto const transport = world.make_transport();
+    auto transport = world.make_transport();
     Region const inbox = transport->allocate(bytes, Space::device);
     Rank const next = (world.rank() + 1) % 3;
     auto const sent = pattern(bytes, world.rank(), next, 0);
@@ -182,6 +185,7 @@ std::array<Ended, 3> put_to_the_next(Shape const& shape, std::size_t bytes) {
     } catch (RunError const& error) {
       mine.error = error.what();
     }
+    transport.reset();
     world.barrier(soon(world));
     throw RunError("the job ends");
   }),
@@ -199,6 +203,11 @@ TEST(NcclPuts, AStreamThatStopsIsATimeoutOfTheFlushes) {
 TEST(NcclPuts, OfAPutThatWasGivenUpNoFlushSaysThatItHasArrived) {
   auto const ended = put_to_the_next({.staging_bytes = 2000, .faults = {.stops_copying = 1, .at_copy = 1}}, 10'000);
   EXPECT_EQ(ended[1].put, Status::timeout);
+  EXPECT_EQ(ended[1].flush, Status::timeout);
+}
+
+TEST(NcclPuts, AnErrorOfTheGpuWhenAStuckTransportGoesEndsNothingElse) {
+  auto const ended = put_to_the_next({.faults = {.stops_copying = 1, .fails_ended = 1}}, 1000);
   EXPECT_EQ(ended[1].flush, Status::timeout);
 }
 

@@ -284,7 +284,8 @@ class NcclStandIn::Device : public NcclDevice {
   }
   bool passed() override {
     std::lock_guard const lock{hub_.mutex};
-    if (hub_.faults.fails_copying == rank_ && mine_.copies_queued > hub_.faults.at_copy)
+    bool const fails = (hub_.faults.fails_copying == rank_ && mine_.copies_queued > hub_.faults.at_copy) || (hub_.faults.fails_ended == rank_ && mine_.aborted);
+    if (fails)
       throw RunError("the GPU could not run what was queued: an illegal memory access was encountered");
     mine_.copies_now = mine_.looks > 0 && mine_.random() % 2 == 0;
     hub_.run();

@@ -24,6 +24,7 @@ struct NcclFaults {
   Rank stops_copying = -1;     // its stream stops before the copy to a window of this number
   Rank fails_copying = -1;     // CUDA says an error of it from that copy on
   int at_copy = 0;
+  Rank fails_ended = -1;       // CUDA says an error of it once its communicator has been aborted
   bool abort_ends = true;    // false: what is under way goes on for ever
 };
 
