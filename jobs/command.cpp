@@ -66,7 +66,7 @@ comm::GpuPlacement take_gpus(comm::World& world, JobShape const& shape) {
 class OverNccl {
  public:
   /// Collective. Asks for windows, if they are wanted: then `device` is the memory that the transport is to have.
-  OverNccl(comm::World& first, JobShape const& shape, comm::GpuPlacement const& placement) : pages_{shape.nccl == "pages" && first.size() > 1} {
+  OverNccl(comm::World& first, JobShape const& shape, comm::GpuPlacement const& placement) : pages_{shape.nccl == "pages"} {
     if (shape.nccl == "off" || (!placement.any() && !pages_) || first.size() == 1) return;
     std::string const why_not = comm::why_not_nccl(first, placement, comm::nccl_built_in());
     exchanges_ = why_not.empty();
