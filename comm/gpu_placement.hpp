@@ -31,7 +31,7 @@ struct GpuPlacement {
   bool any() const;                      // some rank has one
 };
 
-/// What is best for each host as a whole: as few ranks as can be share a GPU, of these choices as few as can be have it on another node than their
+/// What is best for each host as a whole: ranks share GPUs as evenly as can be, of these choices as few as can be have it on another node than their
 /// cores, and of these each comes as close as can be to the GPU of its turn there. The same on every rank.
 GpuPlacement place_on_gpus(std::span<RankSite const> sites);
 

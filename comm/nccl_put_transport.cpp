@@ -105,6 +105,7 @@ NcclPutTransport::~NcclPutTransport() {
       if (calm && !window.reach.empty()) windows_.close(window);
   } catch (RunError const&) {   // the job is over: peers keep the memory mapped, and so it stays
   }
+  waiting_.clear();   // a last look at what was under way would go on to bytes that may be the callers' again
   windows_.session().give_up(*this);
 }
 
@@ -126,7 +127,8 @@ void NcclPutTransport::make_window(Region const& region) {
 Op NcclPutTransport::put(Rank to, Offset at, std::span<std::byte const> bytes) {
   check_put(to, at, bytes.size());
   auto const& reach = of_regions_[at.region].reach;
-  std::byte* const part = reach.empty() ? nullptr : reach[static_cast<std::size_t>(to)];
+  bool const none = reach.empty() || !windows_.why_not().empty();
+  std::byte* const part = none ? nullptr : reach[static_cast<std::size_t>(to)];
   if (part == nullptr || bytes.empty()) return ops_.take({.inner = inner_->put(to, at, bytes)});
   waiting_.push_back({++puts_, part + at.byte, bytes});
   Op const op = ops_.take({.put = puts_});
@@ -184,11 +186,17 @@ bool NcclPutTransport::all_have(std::size_t bytes, RegionId region) const {
 
 void NcclPutTransport::go_on() {
   if (landed_ == puts_) return;
-  stage();
-  if (under_way_) return windows_.session().progress();
-  if (filling().pieces.empty()) return;
-  under_way_ = true;
-  windows_.session().begin(*this);
+  try {
+    if (!windows_.session().ended()) stage();
+    if (under_way_) return windows_.session().progress();
+    if (filling().pieces.empty()) return;
+    under_way_ = true;
+    windows_.session().begin(*this);
+  } catch (...) {
+    waiting_.clear();   // their bytes are the callers' again
+    lost_ = std::min(lost_, landed_ + 1);
+    throw;
+  }
 }
 
 void NcclPutTransport::stage() {

@@ -122,7 +122,11 @@ void NcclSession::give_up(Round& round) {
   if (!under_way) return;
   abort();
   if (phase_ != Phase::running || std::uncaught_exceptions() > 0) return;
-  stuck_ = world_.wait([this] { return device_.passed(); }, world_.in(moment)) != Status::arrived;
+  stuck_ = true;
+  try {
+    stuck_ = world_.wait([this] { return device_.passed(); }, world_.in(moment)) != Status::arrived;
+  } catch (RunError const&) {   // destructors give up
+  }
   if (!stuck_) (void)round.take();
 }
 

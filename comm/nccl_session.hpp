@@ -45,6 +45,8 @@ class NcclSession {
 
   World& world() const { return world_; }
   DeviceMemory& memory() const { return device_.memory(); }
+  /// The communicator is gone, its windows with it.
+  bool ended() const { return aborted_; }
   /// Something may still run on the GPU: what it uses stays allocated.
   bool stuck() const { return stuck_; }
 

@@ -34,7 +34,9 @@ class NcclWindows {
   /// Collective: every rank brings memory of equal size. This rank's own part is not among what is reached. Nothing is reached where no window could
   /// be made: why_not() then says why, on every rank, and no other is made. Throws RunError where this rank waited for others in vain.
   NcclWindow open(std::span<std::byte> memory);
-  void close(NcclWindow const& window) { device_.close_window(window); }
+  void close(NcclWindow const& window) {
+    if (!session_->ended()) device_.close_window(window);
+  }
 
   NcclSession& session() { return *session_; }
   /// Other ranks that this one's GPU reaches; none: no window was made yet.

@@ -70,23 +70,24 @@ class OverNccl {
     if (shape.nccl == "off" || (!placement.any() && !pages_) || first.size() == 1) return;
     std::string const why_not = comm::why_not_nccl(first, placement, comm::nccl_built_in());
     exchanges_ = why_not.empty();
-    if (!exchanges_) say(first, pages_ ? "neither exchanges nor puts of pages go" : "exchanges do not go", why_not);
+    if (!exchanges_) say(first, pages_ ? neither : no_exchanges, why_not);
     pages_ = pages_ && exchanges_ && all_have(first, comm::why_no_nccl_windows());
     if (pages_) device = &comm::nccl_memory();
   }
 
   comm::World& over(comm::World& world) {
-    comm::World* at = &world;
-    if (exchanges_ && tried(world, "exchanges do not go", [&] { with_exchanges_ = comm::make_nccl_world(*at); })) at = with_exchanges_.get();
-    if (pages_ && all_have(world, world.why_no_device_memory()) && tried(world, without_puts, [&] { with_puts_ = comm::make_nccl_put_world(*at); }))
-      at = with_puts_.get();
-    return *at;
+    if (!exchanges_ || !tried(world, pages_ ? neither : no_exchanges, [&] { with_exchanges_ = comm::make_nccl_world(world); })) return world;
+    comm::World& with = *with_exchanges_;
+    bool const puts = pages_ && all_have(with, with.why_no_device_memory()) && tried(with, without_puts, [&] { with_puts_ = comm::make_nccl_put_world(with); });
+    return puts ? *with_puts_ : with;
   }
 
   comm::DeviceMemory* device = nullptr;
 
  private:
+  static constexpr char const* no_exchanges = "exchanges do not go";
   static constexpr char const* without_puts = "puts of pages do not go";
+  static constexpr char const* neither = "neither exchanges nor puts of pages go";   // a second try would take as long to fail
 
   static void say(comm::World const& world, char const* what, std::string const& why) {
     if (world.rank() == 0) spdlog::warn("{} over NCCL: {}", what, why);

@@ -12,23 +12,23 @@
 
 namespace pikv::kernels {
 
-/// Memory of a device for T that is kept from use to use and grows as a vector does, without keeping its values. The device outlives it.
-template <class T>
-class Buffer {
+/// Memory for T that is kept from use to use and grows as a vector does, without keeping its values. The device outlives it.
+template <class T, std::byte* (Device::*allocate)(std::size_t), void (Device::*free)(std::byte*) noexcept>
+class KeptMemory {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  explicit Buffer(Device& device) : device_{&device} {}
-  Buffer(Buffer&& from) noexcept
+  explicit KeptMemory(Device& device) : device_{&device} {}
+  KeptMemory(KeptMemory&& from) noexcept
       : device_{from.device_}, data_{std::exchange(from.data_, nullptr)}, size_{std::exchange(from.size_, 0)}, room_{std::exchange(from.room_, 0)} {}
-  Buffer(Buffer const&) = delete;   // would hide a transfer
-  ~Buffer() { device_->free(reinterpret_cast<std::byte*>(data_)); }
+  KeptMemory(KeptMemory const&) = delete;   // would hide a transfer
+  ~KeptMemory() { (device_->*free)(reinterpret_cast<std::byte*>(data_)); }
 
   T* resize(std::size_t size) {
     if (size > room_) {
-      device_->free(reinterpret_cast<std::byte*>(std::exchange(data_, nullptr)));
+      (device_->*free)(reinterpret_cast<std::byte*>(std::exchange(data_, nullptr)));
       std::size_t const room = std::max(size, 2 * std::exchange(room_, 0));
-      data_ = reinterpret_cast<T*>(device_->allocate(room * sizeof(T)));
+      data_ = reinterpret_cast<T*>((device_->*allocate)(room * sizeof(T)));
       room_ = room;
     }
     size_ = size;
@@ -43,6 +43,21 @@ class Buffer {
   std::size_t size_ = 0, room_ = 0;
 };
 
+/// Of a device.
+template <class T>
+using Buffer = KeptMemory<T, &Device::allocate, &Device::free>;
+
+/// Of the host, for copies with a device.
+template <class T>
+class HostBuffer : private KeptMemory<T, &Device::allocate_host, &Device::free_host> {
+  using Kept = KeptMemory<T, &Device::allocate_host, &Device::free_host>;
+
+ public:
+  using Kept::Kept;
+  std::span<T> resize(std::size_t size) { return {Kept::resize(size), size}; }
+  std::span<T> values() const { return {Kept::data(), Kept::size()}; }
+};
+
 template <class T>
 void copy_in(Device& device, T* to, std::span<T const> host) {
   device.copy_in(reinterpret_cast<std::byte*>(to), std::as_bytes(host));
@@ -51,35 +66,6 @@ template <class T>
 void copy_out(Device& device, std::span<T> host, T const* from) {
   device.copy_out(std::as_writable_bytes(host), reinterpret_cast<std::byte const*>(from));
 }
-
-/// Host memory for copies with a device that is kept from use to use and grows as a vector does, without keeping its values. The device outlives it.
-template <class T>
-class HostBuffer {
-  static_assert(std::is_trivially_copyable_v<T>);
-
- public:
-  explicit HostBuffer(Device& device) : device_{&device} {}
-  HostBuffer(HostBuffer&& from) noexcept : device_{from.device_}, values_{std::exchange(from.values_, {})}, room_{std::exchange(from.room_, 0)} {}
-  HostBuffer(HostBuffer const&) = delete;   // a copy of it would be pinned too
-  ~HostBuffer() { device_->free_host(reinterpret_cast<std::byte*>(values_.data())); }
-
-  std::span<T> resize(std::size_t size) {
-    T* data = values_.data();
-    if (size > room_) {
-      device_->free_host(reinterpret_cast<std::byte*>(std::exchange(values_, {}).data()));
-      std::size_t const room = std::max(size, 2 * std::exchange(room_, 0));
-      data = reinterpret_cast<T*>(device_->allocate_host(room * sizeof(T)));
-      room_ = room;
-    }
-    return values_ = {data, size};
-  }
-  std::span<T> values() const { return values_; }
-
- private:
-  Device* device_;
-  std::span<T> values_;
-  std::size_t room_ = 0;
-};
 
 /// Memory of a device that the processor fills: what resize() gives is written, and is where the device works on it after send(). On the host they are one.
 template <class T>

@@ -52,7 +52,7 @@ class Device {
   /// The processor's memory for send() and fetch(): a GPU's is pinned, or plain where the system grants no more. As allocate().
   virtual std::byte* allocate_host(std::size_t bytes) = 0;
   virtual void free_host(std::byte* at) noexcept = 0;
-  /// Of all that was allocated, what should have been pinned and is not: its copies are slower.
+  /// The most at any time of what should have been pinned and was not: its copies are slower.
   virtual std::uint64_t unpinned_bytes() const = 0;
   /// Of any memory of the processor's, which may change on return. Who reads the device's memory past it (a transport) must wait first.
   virtual void copy_in(std::byte* to, std::span<std::byte const> host) = 0;
@@ -61,7 +61,7 @@ class Device {
   virtual void send(std::byte* to, std::span<std::byte const> host) = 0;
   virtual void fetch(std::span<std::byte> host, std::byte const* from) = 0;
   virtual void wait() = 0;
-  /// How often the processor has waited for it, in any call.
+  /// How often the processor has waited for it, in any call but free_host(), which waits for copies that may be under way, and form().
   virtual std::uint64_t waits() const = 0;
 
   virtual void append(PoolView const& pool, std::int32_t const* slots, std::int32_t const* at, float const* k, float const* v, std::int32_t rows) = 0;

@@ -22,6 +22,15 @@ step() {
   fi
 }
 
+# went_over_nccl LOG: the ranks share a host here, so each reaches at least one other.
+went_over_nccl() {
+  local line
+  line=$(grep -E 'transport( of rank [0-9]+)?: ' "$1") || line="the log has no line about the transport"
+  if grep -q 'puts into GPU memory over NCCL' <<<"$line" && ! grep -q -e ' to 0 of ' -e 'not over NCCL' <<<"$line"; then return; fi
+  printf '== no pages were put over NCCL FAILED: %s\n' "$line"
+  failed=$((failed + 1))
+}
+
 tokens_in() { grep -o '"tokens": *[[][^]]*' "$1"; }
 
 # On one GPU the exchanges and puts are skipped, since they need two, and a rank sends to itself and copies into a window of its own.
@@ -34,7 +43,9 @@ nccl_steps() {
   if [ $ranks -eq 1 ]; then return; fi
   scratch=$(mktemp -d)
   step "decode with exchanges over NCCL" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/nccl.jsonl"
-  step "decode with pages put over NCCL too" 90 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/pages.jsonl" --nccl pages
+  step "decode with pages put over NCCL too" 90 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/pages.jsonl" --nccl pages 2>"$scratch/log"
+  cat "$scratch/log"
+  went_over_nccl "$scratch/log"
   step "decode without" 60 "${each[@]}" "$build/pikv" generate --max-new-tokens 32 --reproducible --output "$scratch/off.jsonl" --nccl off
   for way in nccl pages; do step "the same tokens" 10 diff <(tokens_in "$scratch/$way.jsonl") <(tokens_in "$scratch/off.jsonl"); done
   rm -r "$scratch"

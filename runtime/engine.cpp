@@ -113,6 +113,7 @@ bool Engine::step(shards::Step step) {
   }
   sequences_.plan(batch_);
   store_.plan(batch_.segments);
+  store_.arena().device().wait();   // a slot that is free for peers is one that no kernel reads (arena.hpp)
   ControlState const mine = state(step);
   shards::Step const every = options_.coordinator.rebalance_steps;
   if (every > 0 && step > 0 && step % every == 0 && !options_.store.local && world_.size() > 1) {

@@ -195,7 +195,7 @@ void say_unpinned(Job const& job) {
   std::uint64_t const bytes = job.device->unpinned_bytes();
   std::string mine;
   if (bytes > 0)
-    mine = fmt::format("{} KiB of host memory could not be pinned, so copies between it and the GPU are slower; leave more of the host's memory free",
+    mine = fmt::format("up to {} KiB of host memory at a time could not be pinned, so copies between it and the GPU are slower; leave more of the host's memory free",
                        (bytes + 1023) / 1024);
   auto const first = job.world.first_trouble(mine, job.world.in(job.options.deadline_s));
   if (first && job.world.rank() == 0) spdlog::warn("rank {}: {}", first->rank, first->text);

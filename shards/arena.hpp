@@ -35,6 +35,8 @@ inline std::size_t slot_cost(kernels::PageLayout const& layout) { return SizeCla
 /// the transport (peers write into it), is taken once, and never grows. A class is two regions, headers and payloads, so
 /// that a slot's place is the same number on every rank however many slots each has. Headers lie in host memory, payloads in the device's.
 /// Life of a slot: free -> taken -> (retired in step s -> free by reclaim) | (given back at once, if no peer ever knew it).
+/// A step may end before a device has read the pages of its plan: who tells peers that it is over waits for the device before, since their puts are not in
+/// the device's order of work. Engine does so, once a step.
 /// A slot that is none of ours, or used against its life, throws std::logic_error (a bug of ours). Nothing allocates after construction.
 class Arena {
  public:

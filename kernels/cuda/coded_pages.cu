@@ -135,7 +135,7 @@ __device__ void feed_back(CodedColumn const& column, int tokens, std::byte const
   int const lane = static_cast<int>(threadIdx.x) % warp, width = column.head.width, rank = column.head.rank;
   with_codes(column.element, [&](auto codes) {
     using Codes = decltype(codes);
-    if constexpr (Codes::steps)
+    if constexpr (Codes::steps) {   // nvcc 13.0 loses count of the braces without these
       for (int token = static_cast<int>(threadIdx.x) / warp; token < tokens; token += warps)
         for (int i = 0; i < rank; ++i) {
           float* const of_token = numbers + token * width;
@@ -145,6 +145,7 @@ __device__ void feed_back(CodedColumn const& column, int tokens, std::byte const
           for (int j = i + 1 + lane; j < rank; j += warp) of_token[j] = fmaf(column.map.feedback[static_cast<std::size_t>(i) * rank + j], error, of_token[j]);
           __syncwarp();   // the next number is complete
         }
+    }
   });
 }
 

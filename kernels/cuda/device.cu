@@ -133,7 +133,7 @@ class CudaDevice final : public Device {
     static_cast<void>(cudaStreamSynchronize(stream_.handle()));   // a copy may be under way
     host_memory_.free(at);
   }
-  std::uint64_t unpinned_bytes() const override { return host_memory_.plain_bytes(); }
+  std::uint64_t unpinned_bytes() const override { return host_memory_.most_plain_bytes(); }
   void copy_in(std::byte* to, std::span<std::byte const> host) override {
     if (host.empty()) return;
     if (staged_.takes(host.size())) {

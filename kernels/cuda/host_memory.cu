@@ -1,5 +1,6 @@
 #include "kernels/cuda/host_memory.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -18,17 +19,19 @@ std::byte* HostMemory::allocate(std::size_t bytes) {
   if (cudaHostAlloc(&pinned, bytes, cudaHostAllocPortable) == cudaSuccess) return static_cast<std::byte*>(pinned);
   static_cast<void>(cudaGetLastError());   // else a later call would report it
   auto* const at = static_cast<std::byte*>(::operator new(bytes, alignment));
-  plain_.insert(at);
+  plain_[at] = bytes;
   plain_bytes_ += bytes;
+  most_plain_bytes_ = std::max(most_plain_bytes_, plain_bytes_);
   return at;
 }
 
 void HostMemory::free(std::byte* at) noexcept {
   if (at == nullptr) return;
-  if (plain_.erase(at) > 0)
-    ::operator delete(at, alignment);
-  else
-    static_cast<void>(cudaFreeHost(at));
+  auto const plain = plain_.find(at);
+  if (plain == plain_.end()) return static_cast<void>(cudaFreeHost(at));
+  plain_bytes_ -= plain->second;
+  plain_.erase(plain);
+  ::operator delete(at, alignment);
 }
 
 std::byte const* Staged::put(std::span<std::byte const> bytes) {

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
+#include <map>
 #include <span>
 
 #include "kernels/stream.hpp"
@@ -15,12 +15,12 @@ class HostMemory {
  public:
   std::byte* allocate(std::size_t bytes);   // null for 0
   void free(std::byte* at) noexcept;
-  /// Of all that was allocated, what could not be pinned.
-  std::uint64_t plain_bytes() const { return plain_bytes_; }
+  /// The most at any time of what could not be pinned.
+  std::uint64_t most_plain_bytes() const { return most_plain_bytes_; }
 
  private:
-  std::set<std::byte*> plain_;
-  std::uint64_t plain_bytes_ = 0;
+  std::map<std::byte*, std::size_t> plain_;   // bytes
+  std::uint64_t plain_bytes_ = 0, most_plain_bytes_ = 0;
 };
 
 /// Pinned memory where small copies to the GPU begin, so that nobody waits for them: used again from its start once all of them are done.

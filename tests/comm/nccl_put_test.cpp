@@ -120,8 +120,8 @@ TEST(NcclPuts, ThatAreLongerThanTheStagingMemoryGoInPieces) {
 }
 
 TEST(NcclPuts, AFlushWaitsForThePutsBeforeItAlone) {
-  PutJob job{{.ranks = 2}};
-  job.run([&](World& world) {
+  PutJob job{{.ranks = 2, .faults = {.stops_copying = 1, .at_copy = 1}}};
+  auto const body = [&](World& world) {
     auto const transport = world.make_transport();
     Region const inbox = transport->allocate(2000, Space::device);
     Rank const other = 1 - world.rank();
@@ -130,13 +130,16 @@ TEST(NcclPuts, AFlushWaitsForThePutsBeforeItAlone) {
     Op const flush = transport->flush(other);
     Op const later = transport->put(other, inbox.at(1000), second);
     EXPECT_EQ(transport->wait(flush, soon(world)), Status::arrived);
-    for (Op const op : {put, later, transport->flush(other)}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived);
     world.barrier(soon(world));
     std::vector<std::byte> came(1000);
-    job.memory().copy_out(came, inbox.data + 1000);
-    EXPECT_EQ(came, pattern(1000, other, world.rank(), 2));
+    job.memory().copy_out(came, inbox.data);
+    EXPECT_EQ(came, pattern(1000, other, world.rank(), 1));
+    for (Op const op : {put, later}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived) << "staged";
+    EXPECT_EQ(transport->wait(transport->flush(other), world.in(1)), world.rank() == 1 ? Status::timeout : Status::arrived);
     world.barrier(soon(world));
-  });
+    throw RunError("the job ends");
+  };
+  EXPECT_THROW(job.run(body), RunError);
 }
 
 TEST(NcclPuts, TransportsOfAWorldShareItsStream) {
@@ -169,7 +172,7 @@ std::array<Ended, 3> put_to_the_next(Shape const& shape, std::size_t bytes) {
   std::array<Ended, 3> ended;
   PutJob job{shape};
   EXPECT_THROW(job.run([&](World& world) {
-    auto const transport = world.make_transport();
+    auto transport = world.make_transport();
     Region const inbox = transport->allocate(bytes, Space::device);
     Rank const next = (world.rank() + 1) % 3;
     auto const sent = pattern(bytes, world.rank(), next, 0);
@@ -182,6 +185,7 @@ std::array<Ended, 3> put_to_the_next(Shape const& shape, std::size_t bytes) {
     } catch (RunError const& error) {
       mine.error = error.what();
     }
+    transport.reset();
     world.barrier(soon(world));
     throw RunError("the job ends");
   }),
@@ -199,6 +203,11 @@ TEST(NcclPuts, AStreamThatStopsIsATimeoutOfTheFlushes) {
 TEST(NcclPuts, OfAPutThatWasGivenUpNoFlushSaysThatItHasArrived) {
   auto const ended = put_to_the_next({.staging_bytes = 2000, .faults = {.stops_copying = 1, .at_copy = 1}}, 10'000);
   EXPECT_EQ(ended[1].put, Status::timeout);
+  EXPECT_EQ(ended[1].flush, Status::timeout);
+}
+
+TEST(NcclPuts, AnErrorOfTheGpuWhenAStuckTransportGoesEndsNothingElse) {
+  auto const ended = put_to_the_next({.faults = {.stops_copying = 1, .fails_ended = 1}}, 1000);
   EXPECT_EQ(ended[1].flush, Status::timeout);
 }
 
@@ -228,6 +237,36 @@ TEST(NcclPuts, PartsThatDifferInSizeGoWithout) {
     (void)transport->allocate(static_cast<std::size_t>(world.rank()), Space::device);
     EXPECT_THAT(world.data_path(), HasSubstr("not over NCCL: the ranks' parts of it differ in size"));
   });
+}
+
+/// A second region gets no window: the put that is under way then arrives, and so does the next, by the transport below.
+void expect_puts_go_on_without(NcclFaults const& faults, FunctionRef<std::size_t(Rank)> second_bytes, std::string const& because) {
+  PutJob job{{.faults = faults}};
+  job.run([&](World& world) {
+    auto const transport = world.make_transport();
+    Region const inbox = transport->allocate(2000, Space::device);
+    Rank const next = (world.rank() + 1) % 3, previous = (world.rank() + 2) % 3;
+    auto const before = pattern(1000, world.rank(), next, 1), after = pattern(1000, world.rank(), next, 2);
+    Op const early = transport->put(next, inbox.at(0), before);
+    (void)transport->allocate(second_bytes(world.rank()), Space::device);
+    EXPECT_THAT(world.data_path(), HasSubstr("puts into GPU memory not over NCCL: " + because));
+    Op const late = transport->put(next, inbox.at(1000), after);
+    for (Op const op : {early, late, transport->flush(next)}) EXPECT_EQ(transport->wait(op, soon(world)), Status::arrived);
+    world.barrier(soon(world));
+    for (int i = 0; i < 2; ++i) {
+      std::vector<std::byte> came(1000);
+      job.memory().copy_out(came, inbox.data + 1000 * i);
+      EXPECT_EQ(came, pattern(1000, previous, world.rank(), 1 + i));
+    }
+    world.barrier(soon(world));
+  });
+  for (Rank rank = 0; rank < 3; ++rank) EXPECT_EQ(job.copies(rank), 1) << "of the put before";
+}
+TEST(NcclPuts, WhereALaterWindowFailsAllGoOnWithout) {
+  expect_puts_go_on_without({.no_windows = 1, .from_window = 1}, [](Rank) { return std::size_t{1000}; }, "rank 1 on host0: NCCL makes no windows here");
+}
+TEST(NcclPuts, WhereLaterPartsDifferInSizeAllGoOnWithout) {
+  expect_puts_go_on_without({}, [](Rank rank) { return static_cast<std::size_t>(1 + rank); }, "the ranks' parts of it differ in size");
 }
 
 }  // namespace

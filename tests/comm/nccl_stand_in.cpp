@@ -284,7 +284,8 @@ class NcclStandIn::Device : public NcclDevice {
   }
   bool passed() override {
     std::lock_guard const lock{hub_.mutex};
-    if (hub_.faults.fails_copying == rank_ && mine_.copies_queued > hub_.faults.at_copy)
+    bool const fails = (hub_.faults.fails_copying == rank_ && mine_.copies_queued > hub_.faults.at_copy) || (hub_.faults.fails_ended == rank_ && mine_.aborted);
+    if (fails)
       throw RunError("the GPU could not run what was queued: an illegal memory access was encountered");
     mine_.copies_now = mine_.looks > 0 && mine_.random() % 2 == 0;
     hub_.run();
@@ -312,7 +313,7 @@ class NcclStandIn::Device : public NcclDevice {
   NcclWindow opened() override {
     std::lock_guard const lock{hub_.mutex};
     expect_settled();
-    if (hub_.faults.no_windows == rank_) throw RunError("NCCL makes no windows here");
+    if (hub_.faults.no_windows == rank_ && mine_.windows > hub_.faults.from_window) throw RunError("NCCL makes no windows here");
     NcclWindow window{reinterpret_cast<void*>(mine_.windows), {}};   // its number, from 1 on
     for (Rank peer = 0; peer < static_cast<Rank>(hub_.streams.size()); ++peer)
       window.reach.push_back(hub_.reaches(rank_, peer) ? mine_.communicator->windows[mine_.windows - 1][static_cast<std::size_t>(peer)].data() : nullptr);
@@ -320,6 +321,7 @@ class NcclStandIn::Device : public NcclDevice {
   }
   void close_window(NcclWindow const& window) override {
     std::lock_guard const lock{hub_.mutex};
+    if (mine_.aborted) throw std::logic_error("a window closed after its communicator has ended");
     mine_.communicator->windows[reinterpret_cast<std::size_t>(window.registered) - 1][static_cast<std::size_t>(rank_)] = {};
   }
 

@@ -19,10 +19,12 @@ struct NcclFaults {
   std::size_t flipped_byte = 0;
   Rank never_opens = -1;
   Rank never_registers = -1;   // the others wait for it to make a window
-  Rank no_windows = -1;        // NCCL makes none on it
+  Rank no_windows = -1;        // NCCL makes none on it but the first so many
+  std::size_t from_window = 0;
   Rank stops_copying = -1;     // its stream stops before the copy to a window of this number
   Rank fails_copying = -1;     // CUDA says an error of it from that copy on
   int at_copy = 0;
+  Rank fails_ended = -1;       // CUDA says an error of it once its communicator has been aborted
   bool abort_ends = true;    // false: what is under way goes on for ever
 };
 

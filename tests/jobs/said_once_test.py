@@ -47,6 +47,11 @@ class SaidOnce(unittest.TestCase):
             self.assertRegex(said[0], words)
             self.assertEqual("auto" in said[0], not options)
 
+    def test_one_rank_says_nothing_of_pages_over_nccl(self):
+        done = run(PIKV, ["generate", "--prompt", "Once", "--max-new-tokens", "1", "--nccl", "pages"])
+        self.assertEqual(done.code, 0, done.stderr)
+        self.assertNotIn("NCCL", done.stderr)
+
     def test_the_embedded_model_runs_here(self):
         text = self.said("model", MODEL)
         self.assertRegex(text, r"architecture +MixtralForCausalLM\n")

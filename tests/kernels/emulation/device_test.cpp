@@ -87,6 +87,14 @@ TEST_F(DeviceCopies, MemoryThatCannotBePinnedWillDo) {
   EXPECT_GE(device->unpinned_bytes(), 2 * 1000 * sizeof(float));
 }
 
+TEST_F(DeviceCopies, WhatCouldNotBePinnedIsCountedAtItsMost) {
+  emulation::limit_pinned_memory(64);
+  std::byte* const kept = device->allocate_host(1000);
+  for (int again = 0; again < 3; ++again) device->free_host(device->allocate_host(2000));
+  device->free_host(kept);
+  EXPECT_EQ(device->unpinned_bytes(), 3000u);
+}
+
 TEST_F(DeviceCopies, AFormOfCodedPagesThatAnotherDeviceMadeIsRefused) {
   auto const form = host_device().form(CodedLayout{});
   EXPECT_THROW(device->decode(*form, nullptr, {}, 0), std::logic_error);
