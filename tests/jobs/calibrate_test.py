@@ -51,7 +51,7 @@ class Calibrate(unittest.TestCase):
     def test_the_file_holds_what_the_docs_list_and_nothing_else(self):
         text = (ROOT / "docs/calibration.md").read_text()
         rows = re.findall(r"^\| (/[^|]*) \| f(\d+) \|", text, re.M)
-        names = {"PART": ["keys", "values"], "FAMILY": ["lora", "lora_plus", "prune", "svd", "none"], "RANK": ["16"]}
+        names = {"PART": ["keys", "values"], "FAMILY": ["lora", "lora_plus", "prune", "svd", "none"], "RANK": ["16"], "BITS": ["2", "2.5", "3", "3.5", "4"]}
         listed = {}
         for words, bits in rows:
             path = ""
