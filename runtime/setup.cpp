@@ -1,7 +1,9 @@
 #include "runtime/setup.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <omp.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +12,7 @@
 #include <iostream>
 #include <iterator>
 #include <limits>
+#include <map>
 
 #include "comm/cores.hpp"
 #include "comm/error.hpp"
@@ -53,6 +56,15 @@ void load_model(Job& job) {
   job.tokenizer = make_tokenizer(job.model_dir, job.model->config());
 }
 
+// "int4 in 4, mixed:3 in 8", of heads.
+std::string tally(std::vector<PartChoice> const& heads) {
+  std::map<std::string, int> counts;
+  for (PartChoice const& head : heads) ++counts[text_of(head)];
+  std::vector<std::string> parts;
+  for (auto const& [text, count] : counts) parts.push_back(fmt::format("{} in {}", text, count));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 void load_codecs(Job& job) {
   GenerateOptions const& options = job.options;
   std::optional<Calibration> calibration;
@@ -69,6 +81,8 @@ void load_codecs(Job& job) {
     PageStorage const storage = storage_choice(options).automatic ? choose_page_storage(options, config, *calibration, fits)
                                                                   : make_page_storage(options, config, calibration ? &*calibration : nullptr);
     job.codecs = storage.codecs;
+    if (storage_choice(options).automatic && job.world.rank() == 0)
+      spdlog::info("auto stores keys as {}, values as {} heads (of {} in all layers)", tally(storage.parts[0]), tally(storage.parts[1]), storage.parts[0].size());
     job.drift.reset();
     if (storage.parts[0].empty()) return;   // it has nothing of a calibration
     job.drift = std::make_unique<DriftWatch>(expected_errors(storage.parts, *calibration), config.kv_heads, page_tables(options, config).layout);

@@ -250,7 +250,7 @@ Calibration read_or_say(std::filesystem::path const& path, bool apart_first) {
     if (apart_first) run_apart(limit_s, "HDF5 does not come to an end with it", [&] { (void)read_calibration_here(path); });
     return Calibration{read_calibration_here(path)};
   } catch (RunError const& error) {
-    throw InputError(fmt::format("{} cannot be read as a calibration ({}); give a file that `pikv calibrate` wrote", path.string(), error.what()));
+    throw InputError(fmt::format("{} cannot be read as a calibration ({}); give a file that `pikv calibrate` of this version wrote", path.string(), error.what()));
   }
 }
 

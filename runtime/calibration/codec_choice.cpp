@@ -1,5 +1,7 @@
 #include "runtime/calibration/codec_choice.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -108,6 +110,12 @@ ByHead<std::int32_t> pooled_ranks(Calibration const& calibration, double mean_ra
   auto const ranks = shards::allocate_ranks(spectra, mean_rank);
   auto const values = ranks.begin() + static_cast<std::ptrdiff_t>(calibration.facts().heads());
   return {std::vector<std::int32_t>{ranks.begin(), values}, std::vector<std::int32_t>{values, ranks.end()}};
+}
+
+std::string text_of(PartChoice const& choice) {
+  std::string text = choice.map == no_map ? "" : choice.map == rotation ? "rotate+" : fmt::format("{}:{}+", choice.map, choice.rank);
+  if (choice.element == Element::mixed) return text + fmt::format("mixed:{}", choice.mean_bits);
+  return text + (choice.element == Element::bf16 ? "bf16" : fmt::format("int{}", kernels::code_bits(choice.element)));
 }
 
 MapError held_out(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, PartChoice const& choice) {

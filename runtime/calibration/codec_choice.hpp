@@ -30,6 +30,9 @@ struct PartChoice {
   double mean_bits = 0;   // of mixed
 };
 
+/// As a user would write it: "rotate+mixed:3", "svd:32+int8", "int4".
+std::string text_of(PartChoice const& choice);
+
 /// What it loses by the calibration; mixed: as that has measured it.
 MapError held_out(Calibration const& calibration, Part part, std::int32_t layer, std::int32_t head, PartChoice const& choice);
 

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,11 @@ int run_evaluate(comm::World& world, EvaluateOptions const& options, std::string
     });
     return 0;
   }
+  agree(world, options.cache.deadline_s, [&] {
+    if (world.rank() != 0 || options.cache.report.empty()) return;
+    open_part(options.cache.report, "--report");
+    std::filesystem::remove(part_of(options.cache.report));
+  });
   Evaluator evaluator{world, options, command_line};
   Fidelity const fidelity = evaluator.measure(options.cache);
   agree(world, options.cache.deadline_s, [&] {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include "comm/checksum.hpp"
@@ -49,9 +50,18 @@ std::string digest(std::vector<EvalTask> const& tasks) {
   return fmt::format("{:016x}", comm::checksum(std::as_bytes(std::span{text})));
 }
 
+std::string digest_of_file(std::string const& path) {
+  std::ifstream file{path, std::ios::binary};
+  std::string const bytes{std::istreambuf_iterator<char>{file}, {}};
+  return fmt::format("{:016x}", comm::checksum(std::as_bytes(std::span{bytes})));
+}
+
 std::string shared_options(GenerateOptions const& options) {
-  return fmt::format("kv-dtype={} kv-experts={} pin-window={} redundancy={} prefill-chunk={} batch={} seed={}", kernels::name_of(options.kv_dtype),
-                     options.kv_experts, options.pin_window, options.redundancy, options.prefill_chunk, options.batch, options.sampling.seed);
+  std::string text = fmt::format("kv-dtype={} kv-experts={} pin-window={} redundancy={} prefill-chunk={} batch={} seed={}", kernels::name_of(options.kv_dtype),
+                                 options.kv_experts, options.pin_window, options.redundancy, options.prefill_chunk, options.batch, options.sampling.seed);
+  if (options.kv_budget != 0) text += fmt::format(" kv-budget={}", options.kv_budget);   // `auto` chooses by it
+  if (!options.calibration.empty()) text += " calibration=" + digest_of_file(options.calibration);
+  return text;
 }
 
 // In which a sweep on the disk differs from this one; empty if it goes on.

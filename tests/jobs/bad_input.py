@@ -86,6 +86,7 @@ def evaluations():
     yield of("task with a strange token", ["--tasks", "t.jsonl"], "256.* no token of this model", files={"t.jsonl": task.replace("[4]", "[256]").encode()})
     yield of("no task", ["--tasks", "t.jsonl"], "holds no task", files={"t.jsonl": b"\n"})
     yield Row("evaluate nothing", ["evaluate", "--windows", "0"], "nothing to measure")
+    yield of("report in no folder", ["--report", "no/folder/out"], "--report=no/folder/out: there is no folder no/folder")
 
 
 def calibrations():

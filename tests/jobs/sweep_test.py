@@ -165,6 +165,7 @@ class Sweep(unittest.TestCase):
         self.sweep(*TEXT)
         whole = (self.folder / "s.h5").read_bytes()
         self.refused(r"s\.h5 holds a sweep with other options \(.*pin-window=64.*pin-window=32.*\); give another --output", *TEXT, "--pin-window", 32)
+        self.refused("holds a sweep with other options", *TEXT, "--kv-budget", "64MiB")
         self.refused(r"s\.h5 holds a sweep of other text or tasks; ", *TEXT[:2], "--windows", 3, *TEXT[4:])
         self.grid({"schedulers": ["h2o"], "keep": [0.25]})
         self.refused(r"s\.h5 holds a sweep of another grid; ", *TEXT)

@@ -127,6 +127,12 @@ TEST_F(CodecChoiceTest, PooledRanksGoWhereOutputsNeedThem) {
   EXPECT_LE(sum, 9 * 8);
 }
 
+TEST(PartChoice, IsNamedAsAUserWould) {
+  EXPECT_EQ(runtime::text_of({"none", 64, Element::int4, 0}), "int4");
+  EXPECT_EQ(runtime::text_of({"svd", 32, Element::bf16, 0}), "svd:32+bf16");
+  EXPECT_EQ(runtime::text_of({"rotate", 64, Element::mixed, 2.5}), "rotate+mixed:2.5");
+}
+
 TEST(PartBytes, AreCodesAndTheirScales) {
   EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::bf16, 0}, 32), 128);
   EXPECT_EQ(runtime::part_bytes(Part::keys, {"none", 64, Element::int8, 0}, 32), 64 + 8);
