@@ -175,11 +175,12 @@ Stored stored(shards::TableCodec const& same, ByHead<PartChoice> parts, PageTabl
       shards::StoredPart& stored = part == Part::keys ? codec.k : codec.v;
       stored.element = heads.front().element;
       bool const mixed = stored.element == kernels::Element::mixed;
-      if (std::ranges::any_of(heads, [](PartChoice const& head) { return head.map != no_map; })) stored.maps = maps_of(heads, part, layer, first, config.head_dim, calibration);
-      if (mixed && part == Part::keys && stored.own_rank == 0)
+      if (mixed && part == Part::keys && stored.own_rank == 0) {
         add_key_bits(stored, of_layer, layer, first, tables.layout, orders);
-      else if (mixed)
-        add_bits_in_groups(stored, heads.front().mean_bits, tables.layout);
+      } else {
+        if (std::ranges::any_of(heads, [](PartChoice const& head) { return head.map != no_map; })) stored.maps = maps_of(heads, part, layer, first, config.head_dim, calibration);
+        if (mixed) add_bits_in_groups(stored, heads.front().mean_bits, tables.layout);
+      }
       for (PartChoice const& head : heads) codec.name += fmt::format(" {}:{}:{}", head.map, head.rank, static_cast<int>(head.element));
       if (mixed) codec.name += fmt::format(":{}", heads.front().mean_bits);
     }

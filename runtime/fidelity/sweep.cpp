@@ -132,9 +132,10 @@ int run_sweep(comm::World& world, SweepOptions const& options, std::string const
   agree(world, deadline_s, [&] { plan = plan_sweep(grid, options.grid, shared.given); });
   on_rank_0([&] { check_outputs(options); });
   Evaluator evaluator{world, options.evaluate, command_line};
-  SweepFile sweep{{hex(evaluator.model().fingerprint()), digest(evaluator.tasks()), shared_options(shared)}, command_line, {}, {}, {}};
+  SweepFile sweep{{hex(evaluator.model().fingerprint()), digest(evaluator.tasks()), {}}, command_line, {}, {}, {}};
   for (GenerateOptions const& point : plan.points) sweep.points.push_back(point_row(point));
   on_rank_0([&] {
+    sweep.subject.options = shared_options(shared);   // it reads a file
     go_on(sweep, options.output);
     say_plan(plan, sweep);
   });
